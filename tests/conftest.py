@@ -12,7 +12,16 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def pytest_report_header() -> str:
-    names = ("numpy", "opencv-python-headless", "openvino", "onnxruntime", "xgboost-cpu", "treelite", "tl2cgen", "keras")
+    names = (
+        "numpy",
+        "opencv-python-headless",
+        "openvino",
+        "onnxruntime",
+        "xgboost-cpu",
+        "treelite",
+        "tl2cgen",
+        "keras",
+    )
     versions = []
     for name in names:
         try:
