@@ -1,1 +1,1 @@
-"""The commands of the runtime, one file each. The top level of each imports only the standard library: help is instant."""
+"""The commands of the runtime, one file each. Their top level imports only the standard library: help is instant."""
