@@ -1,0 +1,117 @@
+"""What a single value of the configuration may be: absolute paths, plain file names, seconds, time zones, patterns.
+
+Each check says in one sentence what is wrong, for a person who edits the file.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+# A UNIX socket's address holds 108 bytes with its closing zero (unix(7)).
+SOCKET_PATH_BYTES_MAX = 107
+# The LIS addresses a laboratory by the first component of MSH-4, which HL7 v2.5.1 limits to 20 characters.
+SITE_ID_PATTERN = r"^[A-Za-z0-9_-]{1,20}$"
+SOURCE_ID_PATTERN = r"^[A-Za-z0-9_-]{1,32}$"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a person must know about one key: its meaning, its unit, why its default is what it is, and an example.
+
+    `example` is the value that the generated sample file shows where the key has no default.
+    """
+
+    meaning: str
+    unit: str
+    because: str
+    example: object = None
+
+
+class Section(BaseModel):
+    """A TOML table: frozen, no unknown keys, no silent conversion ("30" is not 30), no NaN or infinity."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_default=True, populate_by_name=True
+    )
+
+
+def absolute_path_from_text(value: object) -> Path:
+    """Return an absolute path without `.` and `..`; raise ValueError for anything else. Touches no file system."""
+    if not isinstance(value, str | Path):
+        raise ValueError("must be a path in quotes")
+    path = Path(value)
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path (starting with /): a service has no folder of its own to start from")
+    if ".." in path.parts:
+        raise ValueError("must not contain '..'")
+    if not str(value).isprintable():
+        raise ValueError("must not contain control characters")
+    return path
+
+
+def socket_path_of_allowed_length(path: Path) -> Path:
+    """Return the path; raise ValueError when the kernel could not bind a socket of that name."""
+    if len(bytes(path)) > SOCKET_PATH_BYTES_MAX:
+        raise ValueError(f"must be at most {SOCKET_PATH_BYTES_MAX} bytes long, the limit of a UNIX socket")
+    return path
+
+
+def known_time_zone(name: str) -> str:
+    """Return the name; raise ValueError when this machine's time-zone data do not know it."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError("is not a time zone this machine knows (example: Asia/Tokyo; package tzdata)") from error
+    return name
+
+
+def printable_text(text: str) -> str:
+    """Return the text; raise ValueError when it holds control characters, which would break a result's segments."""
+    if not text.isprintable():
+        raise ValueError("must not contain control characters")
+    return text
+
+
+def plain_file_name(name: str) -> str:
+    """Return the name; raise ValueError when it could point into another folder."""
+    if not name or "/" in name or name in {".", ".."} or not name.isprintable():
+        raise ValueError("must be a plain file name, without a folder")
+    return name
+
+
+def compiled_sample_id_pattern(pattern: str) -> str:
+    """Return the pattern; raise ValueError unless it is a regular expression with the one group `sample_id`."""
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"is not a regular expression: {error}") from error
+    if expression.groups != 1 or (expression.groupindex and "sample_id" not in expression.groupindex):
+        raise ValueError("must have exactly one group, around the sample id: (?P<sample_id>[0-9]+)")
+    return pattern
+
+
+def tuple_from_list(value: object) -> object:
+    """TOML knows lists only; a frozen configuration holds tuples."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def float_from_whole(value: object) -> object:
+    """Let a person write 30 where 30.0 is meant; a truth value stays what it is and is refused."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+AbsolutePath = Annotated[Path, BeforeValidator(absolute_path_from_text)]
+SocketPath = Annotated[AbsolutePath, AfterValidator(socket_path_of_allowed_length)]
+FileName = Annotated[str, AfterValidator(plain_file_name)]
+Seconds = Annotated[float, BeforeValidator(float_from_whole)]
+Fraction = Annotated[float, BeforeValidator(float_from_whole)]
+Names = Annotated[tuple[str, ...], BeforeValidator(tuple_from_list)]
+FileNames = Annotated[tuple[FileName, ...], BeforeValidator(tuple_from_list)]
+TimeZoneName = Annotated[str, AfterValidator(known_time_zone)]
+SampleIdPattern = Annotated[str, Field(max_length=200), AfterValidator(compiled_sample_id_pattern)]
