@@ -1,0 +1,1 @@
+"""An analyzer and an LIS to test a site with. Everything made here is simulated and says so."""
