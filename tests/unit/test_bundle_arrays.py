@@ -1,0 +1,84 @@
+"""Only plain arrays of the expected kind come out of a bundle's .npz files."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+from edge.bundle.arrays import ArraySpec, arrays_from_npz
+from edge.errors import EdgeError
+
+EXPECTED = {"profile": ArraySpec("float32", 2), "margin": ArraySpec("float64", 1)}
+GOOD = {"profile": np.array([[1, np.nan], [3, 4]], np.float32), "margin": np.array([0.25, -1.5])}
+
+
+def npz(compressed=False, **arrays):
+    stream = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(stream, **arrays)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_plain_arrays_come_back_bit_for_bit(compressed):
+    arrays = arrays_from_npz(npz(compressed, **GOOD), EXPECTED, where="golden/profiles.npz")
+    for name, array in GOOD.items():
+        assert arrays[name].tobytes() == array.tobytes()
+        assert arrays[name].dtype == array.dtype
+
+
+def test_another_byte_order_and_column_order_are_understood():
+    odd = {"profile": np.asfortranarray(GOOD["profile"]), "margin": GOOD["margin"].astype(">f8")}
+    arrays = arrays_from_npz(npz(**odd), EXPECTED, where="x")
+    np.testing.assert_array_equal(arrays["profile"], GOOD["profile"])
+    np.testing.assert_array_equal(arrays["margin"], GOOD["margin"])
+
+
+@pytest.mark.case("H6")
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {**GOOD, "profile": np.array([[object()]], dtype=object)},
+        {**GOOD, "profile": GOOD["profile"].astype(np.float64)},
+        {**GOOD, "profile": GOOD["profile"][0]},
+        {**GOOD, "more": GOOD["margin"]},
+        {"profile": GOOD["profile"]},
+    ],
+)
+def test_anything_but_the_expected_arrays_is_refused(arrays):
+    with pytest.raises(EdgeError, match="MDSE-BUNDLE-011 golden"):
+        arrays_from_npz(npz(**arrays), EXPECTED, where="golden/profiles.npz")
+
+
+def test_a_member_whose_length_differs_from_its_header_is_refused():
+    whole = io.BytesIO()
+    np.save(whole, GOOD["profile"])
+    margin = io.BytesIO()
+    np.save(margin, GOOD["margin"])
+    for content in (whole.getvalue()[:-1], whole.getvalue() + b"x", b"", b"\x93NUMPY\x09\x00"):
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w") as archive:
+            archive.writestr("profile.npy", content)
+            archive.writestr("margin.npy", margin.getvalue())
+        with pytest.raises(EdgeError, match="MDSE-BUNDLE-011"):
+            arrays_from_npz(stream.getvalue(), EXPECTED, where="x")
+
+
+@pytest.mark.case("H13")
+def test_a_header_that_announces_a_terabyte_allocates_nothing():
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (1 << 20, 1 << 18)})
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("profile.npy", header.getvalue())
+        archive.writestr("margin.npy", b"")
+    with pytest.raises(EdgeError, match="announces more data than it has"):
+        arrays_from_npz(stream.getvalue(), EXPECTED, where="x")
+
+
+def test_bytes_that_are_no_archive_are_refused():
+    for data in (b"", b"PK", npz(**GOOD)[:-10]):
+        with pytest.raises(EdgeError, match="MDSE-BUNDLE-011"):
+            arrays_from_npz(data, EXPECTED, where="x")
