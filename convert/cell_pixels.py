@@ -1,0 +1,86 @@
+"""Pixels of labelled cells, decoded and resized by the runtime's own functions, kept in a cache folder.
+
+Training must see what the runtime will see, so there is no second decoder: `edge.images.decode_image` and
+`edge.tensors.tensors_from_cells` do the work. Decoding thousands of images takes longer than an epoch of a small
+network; therefore the result is kept as one `.npy` file, named by a digest of every file's name, size and time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.dataset import LabelledCell
+from edge.errors import EdgeError
+from edge.images import CellImage, decode_image
+from edge.tensors import tensors_from_cells
+
+_CHUNK = 256
+
+
+def pixels_from_cells(
+    cells: Sequence[LabelledCell], size_px: int, cache_folder: Path | None = None
+) -> NDArray[np.uint8]:
+    """Return the cells' pixels, uint8 [N, size_px, size_px, 3] RGB, in the order of `cells`.
+
+    With a cache folder the array is a read-only memory map. Raises EdgeError MDSE-IMAGE-* naming the file that cannot
+    be read, MDSE-TRAIN-003 where two files with the same content carry different types.
+    """
+    if cache_folder is None:
+        return _decoded(cells, size_px)
+    cache_folder.mkdir(parents=True, exist_ok=True)
+    cached = cache_folder / f"cells-{size_px}px-{_digest(cells, size_px)}.npy"
+    if not cached.exists():
+        pixels = _decoded(cells, size_px)
+        # Renamed when complete, so that an interrupted run leaves no half-written cache behind.
+        handle, temporary = tempfile.mkstemp(dir=cache_folder, suffix=".part")
+        with os.fdopen(handle, "wb") as stream:
+            np.save(stream, pixels, allow_pickle=False)
+        Path(temporary).replace(cached)
+    pixels = np.load(cached, mmap_mode="r", allow_pickle=False)
+    if pixels.shape != (len(cells), size_px, size_px, 3) or pixels.dtype != np.uint8:
+        raise EdgeError("MDSE-TRAIN-007", where=str(cached))
+    return pixels
+
+
+def _digest(cells: Sequence[LabelledCell], size_px: int) -> str:
+    digest = hashlib.sha256(f"strict-v1 area-v1 {size_px}\n".encode())
+    for cell in cells:
+        status = cell.path.stat()
+        line = f"{cell.path}\0{status.st_size}\0{status.st_mtime_ns}\0{cell.cell_type}\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:24]
+
+
+def _decoded(cells: Sequence[LabelledCell], size_px: int) -> NDArray[np.uint8]:
+    pixels = np.empty((len(cells), size_px, size_px, 3), np.uint8)
+    type_by_content: dict[bytes, LabelledCell] = {}
+    for start in range(0, len(cells), _CHUNK):
+        images = []
+        for cell in cells[start : start + _CHUNK]:
+            data = _read(cell.path)
+            _refuse_second_label(cell, hashlib.sha256(data).digest(), type_by_content)
+            images.append(CellImage(cell.cell_id, decode_image(data, where=str(cell.path))))
+        pixels[start : start + len(images)] = tensors_from_cells(images, size_px)
+    return pixels
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise EdgeError("MDSE-TRAIN-004", where=error.strerror or "unreadable", file=str(path)) from error
+
+
+def _refuse_second_label(cell: LabelledCell, content: bytes, seen: dict[bytes, LabelledCell]) -> None:
+    first = seen.setdefault(content, cell)
+    if first.cell_type != cell.cell_type:
+        raise EdgeError(
+            "MDSE-TRAIN-003", where=str(first.path), file=str(cell.path), first=first.cell_type, second=cell.cell_type
+        )

@@ -1,0 +1,202 @@
+"""Labelled single cells: which files they are, what a person said about each, and which split they belong to.
+
+`labels.csv` of a folder: `file,cell_type,[finding code: 1/0/blank = not annotated]...,[patient],[preclass]`. Columns that
+are neither are ignored and named in the notices, so that a misspelt finding code is seen. Rows that cannot be used are
+left out with a notice; contradictions stop the training.
+
+The split is fixed for everything that is fitted on cells: byte 0 of sha256(key) modulo 8 gives 0-1 test, 2 validation,
+3-7 training. The key is the patient where the labels name one (cells of one patient never meet in two splits), else the
+base name of the file.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from edge.catalogue import Catalogue, Finding
+from edge.errors import EdgeError
+
+Split = Literal["training", "validation", "test"]
+Origin = Literal["real", "drawn"]
+LABELS_NAME = "labels.csv"
+
+_KNOWN_COLUMNS = ("file", "cell_type", "patient", "preclass")
+
+# Attributes of WBCAtt (Tsutsui et al., NeurIPS 2023) that say the same as a finding of the catalogue. Only vacuoles do:
+# its other attributes describe normal variation (size, shape, colour), not the abnormality that the paper lists.
+ATTRIBUTE_FINDINGS: Mapping[str, tuple[str, Mapping[str, int]]] = {
+    "cytoplasm_vacuole": ("NE07", {"yes": 1, "no": 0}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledCell:
+    """One image file with its labels. `findings` maps finding codes to 1 or 0 and holds only what was annotated."""
+
+    path: Path
+    cell_id: str
+    cell_type: str
+    findings: Mapping[str, int]
+    patient: str | None
+    split: Split
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledCells:
+    """All usable cells of the folders, in a fixed order, and what a person must know about the rest."""
+
+    cells: tuple[LabelledCell, ...]
+    notices: tuple[str, ...]
+
+    def of(self, split: Split, origin: Origin | None = None) -> tuple[LabelledCell, ...]:
+        """Return the cells of one split, of one origin if it is named."""
+        return tuple(c for c in self.cells if c.split == split and (origin is None or c.origin == origin))
+
+    def counts(self, split: Split, origin: Origin | None = None) -> Counter[str]:
+        """Return the number of cells per type code."""
+        return Counter(cell.cell_type for cell in self.of(split, origin))
+
+
+def split_from_key(key: str) -> Split:
+    """Return the split of a file's base name or of a patient (see the head of this file)."""
+    remainder = hashlib.sha256(key.encode("utf-8")).digest()[0] % 8
+    if remainder < 2:
+        return "test"
+    return "validation" if remainder == 2 else "training"
+
+
+def read_labelled_cells(
+    folders: Sequence[tuple[Path, Origin]], catalogue: Catalogue, *, labels_name: str = LABELS_NAME
+) -> LabelledCells:
+    """Read the label files of several folders.
+
+    Raises EdgeError MDSE-TRAIN-001 (no or malformed label file), -002 (a value that is no label), -003 (a file under
+    two labels or twice), -004 (a file that is not there).
+    """
+    cells: list[LabelledCell] = []
+    notices: list[str] = []
+    for folder, origin in folders:
+        found, said = _read_folder(folder, origin, catalogue, labels_name)
+        cells.extend(found)
+        notices.extend(said)
+    return LabelledCells(tuple(sorted(cells, key=lambda cell: (str(cell.path),))), tuple(notices))
+
+
+def require_trainable(labelled: LabelledCells, catalogue: Catalogue, *, allow_missing_types: bool) -> tuple[str, ...]:
+    """Check that every type can be trained and judged; return the types that no training cell shows.
+
+    Raises EdgeError MDSE-TRAIN-005 for a type without training cells unless `allow_missing_types`, and -006 for a type
+    with training cells but none for validation.
+    """
+    training, validation = labelled.counts("training"), labelled.counts("validation")
+    missing = tuple(code for code in catalogue.type_codes if not training[code])
+    if missing and (not allow_missing_types or len(missing) == len(catalogue.type_codes)):
+        raise EdgeError("MDSE-TRAIN-005", types=", ".join(missing))
+    unjudged = [code for code in catalogue.type_codes if training[code] and not validation[code]]
+    if unjudged:
+        raise EdgeError("MDSE-TRAIN-006", types=", ".join(unjudged))
+    return missing
+
+
+def _read_folder(
+    folder: Path, origin: Origin, catalogue: Catalogue, labels_name: str
+) -> tuple[list[LabelledCell], list[str]]:
+    labels = folder / labels_name
+    findings = {finding.code: finding for finding in catalogue.findings}
+    left_out: Counter[str] = Counter()
+    by_file: dict[str, LabelledCell] = {}
+    notices: list[str] = []
+    for line, row in _rows(labels, findings, notices):
+        where = f"{labels} line {line}"
+        name = (row.get("file") or "").strip()
+        if not name:
+            raise EdgeError("MDSE-TRAIN-002", where=where, value="", column="file")
+        code = (row.get("cell_type") or "").strip()
+        if code not in catalogue.type_codes:
+            left_out["no cell type" if not code else f"type {code} is not in the catalogue"] += 1
+            continue
+        cell = _cell_from_row(folder, name, code, row, findings, origin, where)
+        if name in by_file:
+            raise EdgeError("MDSE-TRAIN-003", where=where, file=name, first=by_file[name].cell_type, second=code)
+        by_file[name] = cell
+    notices.extend(f"{labels}: {count} rows left out: {reason}" for reason, count in sorted(left_out.items()))
+    return list(by_file.values()), notices
+
+
+def _rows(
+    labels: Path, findings: Mapping[str, Finding], notices: list[str]
+) -> Iterator[tuple[int, dict[str, str | None]]]:
+    try:
+        with labels.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            columns = list(reader.fieldnames or [])
+            if "file" not in columns or "cell_type" not in columns or len(set(columns)) != len(columns):
+                raise EdgeError("MDSE-TRAIN-001", where=str(labels), reason=f"its columns are {columns}")
+            unknown = [c for c in columns if c not in _KNOWN_COLUMNS and c not in findings]
+            read = [c for c in unknown if c in ATTRIBUTE_FINDINGS]
+            ignored = [c for c in unknown if c not in ATTRIBUTE_FINDINGS]
+            if ignored:
+                notices.append(f"{labels}: columns ignored: {', '.join(ignored)}")
+            notices.extend(f"{labels}: column {c} is read as finding {ATTRIBUTE_FINDINGS[c][0]}" for c in read)
+            for row in reader:
+                if None in row or any(value is None for value in row.values()):
+                    raise EdgeError("MDSE-TRAIN-001", where=f"{labels} line {reader.line_num}", reason="wrong columns")
+                yield reader.line_num, row
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise EdgeError("MDSE-TRAIN-001", where=str(labels), reason=str(error)) from error
+
+
+def _cell_from_row(
+    folder: Path,
+    name: str,
+    code: str,
+    row: Mapping[str, str | None],
+    findings: Mapping[str, Finding],
+    origin: Origin,
+    where: str,
+) -> LabelledCell:
+    relative = PurePosixPath(name)
+    if relative.is_absolute() or ".." in relative.parts:
+        raise EdgeError("MDSE-TRAIN-002", where=where, value=name, column="file")
+    path = folder / relative
+    if not path.is_file():
+        raise EdgeError("MDSE-TRAIN-004", where=where, file=str(path))
+    patient = (row.get("patient") or "").strip() or None
+    return LabelledCell(
+        path=path,
+        cell_id=name,
+        cell_type=code,
+        findings=_findings_from_row(row, code, findings, where),
+        patient=patient,
+        split=split_from_key(patient or relative.name),
+        origin=origin,
+    )
+
+
+def _findings_from_row(
+    row: Mapping[str, str | None], code: str, findings: Mapping[str, Finding], where: str
+) -> dict[str, int]:
+    """Return the annotated findings. A finding that does not apply to the type is not annotated, whatever is written.
+
+    The loss and the rates both ask about applicable findings only; a 0 there would teach the network the type twice.
+    """
+    annotated: dict[str, int] = {}
+    for column, value in row.items():
+        value = (value or "").strip()
+        if column in findings and code in findings[column].applies_to and value:
+            if value not in ("0", "1"):
+                raise EdgeError("MDSE-TRAIN-002", where=where, value=value, column=column)
+            annotated[column] = int(value)
+    for column, (finding_code, meaning) in ATTRIBUTE_FINDINGS.items():
+        applies = finding_code in findings and code in findings[finding_code].applies_to
+        said = meaning.get((row.get(column) or "").strip())
+        if applies and said is not None:
+            annotated.setdefault(finding_code, said)
+    return annotated
