@@ -16,10 +16,7 @@ import numpy as np
 
 from edge.catalogue import load_catalogue
 from edge.simulator.cell_plan import (
-    AZUROPHIL,
-    BASOPHIL_GRANULE,
     EOSINOPHIL_GRANULE,
-    NEUTROPHIL_GRANULE,
     TOXIC_GRANULE,
     CellPlan,
     Granules,
@@ -220,7 +217,7 @@ DRAWN_FINDINGS: Mapping[str, DrawnFinding] = {
     "VL06": DrawnFinding("nucleoli", _nucleus(nucleoli=2, nucleolus_um=1.25)),
     "VL07": DrawnFinding("ratio", _nucleus(size=0.86, offset=0.05)),
     "EO01": DrawnFinding("granules", _both(
-        _granules(Granules(80, 0.40, EOSINOPHIL_GRANULE, spread="clumped", opacity=0.9)), _body(colour=(0.87, 0.82, 0.90)))),
+        _granules(Granules(60, 0.40, EOSINOPHIL_GRANULE, opacity=0.9)), _body(colour=(0.87, 0.82, 0.90)))),
     "EO02": DrawnFinding("odd granules", _inclusion("dark granules")),
     "EO03": DrawnFinding("nucleus", _nucleus(shape="oval", size=0.48, contrast=0.7, openness=0.2, offset=0.25)),
     "EO04": DrawnFinding("nucleus", _lobes("lobed", 4, 5)),
@@ -234,7 +231,7 @@ DRAWN_FINDINGS: Mapping[str, DrawnFinding] = {
     "EB02": DrawnFinding("nucleus", _lobes("separate", 2, 3, size=0.31, offset=0.0)),
     "EB03": DrawnFinding("nucleus", _nucleus(shape="budding", size=0.46)),
     "EB04": DrawnFinding("nucleus", _bridged_erythroblast),
-    "EB05": DrawnFinding("nucleus", _lobes("balls", 4, 6, size=0.4, contrast=0.05, openness=0.0)),
+    "EB05": DrawnFinding("nucleus", _lobes("balls", 4, 6, size=0.44, contrast=0.05, openness=0.0)),
     "EB06": DrawnFinding("maturation", _megaloblastoid),
     "EB07": DrawnFinding("fragment", _inclusion("nuclear fragment", nucleus_scale=0.88)),
     "EB08": DrawnFinding("stippling", _inclusion("stippling")),

@@ -18,7 +18,7 @@ DARK_CHROMATIN: Colour = (0.26, 0.115, 0.62)
 OPEN_CHROMATIN: Colour = (0.46, 0.24, 0.70)
 PINK_CYTOPLASM: Colour = (0.83, 0.755, 0.885)
 BLUE_CYTOPLASM: Colour = (0.58, 0.60, 0.88)
-PLATELET_BODY: Colour = (0.74, 0.74, 0.90)
+PLATELET_BODY: Colour = (0.71, 0.73, 0.96)
 AZUROPHIL: Colour = (0.52, 0.21, 0.62)
 NEUTROPHIL_GRANULE: Colour = (0.66, 0.46, 0.70)
 TOXIC_GRANULE: Colour = (0.38, 0.17, 0.53)
@@ -95,7 +95,7 @@ def _segmented(rng: np.random.Generator) -> CellPlan:
     return CellPlan(
         rng.uniform(6.4, 7.3),
         Cytoplasm(PINK_CYTOPLASM, dust=rng.uniform(0.55, 0.9)),
-        Nucleus("lobed", 1.0, lobes, contrast=0.62, openness=0.2, grain_um=0.75),
+        Nucleus("lobed", rng.uniform(1.0, 1.18), lobes, contrast=0.8, openness=0.26, grain_um=0.65),
         (Granules(int(rng.integers(18, 45)), 0.14, NEUTROPHIL_GRANULE),),
     )
 
@@ -104,7 +104,7 @@ def _band(rng: np.random.Generator) -> CellPlan:
     return CellPlan(
         rng.uniform(6.3, 7.3),
         Cytoplasm(PINK_CYTOPLASM, dust=rng.uniform(0.55, 0.9)),
-        Nucleus("band", 1.0, contrast=0.6, openness=0.22, grain_um=0.75),
+        Nucleus("band", 1.0, offset=0.0, contrast=0.8, openness=0.27, grain_um=0.65),
         (Granules(int(rng.integers(18, 45)), 0.14, NEUTROPHIL_GRANULE),),
     )
 
@@ -113,7 +113,7 @@ def _metamyelocyte(rng: np.random.Generator) -> CellPlan:
     return CellPlan(
         rng.uniform(6.6, 7.7),
         Cytoplasm((0.79, 0.70, 0.87), dust=rng.uniform(0.6, 0.9), mottle=0.08),
-        Nucleus("kidney", rng.uniform(0.66, 0.74), offset=0.27, contrast=0.5, openness=0.36, grain_um=0.7),
+        Nucleus("kidney", rng.uniform(0.66, 0.74), offset=0.27, contrast=0.75, openness=0.38, grain_um=0.6),
         (Granules(int(rng.integers(25, 60)), 0.16, NEUTROPHIL_GRANULE),),
     )
 
@@ -122,7 +122,7 @@ def _myelocyte(rng: np.random.Generator) -> CellPlan:
     return CellPlan(
         rng.uniform(6.6, 8.0),
         Cytoplasm((0.70, 0.63, 0.87), dust=rng.uniform(0.6, 0.9), mottle=0.11, edge_darkness=0.16),
-        Nucleus("oval", rng.uniform(0.60, 0.70), offset=0.28, contrast=0.46, openness=0.40, grain_um=0.7),
+        Nucleus("oval", rng.uniform(0.60, 0.70), offset=0.28, contrast=0.72, openness=0.42, grain_um=0.6),
         (Granules(int(rng.integers(35, 80)), 0.18, (0.58, 0.34, 0.66), over_nucleus=0.1),),
     )
 
@@ -131,7 +131,7 @@ def _promyelocyte(rng: np.random.Generator) -> CellPlan:
     return CellPlan(
         rng.uniform(7.6, 9.2),
         Cytoplasm((0.60, 0.55, 0.86), dust=0.2, mottle=0.13, pale_zone=0.5, edge_darkness=0.2),
-        Nucleus("oval", rng.uniform(0.66, 0.74), offset=0.22, contrast=0.42, openness=0.58, grain_um=0.5,
+        Nucleus("oval", rng.uniform(0.66, 0.74), offset=0.22, contrast=0.55, openness=0.58, grain_um=0.45,
                 nucleoli=int(rng.integers(0, 2)), nucleolus_um=1.0),
         (Granules(int(rng.integers(110, 190)), 0.24, AZUROPHIL, over_nucleus=0.3),),
     )  # fmt: skip
@@ -140,7 +140,7 @@ def _promyelocyte(rng: np.random.Generator) -> CellPlan:
 def _blast(rng: np.random.Generator) -> CellPlan:
     return CellPlan(
         rng.uniform(6.4, 8.6),
-        Cytoplasm((0.54, 0.55, 0.86), mottle=0.08, edge_darkness=0.28),
+        Cytoplasm((0.50, 0.54, 0.93), mottle=0.08, edge_darkness=0.28),
         Nucleus("round", rng.uniform(0.76, 0.81), offset=0.10, contrast=0.26, openness=0.72, grain_um=0.32,
                 nucleoli=int(rng.integers(1, 3)), nucleolus_um=0.75),
     )  # fmt: skip
@@ -149,8 +149,8 @@ def _blast(rng: np.random.Generator) -> CellPlan:
 def _lymphocyte(rng: np.random.Generator) -> CellPlan:
     return CellPlan(
         rng.uniform(4.9, 6.1),
-        Cytoplasm((0.60, 0.63, 0.90), mottle=0.07, edge_darkness=0.2),
-        Nucleus("round", rng.uniform(0.74, 0.80), offset=0.10, contrast=0.42, openness=0.2, grain_um=0.95),
+        Cytoplasm((0.53, 0.58, 0.95), mottle=0.07, edge_darkness=0.2),
+        Nucleus("round", rng.uniform(0.74, 0.80), offset=0.10, contrast=0.6, openness=0.28, grain_um=0.8),
         wobble=0.025,
         margin="ruffled" if rng.random() < 0.25 else "smooth",
     )
@@ -159,8 +159,8 @@ def _lymphocyte(rng: np.random.Generator) -> CellPlan:
 def _variant_lymphocyte(rng: np.random.Generator) -> CellPlan:
     return CellPlan(
         rng.uniform(8.1, 9.8),
-        Cytoplasm((0.68, 0.71, 0.91), mottle=0.08, edge_darkness=0.30, pale_zone=0.15),
-        Nucleus("oval", rng.uniform(0.54, 0.60), offset=0.2, contrast=0.42, openness=0.3, grain_um=0.95),
+        Cytoplasm((0.61, 0.67, 0.97), mottle=0.08, edge_darkness=0.30, pale_zone=0.15),
+        Nucleus("oval", rng.uniform(0.54, 0.60), offset=0.2, contrast=0.6, openness=0.34, grain_um=0.8),
         elongation=rng.uniform(1.05, 1.25),
         wobble=0.055,
     )
@@ -169,8 +169,8 @@ def _variant_lymphocyte(rng: np.random.Generator) -> CellPlan:
 def _monocyte(rng: np.random.Generator) -> CellPlan:
     return CellPlan(
         rng.uniform(7.3, 9.0),
-        Cytoplasm((0.66, 0.65, 0.86), mottle=0.13, dust=0.3, dust_colour=(0.52, 0.44, 0.72), edge_darkness=0.08),
-        Nucleus("folded", rng.uniform(0.64, 0.72), offset=0.12, contrast=0.42, openness=0.50, grain_um=0.6),
+        Cytoplasm((0.66, 0.65, 0.91), mottle=0.13, dust=0.3, dust_colour=(0.52, 0.44, 0.72), edge_darkness=0.08),
+        Nucleus("folded", rng.uniform(0.64, 0.72), offset=0.12, contrast=0.65, openness=0.50, grain_um=0.5),
         elongation=rng.uniform(1.0, 1.22),
         wobble=0.045,
         inclusions=("small vacuoles",) if rng.random() < 0.6 else (),
@@ -181,7 +181,7 @@ def _eosinophil(rng: np.random.Generator) -> CellPlan:
     return CellPlan(
         rng.uniform(6.5, 7.6),
         Cytoplasm((0.83, 0.64, 0.72)),
-        Nucleus("lobed", 1.0, int(rng.choice([2, 2, 2, 3])), contrast=0.6, openness=0.27, grain_um=0.75),
+        Nucleus("lobed", 1.0, int(rng.choice([2, 2, 2, 3])), contrast=0.8, openness=0.3, grain_um=0.65),
         (Granules(int(rng.integers(330, 430)), 0.40, EOSINOPHIL_GRANULE, opacity=0.9),),
     )
 
@@ -191,7 +191,7 @@ def _basophil(rng: np.random.Generator) -> CellPlan:
         rng.uniform(5.7, 6.7),
         Cytoplasm((0.76, 0.66, 0.86), mottle=0.1),
         Nucleus("lobed", 1.08, int(rng.choice([2, 3])), contrast=0.3, openness=0.45, grain_um=0.6),
-        (Granules(int(rng.integers(95, 150)), 0.36, BASOPHIL_GRANULE, over_nucleus=0.55, opacity=0.92),),
+        (Granules(int(rng.integers(130, 200)), 0.36, BASOPHIL_GRANULE, over_nucleus=0.55, opacity=0.92),),
     )
 
 

@@ -102,11 +102,11 @@ def _paint_cell(
     radius_px = plan.radius_um * px_per_um
     reach = round(radius_px * (1.5 if plan.margin in ("hairy", "blebs", "bizarre") else 1.25) * np.sqrt(plan.elongation) + 3 * px_per_um)
     left, top = max(0, round(centre[0]) - reach), max(0, round(centre[1]) - reach)
-    window = canvas[top : round(centre[1]) + reach, left : round(centre[0]) + reach]
-    shape = (window.shape[0], window.shape[1])
+    window = canvas[:, top : round(centre[1]) + reach, left : round(centre[0]) + reach]
+    shape = (window.shape[1], window.shape[2])
     middle = (centre[0] - left, centre[1] - top)
     lean = body_rng.uniform(0, 2 * np.pi)
-    body = body_mask(shape, plan, middle, radius_px, body_rng)
+    body = body_mask(shape, plan, middle, radius_px, lean, body_rng)
     paint_body(window, body, plan, px_per_um, body_rng)
     if plan.cytoplasm.pale_zone:
         away = 0.42 * radius_px

@@ -20,11 +20,16 @@ from edge.simulator.raster import (
 
 
 def body_mask(
-    shape: tuple[int, int], plan: CellPlan, centre: tuple[float, float], radius_px: float, rng: np.random.Generator
+    shape: tuple[int, int],
+    plan: CellPlan,
+    centre: tuple[float, float],
+    radius_px: float,
+    lean: float,
+    rng: np.random.Generator,
 ) -> Mask:
-    """Return the mask [H,W] of the whole cell, projections included. KeyError when the margin has no such name."""
+    """Return the mask [H,W] of the whole cell, stretched along `lean` (radians), projections included. KeyError when the margin has no such name."""
     orders, wobble = _MARGINS[plan.margin]
-    outline = polar_outline(centre, radius_px, rng, wobble=plan.wobble, elongation=plan.elongation)
+    outline = polar_outline(centre, radius_px, rng, wobble=plan.wobble, elongation=plan.elongation, angle=lean)
     if orders:
         fine = polar_outline((0.0, 0.0), 1.0, rng, wobble=wobble, orders=orders, angle=0.0)
         outline = (outline - centre) * np.hypot(fine[:, 0], fine[:, 1])[:, None] + centre
@@ -84,12 +89,12 @@ def paint_body(canvas: Canvas, body: Mask, plan: CellPlan, px_per_um: float, rng
     shade += np.float32(look.mottle) * np.float32(0.5) * texture(shape, 0.35 * px_per_um, rng)
     colour = np.asarray(look.colour, np.float32)
     # Shading follows the dye: what absorbs little in the plain colour absorbs little where it is darker, too.
-    tint = np.float32(1.0) - (np.float32(1.0) - shade)[..., None] * (np.float32(1.55) - colour)
+    tint = np.float32(1.0) - (np.float32(1.0) - shade) * (np.float32(1.55) - colour)[:, None, None]
     opacity = body * np.float32(look.opacity)
     patches = texture(shape, 1.6 * px_per_um, rng)
     if look.patchiness:
         opacity *= np.clip(1 - np.float32(look.patchiness) * (np.float32(0.45) + np.float32(0.75) * patches), 0.05, 1)
-    blend(canvas, opacity, colour * tint)
+    blend(canvas, opacity, colour[:, None, None] * tint)
     dust = texture(shape, 0.3 * px_per_um, rng)
     if look.dust:
         speck = np.clip((dust - np.float32(0.55)) * np.float32(0.9), 0, 1) * np.float32(look.dust)
@@ -122,7 +127,7 @@ def paint_granules(
         draw_disc(drawn, centre[0] + radius_px * x, centre[1] + radius_px * y, max(size, 0.5), int(value))
     alpha = soft_mask(drawn, 0.0)
     light = texture(body.shape[:2], 0.5 * px_per_um, rng)
-    target = np.asarray(granules.colour, np.float32) * (np.float32(1.0) + np.float32(0.06) * light)[..., None]
+    target = np.asarray(granules.colour, np.float32)[:, None, None] * (np.float32(1.0) + np.float32(0.06) * light)
     blend(canvas, alpha * body * np.float32(granules.opacity), target)
 
 

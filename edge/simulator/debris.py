@@ -22,7 +22,7 @@ from edge.simulator.raster import (
 
 def paint_smudge(canvas: Canvas, centre: tuple[float, float], px_per_um: float, rng: np.random.Generator) -> None:
     """Paint a smudged nucleus: a spread, frayed, pale purple stain without cytoplasm; in place."""
-    drawn = np.zeros(canvas.shape[:2], np.uint8)
+    drawn = np.zeros(canvas.shape[1:], np.uint8)
     radius = rng.uniform(5.0, 7.0) * px_per_um
     lean = rng.uniform(0, np.pi)
     stretch = rng.uniform(1.1, 1.8)
@@ -30,10 +30,10 @@ def paint_smudge(canvas: Canvas, centre: tuple[float, float], px_per_um: float, 
     draw_outline(drawn, outline)
     for root in outline[:: int(rng.integers(5, 9))]:
         out = (root - centre) / max(float(np.hypot(*(root - centre))), 1e-6)
-        length = radius * rng.uniform(0.15, 0.6)
+        length = radius * rng.uniform(0.1, 0.4)
         draw_stroke(drawn, np.stack([root - out * 4, root + out * length]), rng.uniform(0.2, 0.7) * px_per_um, 170)
     smear = blur(soft_mask(drawn, 0.5), rng.uniform(0.35, 0.6) * px_per_um)
-    shape = (canvas.shape[0], canvas.shape[1])
+    shape = (canvas.shape[1], canvas.shape[2])
     strands = texture(shape, 1.1 * px_per_um, rng) * np.float32(0.26) + texture(shape, 0.5 * px_per_um, rng) * np.float32(0.1)
     alpha = smear * np.clip(np.float32(0.7) + strands, 0.12, 0.95)
     blend_between(canvas, alpha, (0.44, 0.20, 0.66), (0.72, 0.52, 0.82), np.clip(np.float32(0.35) + strands, 0, 1))
@@ -62,7 +62,7 @@ def paint_artifact(canvas: Canvas, centre: tuple[float, float], px_per_um: float
 
 
 def _precipitate(canvas: Canvas, centre: tuple[float, float], px_per_um: float, rng: np.random.Generator) -> None:
-    drawn = np.zeros(canvas.shape[:2], np.uint8)
+    drawn = np.zeros(canvas.shape[1:], np.uint8)
     foci = rng.normal(0, 2.4, (4, 2))
     for _ in range(int(rng.integers(60, 150))):
         x, y = np.array(centre) + (foci[int(rng.integers(0, 4))] + rng.normal(0, 1.5, 2)) * px_per_um
@@ -71,7 +71,7 @@ def _precipitate(canvas: Canvas, centre: tuple[float, float], px_per_um: float, 
 
 
 def _crystal(canvas: Canvas, centre: tuple[float, float], px_per_um: float, rng: np.random.Generator) -> None:
-    drawn = np.zeros(canvas.shape[:2], np.uint8)
+    drawn = np.zeros(canvas.shape[1:], np.uint8)
     angle = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(4, 7))))
     reach = rng.uniform(2.5, 6.0, angle.size) * px_per_um
     draw_outline(drawn, np.stack([centre[0] + reach * np.cos(angle), centre[1] + reach * np.sin(angle)], axis=1))
@@ -82,7 +82,7 @@ def _crystal(canvas: Canvas, centre: tuple[float, float], px_per_um: float, rng:
 
 
 def _fibre(canvas: Canvas, centre: tuple[float, float], px_per_um: float, rng: np.random.Generator) -> None:
-    drawn = np.zeros(canvas.shape[:2], np.uint8)
+    drawn = np.zeros(canvas.shape[1:], np.uint8)
     along = np.linspace(-1, 1, 14)
     lean, bend = rng.uniform(0, np.pi), rng.normal(0, 4)
     x, y = along * rng.uniform(7, 12), bend * along**2 + rng.normal(0, 0.4, 14)
@@ -93,11 +93,11 @@ def _fibre(canvas: Canvas, centre: tuple[float, float], px_per_um: float, rng: n
 
 
 def _bubble(canvas: Canvas, centre: tuple[float, float], px_per_um: float, rng: np.random.Generator) -> None:
-    drawn = np.zeros(canvas.shape[:2], np.uint8)
+    drawn = np.zeros(canvas.shape[1:], np.uint8)
     draw_outline(drawn, polar_outline(centre, rng.uniform(3.5, 6.5) * px_per_um, rng, wobble=0.06))
     body = soft_mask(drawn, 0.6)
     stain = blur(body, 0.8 * px_per_um) * np.clip(
-        np.float32(0.55) + np.float32(0.25) * texture((canvas.shape[0], canvas.shape[1]), 2.0 * px_per_um, rng), 0, 1
+        np.float32(0.55) + np.float32(0.25) * texture((canvas.shape[1], canvas.shape[2]), 2.0 * px_per_um, rng), 0, 1
     )
     blend_between(canvas, stain * np.float32(0.7), DARK_CHROMATIN, OPEN_CHROMATIN, np.ones_like(stain))
     blend(canvas, body * np.float32(0.45), (0.98, 0.93, 0.97))

@@ -78,7 +78,7 @@ def _vacuoles_of(sketch: Sketch, rng: np.random.Generator, count: int, low_um: f
 
 
 def _vacuoles(sketch: Sketch, rng: np.random.Generator) -> None:
-    _vacuoles_of(sketch, rng, int(rng.integers(4, 8)), 0.55, 0.95)
+    _vacuoles_of(sketch, rng, int(rng.integers(3, 8)), 0.5, 1.0)
 
 
 def _small_vacuoles(sketch: Sketch, rng: np.random.Generator) -> None:
@@ -114,7 +114,7 @@ def _rods(sketch: Sketch, rng: np.random.Generator, count: int) -> None:
 
 
 def _auer(sketch: Sketch, rng: np.random.Generator) -> None:
-    _rods(sketch, rng, int(rng.choice([1, 1, 2])))
+    _rods(sketch, rng, int(rng.choice([1, 1, 1, 2])))
 
 
 def _faggot(sketch: Sketch, rng: np.random.Generator) -> None:
@@ -157,7 +157,7 @@ def paint_platelet(
     canvas: Canvas, centre: tuple[float, float], radius_px: float, px_per_um: float, rng: np.random.Generator
 ) -> None:
     """Paint a small platelet of `radius_px`: pale blue body, purple granules in its middle; in place."""
-    shape = canvas.shape[0], canvas.shape[1]
+    shape = canvas.shape[1], canvas.shape[2]
     body, core = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     draw_outline(body, polar_outline(centre, radius_px, rng, wobble=0.09, elongation=rng.uniform(1, 1.3)))
     for _ in range(max(6, round(7 * radius_px / px_per_um))):

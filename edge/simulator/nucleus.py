@@ -88,7 +88,7 @@ def _dented(
 
 
 def _kidney(drawn: Bytes, plan: Nucleus, place: Place, rng: np.random.Generator) -> float:
-    return _dented(drawn, plan, place, rng, [(0.0, rng.uniform(0.36, 0.5), rng.uniform(0.42, 0.6))])
+    return _dented(drawn, plan, place, rng, [(0.0, rng.uniform(0.48, 0.64), rng.uniform(0.38, 0.55))])
 
 
 def _folded(drawn: Bytes, plan: Nucleus, place: Place, rng: np.random.Generator) -> float:
@@ -124,12 +124,12 @@ def _chain(
 ) -> None:
     """Lobes along an arc, joined by filaments: `lobe` is a lobe's radius in cell radii."""
     reach = 0.5 if lobes > 2 else 0.40
-    theta = np.linspace(-bend / 2, bend / 2, lobes) + rng.normal(0, 0.07, lobes)
-    radial = reach * (1 + rng.normal(0, 0.09, lobes))
+    theta = np.linspace(-bend / 2, bend / 2, lobes) * rng.uniform(0.85, 1.05) + rng.normal(0, 0.09, lobes)
+    radial = reach * (1 + rng.normal(0, 0.13, lobes))
     centres = np.array([place.at(float(r * np.cos(t)) - 0.05, float(r * np.sin(t))) for r, t in zip(radial, theta, strict=True)])
     draw_stroke(drawn, centres, max(1.0, filament * place.cell_px))
     for (x, y), angle in zip(centres, theta, strict=True):
-        size = lobe * place.cell_px * rng.uniform(0.9, 1.12)
+        size = lobe * place.cell_px * rng.uniform(0.88, 1.16)
         turn = place.turn + angle + np.pi / 2 + rng.normal(0, 0.3)
         draw_outline(drawn, polar_outline((x, y), size, rng, wobble=0.045, elongation=rng.uniform(1.1, 1.45), angle=turn))
 
@@ -218,7 +218,7 @@ def _balls(drawn: Bytes, plan: Nucleus, place: Place, rng: np.random.Generator) 
         t = start + 2 * np.pi * k / plan.lobes + rng.normal(0, 0.12)
         reach = plan.size * rng.uniform(0.85, 1.1)
         x, y = place.at(float(reach * np.cos(t)), float(reach * np.sin(t)))
-        draw_disc(drawn, x, y, place.cell_px * rng.uniform(0.42, 0.78) * plan.size * np.sin(np.pi / plan.lobes))
+        draw_disc(drawn, x, y, place.cell_px * rng.uniform(0.5, 0.85) * plan.size * np.sin(np.pi / plan.lobes))
     return 0.01
 
 
@@ -323,6 +323,6 @@ def _paint_nucleolus(
     draw_outline(drawn, polar_outline((x, y), radius, rng, wobble=0.04, elongation=1.1))
     body = soft_mask(drawn, 0.0)
     halo = np.clip(blur(body, 0.3 * px_per_um) * np.float32(2.0), 0, 1) - body
-    pale: Colour = (0.56, 0.46, 0.86)
+    pale: Colour = (0.50, 0.40, 0.84)
     blend(canvas, np.clip(halo, 0, 1) * mask * np.float32(0.65), DARK_CHROMATIN)
-    blend(canvas, body * mask * np.float32(0.85), pale)
+    blend(canvas, blur(body, 0.14 * px_per_um) * mask * np.float32(0.8), pale)

@@ -1,7 +1,8 @@
 """Drawing primitives: anti-aliased masks, textures and blending on small float canvases.
 
     mask     float32 [H,W] in 0..1, how much of a pixel a structure covers
-    canvas   float32 [H,W,3], light transmitted by the stained film, 1 = clear glass
+    canvas   float32 [3,H,W], light transmitted by the stained film, 1 = clear glass; planes, because NumPy walks
+             long rows several times faster than pixels of three
 
 Light transmitted, rather than colour seen, keeps the lamp and the white balance out of the drawing: `scene.py`
 multiplies them in at the end, so that one cell may be seen under any microscope.
@@ -85,20 +86,31 @@ def soft_mask(drawn: NDArray[np.uint8], sigma_px: float) -> Mask:
 
 
 def blur(mask: Mask, sigma_px: float) -> Mask:
-    """Return a mask or canvas blurred by a Gaussian of `sigma_px`."""
-    return np.asarray(cv2.GaussianBlur(mask, (0, 0), max(sigma_px, 0.2)), np.float32)
+    """Return a mask (or one plane of a canvas) blurred by a Gaussian of `sigma_px`."""
+    if sigma_px < 4:
+        return np.asarray(cv2.GaussianBlur(mask, (0, 0), max(sigma_px, 0.2)), np.float32)
+    # A wide blur leaves nothing that a third of the resolution could not carry, at a tenth of the time.
+    height, width = mask.shape
+    small = cv2.resize(mask, (max(1, width // 3), max(1, height // 3)), interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), sigma_px / 3)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def blend(canvas: Canvas, alpha: Mask, colour: Colour | NDArray[np.float32]) -> None:
     """Lay `colour` (one colour, or a canvas of them) over the canvas with opacity `alpha`, in place."""
     target = np.asarray(colour, np.float32)
-    canvas += alpha[..., None] * (target - canvas)
+    rows, columns = _touched(alpha)
+    inside = alpha[rows, columns]
+    for channel in range(3):
+        plane = canvas[channel, rows, columns]
+        wanted = target[channel] if target.ndim == 1 else target[channel, rows, columns]
+        plane += inside * (wanted - plane)
 
 
 def blend_between(canvas: Canvas, alpha: Mask, dark: Colour, light: Colour, level: Mask) -> None:
     """Lay over the canvas a mixture of two colours: `level` 0 gives `dark`, 1 gives `light`."""
     first, second = np.asarray(dark, np.float32), np.asarray(light, np.float32)
-    blend(canvas, alpha, first + level[..., None] * (second - first))
+    blend(canvas, alpha, first[:, None, None] + level * (second - first)[:, None, None])
 
 
 def texture(shape: tuple[int, int], grain_px: float, rng: np.random.Generator) -> Mask:
@@ -118,6 +130,14 @@ def _texture_sheet(step: int) -> Mask:
     noise = np.random.default_rng(1000 + step).standard_normal((_TEXTURE_SIDE_PX, _TEXTURE_SIDE_PX), dtype=np.float32)
     band = cv2.GaussianBlur(noise, (0, 0), sigma) - cv2.GaussianBlur(noise, (0, 0), 2.5 * sigma)
     return np.asarray(band / band.std(), np.float32)
+
+
+def _touched(alpha: Mask) -> tuple[slice, slice]:
+    """Return the rows and columns that a mask touches: most structures are far smaller than their canvas."""
+    rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
+    if rows.size == 0:
+        return slice(0, 0), slice(0, 0)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def _mask_from_bytes(drawn: NDArray[np.uint8]) -> Mask:
