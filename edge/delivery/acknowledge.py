@@ -1,0 +1,158 @@
+"""What the LIS answered to a published result.
+
+    ack-file    the LIS writes `<stem>.ack`, an HL7 acknowledgement, or `<stem>.err` into a folder
+    file-gone   the LIS takes the file away
+    none        nothing is expected
+
+An acknowledgement counts only when its MSA-2 equals our message id: late answers have been booked on the wrong
+message elsewhere, and that message was lost. What cannot be understood never settles anything.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from edge.delivery.durable import explained, opened_folder
+from edge.delivery.publish import Drop, is_collected
+from edge.errors import EdgeError, printable
+
+AckMode = Literal["ack-file", "file-gone", "none"]
+AckKind = Literal["pending", "accepted", "refused", "collected", "ignored"]
+
+# An acknowledgement is a few hundred bytes; a larger file is not one.
+ACK_BYTES_MAX = 65_536
+TEXT_CHARACTERS_MAX = 500
+# HL7 v2.5.1 table 0008.
+_ACCEPTED = {"AA", "CA"}
+_REFUSED = {"AE", "AR", "CE", "CR"}
+# Where readers put what they could not read, in or beside the drop folder (a reader that moves is one that collects).
+_ERROR_FOLDERS = ("error", "errors", "rejected", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class AckState:
+    """The state of one delivery as the LIS tells it.
+
+    kind: `pending` nothing yet; `accepted`; `refused`; `collected` taken away without a word;
+        `ignored` an answer is there that does not settle this message: still pending, and somebody should look.
+    text: the LIS's own words or the reason, in one printable line of at most 500 characters; "" when there is none.
+    """
+
+    kind: AckKind
+    text: str = ""
+
+
+def read_acknowledgement(
+    mode: AckMode, drop: Drop, final_name: str, message_id: str, *, ack_folder: Path | None = None
+) -> AckState:
+    """Return what the LIS has answered to the file that was published as `final_name`.
+
+    Args:
+        mode: as configured for the output.
+        drop: the output's prepared folder.
+        final_name: the published name.
+        message_id: the message id inside the file (MSH-10).
+        ack_folder: where the LIS writes; `ack` beside the drop folder when None.
+
+    Raises:
+        EdgeError: MDSE-DELIVERY-001 or -012 the place cannot be seen now, -005 another place is mounted there.
+    """
+    if mode == "none":
+        return AckState("accepted", "no acknowledgement is configured")
+    if mode == "file-gone":
+        return _state_of_taken_file(drop, final_name)
+    return _state_of_ack_file(ack_folder or drop.folder.parent / "ack", final_name, message_id)
+
+
+def _state_of_taken_file(drop: Drop, final_name: str) -> AckState:
+    if not is_collected(drop, final_name):
+        return AckState("pending")
+    with explained(drop.folder):
+        for parent in (drop.folder, drop.folder.parent):
+            for name in _ERROR_FOLDERS:
+                if (parent / name / final_name).is_file():
+                    return AckState("refused", f"the reader moved the file to its folder {name}")
+    return AckState("collected")
+
+
+def _state_of_ack_file(folder: Path, final_name: str, message_id: str) -> AckState:
+    stem = final_name.rpartition(".")[0] or final_name
+    try:
+        with opened_folder(folder) as descriptor:
+            refusal = _read_small_file(descriptor, f"{stem}.err")
+            answer = _read_small_file(descriptor, f"{stem}.ack")
+    except OSError as error:
+        raise EdgeError("MDSE-DELIVERY-012", where=str(folder), reason=error.strerror or str(error)) from error
+    if refusal is not None:
+        return AckState("refused", _one_line(refusal) or "an error file without a text")
+    if answer is None or answer == b"":
+        return AckState("pending")
+    return state_from_ack(answer, message_id)
+
+
+def state_from_ack(content: bytes, message_id: str) -> AckState:
+    """Return what an HL7 acknowledgement says about our message. Pure.
+
+    MLLP frame bytes and line feeds as segment ends are tolerated, as engines write them into files.
+    """
+    if len(content) > ACK_BYTES_MAX:
+        return AckState("ignored", f"the acknowledgement is larger than {ACK_BYTES_MAX} bytes")
+    text = content.strip(b"\x0b\x1c\r\n").removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
+    segments = text.replace("\r\n", "\r").replace("\n", "\r").split("\r")
+    if not segments[0].startswith("MSH") or len(segments[0]) < 8:
+        return AckState("ignored", "the acknowledgement does not start with an MSH segment")
+    separator = segments[0][3]
+    answers = [segment.split(separator) for segment in segments if segment.startswith(f"MSA{separator}")]
+    if not answers or any(len(fields) < 3 for fields in answers):
+        return AckState("ignored", "the acknowledgement has no complete MSA segment")
+    ours = [fields for fields in answers if fields[2] == message_id]
+    if not ours:
+        named = ", ".join(fields[2] for fields in answers)
+        return AckState("ignored", _cut(f"the acknowledgement is for message {named}, not for {message_id}"))
+    codes = {fields[1] for fields in ours}
+    said = _words_of(ours, segments, separator)
+    if codes <= _ACCEPTED:
+        return AckState("accepted", said)
+    if codes <= _REFUSED:
+        return AckState("refused", _cut(f"{'/'.join(sorted(codes))} {said}".strip()))
+    return AckState("ignored", _cut(f"the acknowledgement code {'/'.join(sorted(codes))!r} is not one of table 0008"))
+
+
+def _words_of(answers: list[list[str]], segments: list[str], separator: str) -> str:
+    """Return the text of MSA-3 and of the ERR segments (ERR-7 and ERR-8 are for people, ERR-3 names the error)."""
+    words = [fields[3] for fields in answers if len(fields) > 3]
+    for segment in segments:
+        if segment.startswith(f"ERR{separator}"):
+            fields = segment.split(separator)
+            words += [fields[index] for index in (3, 7, 8) if len(fields) > index]
+    return _cut(" ".join(word for word in words if word))
+
+
+def _read_small_file(folder: int, name: str) -> bytes | None:
+    """Return the bytes of a plain file, one more than the limit at most; None when it is not there or not plain."""
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        # A link (ELOOP) or a socket (ENXIO) in place of an answer is none; any other fault is the caller's to report.
+        if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            return None
+        raise
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        return file.read(ACK_BYTES_MAX + 1)
+
+
+def _one_line(content: bytes) -> str:
+    return _cut(" ".join(content[:ACK_BYTES_MAX].decode("utf-8", "replace").split()))
+
+
+def _cut(text: str) -> str:
+    line = printable(text)
+    return line if len(line) <= TEXT_CHARACTERS_MAX else line[: TEXT_CHARACTERS_MAX - 3] + "..."
