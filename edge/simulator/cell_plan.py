@@ -150,7 +150,7 @@ def _lymphocyte(rng: np.random.Generator) -> CellPlan:
     return CellPlan(
         rng.uniform(4.9, 6.1),
         Cytoplasm((0.53, 0.58, 0.95), mottle=0.07, edge_darkness=0.2),
-        Nucleus("round", rng.uniform(0.74, 0.80), offset=0.10, contrast=0.6, openness=0.28, grain_um=0.8),
+        Nucleus("round", rng.uniform(0.77, 0.84), offset=0.08, contrast=0.6, openness=0.28, grain_um=0.8),
         wobble=0.025,
         margin="ruffled" if rng.random() < 0.25 else "smooth",
     )
@@ -200,7 +200,7 @@ def _large_platelet(rng: np.random.Generator) -> CellPlan:
         rng.uniform(2.1, 3.1),
         Cytoplasm(PLATELET_BODY, edge_darkness=0.12, mottle=0.12),
         None,
-        (Granules(int(rng.integers(60, 95)), 0.21, AZUROPHIL, spread="central"),),
+        (Granules(int(rng.integers(95, 150)), 0.22, AZUROPHIL, spread="central"),),
         wobble=0.05,
         margin="ruffled" if rng.random() < 0.5 else "smooth",
     )

@@ -160,7 +160,7 @@ def paint_platelet(
     shape = canvas.shape[1], canvas.shape[2]
     body, core = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     draw_outline(body, polar_outline(centre, radius_px, rng, wobble=0.09, elongation=rng.uniform(1, 1.3)))
-    for _ in range(max(6, round(7 * radius_px / px_per_um))):
+    for _ in range(max(9, round(14 * radius_px / px_per_um))):
         reach, angle = 0.7 * radius_px * np.sqrt(rng.uniform()), rng.uniform(0, 6.28)
         draw_disc(core, centre[0] + reach * np.cos(angle), centre[1] + reach * np.sin(angle), 0.2 * px_per_um, 230)
     blend(canvas, soft_mask(body, 0.4) * np.float32(0.85), PLATELET_BODY)

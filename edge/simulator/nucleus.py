@@ -302,9 +302,9 @@ def paint_nucleus(
 ) -> None:
     """Paint chromatin, membrane and nucleoli of a nucleus into the canvas, in place."""
     clumps = texture(mask.shape[:2], plan.grain_um * px_per_um, rng)
-    fine = texture(mask.shape[:2], 0.28 * px_per_um, rng)
+    fine = texture(mask.shape[:2], 0.34 * px_per_um, rng)
     inside = blur(mask, 0.45 * px_per_um)
-    level = np.float32(plan.openness) + np.float32(plan.contrast * 0.5) * clumps + np.float32(0.07) * fine
+    level = np.float32(plan.openness) + np.float32(plan.contrast * 0.42) * clumps + np.float32(0.05 + 0.16 * plan.contrast) * fine
     # The membrane is seen edge on: a darker rim about half a micrometre wide.
     level -= np.float32(0.75) * np.clip(np.float32(1.0) - inside, 0, 1)
     blend_between(canvas, mask, DARK_CHROMATIN, OPEN_CHROMATIN, np.clip(level, -0.12, 1.15))
