@@ -1,7 +1,7 @@
 """What an image file says about itself, read by our own code before any native decoder sees a byte of it.
 
-Each format's reader walks the whole file: it finds the size in pixels, refuses variants that the cell network was never
-meant to see, and proves that the file ends where its format says it ends. A file that was cut at any byte is refused here.
+Each format's reader walks the whole file: it finds the size in pixels, refuses variants that the cell network was
+never meant to see, and proves that the file ends where its format says it ends. A file cut at any byte is refused here.
 
 Sources: JPEG ITU-T T.81 annex B, PNG (third edition) sections 5 and 11, BMP as in Windows GDI's BITMAPINFOHEADER.
 """
@@ -33,9 +33,9 @@ NAMED_FORMATS: tuple[tuple[bytes, str], ...] = (
 JPEG_SCANS_MAX = 64
 PNG_CHUNKS_MAX = 65_536
 
-_JPEG_FRAMES_REFUSED = {0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical"} | {
-    marker: "arithmetic-coded" for marker in (0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
-}
+_JPEG_FRAMES_REFUSED = {0xC3: "lossless"}
+_JPEG_FRAMES_REFUSED |= dict.fromkeys((0xC5, 0xC6, 0xC7), "hierarchical")
+_JPEG_FRAMES_REFUSED |= dict.fromkeys((0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF), "arithmetic-coded")
 # In entropy-coded data FF is followed by 00 (stuffing), D0-D7 (restart) or FF (fill); anything else is the next marker.
 _JPEG_NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 

@@ -4,9 +4,11 @@
     load_cells     the cell images of a slide, each good or refused with its reason, in order
 
 What is accepted and how it becomes RGB ("strict-v1")
-    JPEG   8 bits; grey is repeated to three channels, YCbCr and RGB as marked; CMYK, lossless, arithmetic, 12 bits refused
-    PNG    8 bits, RGB or grey; with alpha only when every pixel is opaque; palette, 16 bits, interlaced, animated refused
-    BMP    24 or 32 bits, uncompressed (the fourth byte is reserved, not alpha)
+    JPEG   8 bits: grey (repeated to three channels), YCbCr or RGB as marked
+           refused: CMYK, lossless, arithmetic-coded, hierarchical, 12 bits
+    PNG    8 bits: RGB, grey (repeated), RGB with alpha when every pixel is opaque
+           refused: palette, 16 bits, interlaced, animated, transparent
+    BMP    24 or 32 bits, uncompressed (the fourth byte is reserved, not alpha); refused: palette, compressed
     EXIF orientation, colour profiles, gamma and embedded thumbnails are ignored. Behind the image only zero bytes may
     follow. TIFF, GIF, WebP and all others are refused. Sizes are checked in the header, before any pixel is decoded.
 
@@ -123,16 +125,9 @@ def read_cells(slide: Slide, *, limits: ImageLimits = DEFAULT_LIMITS) -> Iterato
 
     Raises EdgeError MDSE-SLIDE-010 when the slide's folder cannot be opened.
     """
-    try:
-        folder = open_folder(slide.folder)
-        folder_fd = folder.__enter__()
-    except OSError as error:
-        raise EdgeError("MDSE-SLIDE-010", where=slide.slide_key, reason=_reason(error)) from error
-    try:
+    with open_folder(slide.folder, where=slide.slide_key) as folder_fd:
         for cell_file in slide.cell_files:
             yield _read_cell(folder_fd, cell_file, limits)
-    finally:
-        folder.__exit__(None, None, None)
 
 
 def _read_cell(folder_fd: int, cell_file: CellFile, limits: ImageLimits) -> CellImage | RefusedCell:

@@ -127,9 +127,15 @@ def _list_image(entry: os.DirEntry[str], path: str, images: list[SlideFile], lef
 
 
 @contextmanager
-def open_folder(folder: Path) -> Iterator[int]:
-    """Yield a descriptor of `folder`, which must be a folder and no link. Raises OSError."""
-    descriptor = os.open(folder, _OPEN_FLAGS | os.O_DIRECTORY)
+def open_folder(folder: Path, *, where: str) -> Iterator[int]:
+    """Yield a descriptor of `folder`, which must be a folder and no link, and close it afterwards.
+
+    Raises EdgeError MDSE-SLIDE-010 naming `where` when it cannot be opened.
+    """
+    try:
+        descriptor = os.open(folder, _OPEN_FLAGS | os.O_DIRECTORY)
+    except OSError as error:
+        raise EdgeError("MDSE-SLIDE-010", where=where, reason=error.strerror or str(error)) from error
     try:
         yield descriptor
     finally:

@@ -1,8 +1,8 @@
 """Cells of any size become one batch of the network's size ("area-v1"). The same call serves training and run time.
 
-Both sides are brought to `size_px` without cropping and without keeping the aspect ratio: the known export is 360 x 363,
-where the stretch is under 1 %. Shrinking averages the covered pixels (INTER_AREA), which loses no granule between samples
-as point sampling would; anything else is bilinear.
+Both sides are brought to `size_px` without cropping and without keeping the aspect ratio: the known export is
+360 x 363 px, where the stretch is under 1 %. Shrinking averages the covered pixels (INTER_AREA), which loses no granule
+between samples as point sampling would; anything else is bilinear.
 """
 
 from __future__ import annotations
