@@ -1,0 +1,129 @@
+"""Explicit int8: QuantizeLinear/DequantizeLinear pairs written into the graph, one file for every runtime.
+
+Weights int8 per output channel, activations int8 per tensor, symmetric, every zero point 0, bias left in floating
+point: the form that OpenVINO, ONNX Runtime and TensorRT all take. The heads stay in floating point (0.1 % of the
+arithmetic, and rare findings suffer first).
+
+Where pairs go: on the input of every convolution and max pooling, and on one input of each addition, the one that is
+not made by a convolution (the other is fused with that convolution by the runtimes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from convert.calibration import ChannelRange
+from convert.onnx_graph import OUTPUT_NAMES, attributes_of, constants_of
+from edge.errors import EdgeError
+
+# Symmetric int8 uses -127..127: -128 has no positive partner.
+LARGEST_INT8 = 127
+# The pairs on float16 values need QuantizeLinear of opset 19; plain int8 keeps to 18.
+OPSET_FLOAT16_PAIRS = 19
+
+
+def quantized_values(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Return the activations that get a pair, in graph order: the ones to be calibrated."""
+    makers = {node.output[0]: node for node in model.graph.node}
+    values: list[str] = []
+    for node in model.graph.node:
+        if node.op_type in ("Conv", "MaxPool"):
+            values.append(node.input[0])
+        elif node.op_type == "Add":
+            skip = _skip_input(node, makers)
+            values += [] if skip is None else [node.input[skip]]
+    return tuple(dict.fromkeys(values))
+
+
+def qdq_from_onnx(model: onnx.ModelProto, ranges: Mapping[str, ChannelRange]) -> onnx.ModelProto:
+    """Return the explicitly quantized model. `ranges` holds every value of `quantized_values(model)`.
+
+    Raises EdgeError MDSE-CONVERT-023 where a range is missing.
+    """
+    quantized = onnx.ModelProto()
+    quantized.CopyFrom(model)
+    constants = constants_of(model)
+    makers = {node.output[0]: node for node in model.graph.node}
+    writer = _PairWriter(ranges)
+    nodes: list[onnx.NodeProto] = []
+    for node in quantized.graph.node:
+        if node.op_type in ("Conv", "MaxPool"):
+            node.input[0] = writer.pair_on(node.input[0], nodes)
+        elif node.op_type == "Add" and (skip := _skip_input(node, makers)) is not None:
+            node.input[skip] = writer.pair_on(node.input[skip], nodes)
+        if node.op_type == "Conv":
+            kernel = node.input[1]
+            node.input[1] = writer.weights(kernel, constants.pop(kernel), nodes)
+        nodes.append(node)
+    del quantized.graph.initializer[:]
+    del quantized.graph.node[:]
+    quantized.graph.node.extend(nodes)
+    doubled = constants.keys() & writer.constants.keys()
+    if doubled:
+        raise ValueError(f"two constants are called {min(doubled)!r}")
+    everything = {**constants, **writer.constants}
+    quantized.graph.initializer.extend(numpy_helper.from_array(values, name) for name, values in everything.items())
+    onnx.checker.check_model(quantized, full_check=True)
+    return quantized
+
+
+class _PairWriter:
+    """Writes Q/DQ pairs once per value; later readers of the value share the pair."""
+
+    def __init__(self, ranges: Mapping[str, ChannelRange]) -> None:
+        self.constants: dict[str, NDArray[Any]] = {}
+        self._ranges = ranges
+        self._paired: dict[str, str] = {}
+
+    def pair_on(self, value: str, nodes: list[onnx.NodeProto]) -> str:
+        if value not in self._paired:
+            if value not in self._ranges:
+                raise EdgeError("MDSE-CONVERT-023", where=value)
+            largest = float(self._ranges[value].largest_magnitude.max())
+            scale, zero = self._scale(value, np.float32(_scale_from_largest(np.float64(largest))), shape=())
+            integer = f"{value}/int8"
+            real = f"{value}/dequantized"
+            nodes.append(helper.make_node("QuantizeLinear", [value, scale, zero], [integer], name=integer))
+            nodes.append(helper.make_node("DequantizeLinear", [integer, scale, zero], [real], name=real))
+            self._paired[value] = real
+        return self._paired[value]
+
+    def weights(self, name: str, values: NDArray[Any], nodes: list[onnx.NodeProto]) -> str:
+        per_channel = np.abs(values).max(axis=tuple(range(1, values.ndim))).astype(np.float64)
+        scales = np.array([_scale_from_largest(largest) for largest in per_channel], np.float32)
+        form = (-1, *([1] * (values.ndim - 1)))
+        integers = np.rint(values.astype(np.float64) / scales.astype(np.float64).reshape(form))
+        self.constants[f"{name}/int8"] = np.clip(integers, -LARGEST_INT8, LARGEST_INT8).astype(np.int8)
+        scale, zero = self._scale(name, scales, shape=scales.shape)
+        real = f"{name}/dequantized"
+        nodes.append(helper.make_node("DequantizeLinear", [f"{name}/int8", scale, zero], [real], name=real, axis=0))
+        return real
+
+    def _scale(self, name: str, scale: Any, *, shape: tuple[int, ...]) -> tuple[str, str]:
+        step, zero = f"{name}/int8_step", f"{name}/int8_zero"
+        self.constants[step] = np.asarray(scale, np.float32).reshape(shape)
+        self.constants[zero] = np.zeros(shape, np.int8)
+        return step, zero
+
+
+def _scale_from_largest(largest: np.float64) -> float:
+    """Return the int8 step; a value that is always zero gets the step 1, because a scale of 0 divides by zero."""
+    return float(largest) / LARGEST_INT8 if largest > 0 else 1.0
+
+
+def _skip_input(node: onnx.NodeProto, makers: Mapping[str, onnx.NodeProto]) -> int | None:
+    """Return which input of an addition of two feature maps is the one that no convolution makes directly."""
+    if any(name not in makers for name in node.input) or set(node.output) & set(OUTPUT_NAMES):
+        return None  # one side is a constant: a bias or a rescaling, no residual addition
+    by_convolution = [makers[name].op_type == "Conv" for name in node.input]
+    if all(by_convolution):
+        # Two convolutions meet: the strided shortcut (1x1) is the side that is stored, the main path is fused.
+        kernels = [attributes_of(makers[name]).get("kernel_shape", [0]) for name in node.input]
+        return 1 if max(kernels[1]) <= max(kernels[0]) else 0
+    return by_convolution.index(False) if False in by_convolution else None
