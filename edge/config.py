@@ -147,13 +147,16 @@ def _read_guarded(path: Path) -> str:
         if path.is_symlink():
             raise EdgeError("MDSE-CONFIG-005", where=where) from error
         raise EdgeError("MDSE-CONFIG-001", where=where, reason=error.strerror or str(error)) from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise EdgeError("MDSE-CONFIG-005", where=where)
         if facts.st_mode & stat.S_IWOTH or facts.st_uid not in {0, os.geteuid()}:
             raise EdgeError("MDSE-CONFIG-004", where=where, mode=f"{facts.st_mode & 0o7777:04o}", owner=facts.st_uid)
-        content = file.read(CONFIG_BYTES_MAX + 1)
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            content = file.read(CONFIG_BYTES_MAX + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > CONFIG_BYTES_MAX:
         raise EdgeError("MDSE-CONFIG-001", where=where, reason=f"it is larger than {CONFIG_BYTES_MAX} bytes")
     try:

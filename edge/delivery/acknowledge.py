@@ -143,10 +143,15 @@ def _read_small_file(folder: int, name: str) -> bytes | None:
         if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             return None
         raise
-    with os.fdopen(descriptor, "rb") as file:
+    content = b""
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return None
-        return file.read(ACK_BYTES_MAX + 1)
+        while len(content) <= ACK_BYTES_MAX and (block := os.read(descriptor, ACK_BYTES_MAX + 1 - len(content))):
+            content += block
+    finally:
+        os.close(descriptor)
+    return content
 
 
 def _one_line(content: bytes) -> str:
