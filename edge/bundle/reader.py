@@ -1,8 +1,8 @@
 """Open a bundle: everything is verified before anything is used, and the verified bytes are the bytes that are loaded.
 
-Order: schema, path safety, sizes, digests, signature, agreement of manifest and catalogue. Each file is opened once, by
-a descriptor of its folder and without following links, read once, and kept in memory; the folder may be swapped or
-removed afterwards without effect.
+Order: schema, path safety, sizes, digests, signature, networks without external data, agreement with the catalogue.
+Each file is opened once, by a descriptor of its folder and without following links, read once, and kept in memory; the
+folder may be swapped or removed afterwards without effect.
 
 Links. Symbolic links, devices, pipes and sockets are refused. A file with more than one hard link is refused unless a
 trusted key signed the bundle: package installers hard-link files from their cache, and a signature over size and digest
@@ -20,6 +20,7 @@ from pathlib import Path
 
 from edge.bundle.digest import sha256_hex
 from edge.bundle.manifest import MAX_FILES, MAX_MANIFEST_BYTES, FileEntry, Manifest, manifest_from_bytes
+from edge.bundle.onnx_contents import check_self_contained
 from edge.bundle.signature import verify_signature
 from edge.catalogue import Catalogue, catalogue_from_json
 from edge.errors import EdgeError
@@ -84,6 +85,9 @@ def _open_at(root: int, public_key: bytes | None) -> Bundle:
     linked = sorted(name for name, status in found.items() if status.st_nlink > 1)
     if linked and not signed:
         raise EdgeError("MDSE-BUNDLE-003", where=linked[0], reason="it has a second name (hard link)")
+    for name, data in contents.items():
+        if name.endswith(".onnx"):
+            check_self_contained(data, where=name)
     catalogue = catalogue_from_json(contents["catalogue.json"])
     _check_catalogue(manifest, catalogue)
     return Bundle(manifest, catalogue, sha256_hex(manifest_data), signed, contents)
