@@ -118,7 +118,7 @@ def _irregular_erythroblast(plan: CellPlan, rng: np.random.Generator) -> CellPla
     return replace(plan, nucleus=nucleus, margin="ragged", elongation=rng.uniform(1.2, 1.45), wobble=0.07)
 
 
-def _bare_nucleus(plan: CellPlan, rng: np.random.Generator) -> CellPlan:
+def _bare_nucleus(plan: CellPlan, _: np.random.Generator) -> CellPlan:
     """A megakaryocyte nucleus with hardly a rim of cytoplasm."""
     radius = plan.radius_um * _nucleus_of(plan).size * 1.05
     return replace(plan, radius_um=radius, nucleus=replace(_nucleus_of(plan), size=0.94, offset=0.0), granules=())
@@ -128,7 +128,7 @@ def _bizarre_platelet(plan: CellPlan, rng: np.random.Generator) -> CellPlan:
     return replace(plan, margin="bizarre", elongation=rng.uniform(2.2, 3.4), radius_um=max(plan.radius_um, 2.7))
 
 
-def _bridged_erythroblast(plan: CellPlan, rng: np.random.Generator) -> CellPlan:
+def _bridged_erythroblast(plan: CellPlan, _: np.random.Generator) -> CellPlan:
     nucleus = replace(_nucleus_of(plan), shape="bridged", size=0.40, offset=0.0)
     return replace(plan, nucleus=nucleus, elongation=1.75, radius_um=plan.radius_um * 1.25)
 
@@ -136,6 +136,19 @@ def _bridged_erythroblast(plan: CellPlan, rng: np.random.Generator) -> CellPlan:
 def _megaloblastoid(plan: CellPlan, rng: np.random.Generator) -> CellPlan:
     nucleus = replace(_nucleus_of(plan), size=0.7, openness=0.62, contrast=0.4, grain_um=0.5)
     return replace(plan, radius_um=rng.uniform(6.8, 7.8), nucleus=nucleus)
+
+
+def _plasmacytoid(plan: CellPlan, _: np.random.Generator) -> CellPlan:
+    body = replace(plan.cytoplasm, colour=(0.40, 0.42, 0.80), pale_zone=0.85, edge_darkness=0.3)
+    nucleus = replace(_nucleus_of(plan), size=min(_nucleus_of(plan).size, 0.56), offset=0.36)
+    return replace(plan, cytoplasm=body, nucleus=nucleus, radius_um=plan.radius_um * 1.2, elongation=1.25)
+
+
+def _oddly_segmented(plan: CellPlan, rng: np.random.Generator) -> CellPlan:
+    """A basophil with one round or with five lobes; granules are thinned so that the nucleus can be judged."""
+    odd = {"shape": "oval", "size": 0.5} if rng.random() < 0.5 else {"shape": "lobed", "lobes": 5, "size": 1.0}
+    seen = tuple(replace(g, over_nucleus=0.06) for g in plan.granules)
+    return replace(plan, nucleus=replace(_nucleus_of(plan), **odd), granules=seen)  # type: ignore[arg-type]  # as above
 
 
 _CLUMPED_NEUTROPHIL = Granules(60, 0.42, (0.60, 0.30, 0.66), spread="clumped", opacity=0.85)
@@ -151,7 +164,7 @@ _AUER = DrawnFinding("rods", _inclusion("auer rod"))
 
 DRAWN_FINDINGS: Mapping[str, DrawnFinding] = {
     "NE01": DrawnFinding("nucleus", _nucleus(shape="spectacles", contrast=0.75, openness=0.16, grain_um=0.9)),
-    "NE02": DrawnFinding("nucleus", _nucleus(shape="oval", size=0.48, contrast=0.8, openness=0.16, grain_um=0.9, offset=0.15)),
+    "NE02": DrawnFinding("nucleus", _nucleus(shape="oval", size=0.48, contrast=0.8, openness=0.16, grain_um=0.9)),
     "NE03": DrawnFinding("nucleus", _lobes("oversegmented", 6, 8)),
     "NE04": DrawnFinding("granules", _degranulated(colour=_GREY_NEUTROPHIL)),
     "NE05": DrawnFinding("granules", _granules(_CLUMPED_NEUTROPHIL, dust=0.25)),
@@ -206,7 +219,7 @@ DRAWN_FINDINGS: Mapping[str, DrawnFinding] = {
     "LY07": DrawnFinding("margin", _margin("hairy")),
     "LY08": DrawnFinding("nucleus", _nucleus(shape="petal", size=0.82)),
     "LY09": DrawnFinding("nucleoli", _nucleus(nucleoli=1, nucleolus_um=1.45)),
-    "LY10": DrawnFinding("plasmacytoid", lambda plan, rng: _plasmacytoid(plan, rng)),
+    "LY10": DrawnFinding("plasmacytoid", _plasmacytoid),
     "LY11": DrawnFinding("nucleus", _nucleus(shape="separate", lobes=2, size=0.40, offset=0.0)),
     "LY12": DrawnFinding("nucleus", _nucleus(shape="cerebriform", size=0.82, openness=0.26)),
     "VL01": DrawnFinding("nucleus", _nucleus(shape="irregular", size=0.64)),
@@ -225,7 +238,7 @@ DRAWN_FINDINGS: Mapping[str, DrawnFinding] = {
     "EO06": DrawnFinding("size", _size(9.6, 11.0)),
     "BA01": DrawnFinding("granules", _both(_degranulated(keep=0.15), _body(colour=(0.86, 0.80, 0.90)))),
     "BA02": DrawnFinding("granules", _granules(_BASOPHIL_ODD)),
-    "BA03": DrawnFinding("nucleus", lambda plan, rng: _oddly_segmented(plan, rng)),
+    "BA03": DrawnFinding("nucleus", _oddly_segmented),
     "BA04": _VACUOLES,
     "EB01": DrawnFinding("nucleus", _irregular_erythroblast),
     "EB02": DrawnFinding("nucleus", _lobes("separate", 2, 3, size=0.31, offset=0.0)),
@@ -252,19 +265,6 @@ DRAWN_FINDINGS: Mapping[str, DrawnFinding] = {
 """Every finding that can be drawn, by its code in the catalogue."""
 
 
-def _plasmacytoid(plan: CellPlan, _: np.random.Generator) -> CellPlan:
-    body = replace(plan.cytoplasm, colour=(0.40, 0.42, 0.80), pale_zone=0.85, edge_darkness=0.3)
-    nucleus = replace(_nucleus_of(plan), size=min(_nucleus_of(plan).size, 0.56), offset=0.36)
-    return replace(plan, cytoplasm=body, nucleus=nucleus, radius_um=plan.radius_um * 1.2, elongation=1.25)
-
-
-def _oddly_segmented(plan: CellPlan, rng: np.random.Generator) -> CellPlan:
-    """A basophil with one round or with five lobes; granules are thinned so that the nucleus can be judged."""
-    odd = {"shape": "oval", "size": 0.5} if rng.random() < 0.5 else {"shape": "lobed", "lobes": 5, "size": 1.0}
-    seen = tuple(replace(g, over_nucleus=0.06) for g in plan.granules)
-    return replace(plan, nucleus=replace(_nucleus_of(plan), **odd), granules=seen)  # type: ignore[arg-type]  # as above
-
-
 _NOT_ON = {"BNE": {"NE01", "NE02", "NE03", "NE13", "NE14", "NE16"}, "SNE": {"NE10"}}
 
 _CONFLICTS: frozenset[frozenset[str]] = frozenset(
@@ -288,7 +288,9 @@ def drawable_findings() -> dict[str, tuple[str, ...]]:
     catalogue = load_catalogue()
     return {
         code: tuple(
-            f.code for f in catalogue.findings_of(code) if f.code in DRAWN_FINDINGS and f.code not in _NOT_ON.get(code, ())
+            f.code
+            for f in catalogue.findings_of(code)
+            if f.code in DRAWN_FINDINGS and f.code not in _NOT_ON.get(code, ())
         )
         for code in catalogue.type_codes
     }

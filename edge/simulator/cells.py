@@ -17,7 +17,8 @@ from edge.simulator.cell_plan import CellPlan, plan_cell
 from edge.simulator.cytoplasm import body_mask, paint_body, paint_granules, paint_pale_zone
 from edge.simulator.debris import paint_artifact, paint_platelet_clump, paint_smudge
 from edge.simulator.inclusions import Sketch, paint_inclusion
-from edge.simulator.nucleus import Place, nucleus_mask, paint_nucleus
+from edge.simulator.nucleus import nucleus_mask, paint_nucleus
+from edge.simulator.nucleus_shapes import Place
 from edge.simulator.raster import Canvas
 from edge.simulator.scene import SceneLook, develop, paint_film, random_look
 
@@ -98,9 +99,14 @@ def _paint_cell(
     canvas: Canvas, plan: CellPlan, centre: tuple[float, float], px_per_um: float, rng: np.random.Generator
 ) -> None:
     """Paint a planned cell into the canvas, in place, working on the window that the cell needs."""
-    body_rng, nucleus_rng, granule_rng, *inclusion_rngs = (np.random.default_rng(int(s)) for s in rng.integers(0, 2**62, 12))
+    body_rng, nucleus_rng, granule_rng, *inclusion_rngs = (
+        np.random.default_rng(int(s)) for s in rng.integers(0, 2**62, 12)
+    )
     radius_px = plan.radius_um * px_per_um
-    reach = round(radius_px * (1.5 if plan.margin in ("hairy", "blebs", "bizarre") else 1.25) * np.sqrt(plan.elongation) + 3 * px_per_um)
+    reach = round(
+        radius_px * (1.5 if plan.margin in ("hairy", "blebs", "bizarre") else 1.25) * np.sqrt(plan.elongation)
+        + 3 * px_per_um
+    )
     left, top = max(0, round(centre[0]) - reach), max(0, round(centre[1]) - reach)
     window = canvas[:, top : round(centre[1]) + reach, left : round(centre[0]) + reach]
     shape = (window.shape[1], window.shape[2])

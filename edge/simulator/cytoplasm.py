@@ -27,7 +27,10 @@ def body_mask(
     lean: float,
     rng: np.random.Generator,
 ) -> Mask:
-    """Return the mask [H,W] of the whole cell, stretched along `lean` (radians), projections included. KeyError when the margin has no such name."""
+    """Return the mask [H,W] of the whole cell, stretched along `lean` (radians), projections included.
+
+    KeyError when the margin has no such name.
+    """
     orders, wobble = _MARGINS[plan.margin]
     outline = polar_outline(centre, radius_px, rng, wobble=plan.wobble, elongation=plan.elongation, angle=lean)
     if orders:
@@ -61,7 +64,9 @@ def _draw_hairs(
     for root, out, side in zip(roots, outwards, sideways, strict=True):
         length = radius_px * rng.uniform(0.16, 0.38)
         tip = root + out * length + side * length * rng.normal(0, 0.35)
-        draw_stroke(drawn, np.stack([root - out * 2, (root + tip) / 2 + side * rng.normal(0, 1.0), tip]), 0.045 * radius_px)
+        draw_stroke(
+            drawn, np.stack([root - out * 2, (root + tip) / 2 + side * rng.normal(0, 1.0), tip]), 0.045 * radius_px
+        )
 
 
 def _draw_blebs(

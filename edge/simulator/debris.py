@@ -34,12 +34,16 @@ def paint_smudge(canvas: Canvas, centre: tuple[float, float], px_per_um: float, 
         draw_stroke(drawn, np.stack([root - out * 4, root + out * length]), rng.uniform(0.2, 0.7) * px_per_um, 170)
     smear = blur(soft_mask(drawn, 0.5), rng.uniform(0.35, 0.6) * px_per_um)
     shape = (canvas.shape[1], canvas.shape[2])
-    strands = texture(shape, 1.1 * px_per_um, rng) * np.float32(0.26) + texture(shape, 0.5 * px_per_um, rng) * np.float32(0.1)
+    strands = texture(shape, 1.1 * px_per_um, rng) * np.float32(0.26) + texture(
+        shape, 0.5 * px_per_um, rng
+    ) * np.float32(0.1)
     alpha = smear * np.clip(np.float32(0.7) + strands, 0.12, 0.95)
     blend_between(canvas, alpha, (0.44, 0.20, 0.66), (0.72, 0.52, 0.82), np.clip(np.float32(0.35) + strands, 0, 1))
 
 
-def paint_platelet_clump(canvas: Canvas, centre: tuple[float, float], px_per_um: float, rng: np.random.Generator) -> None:
+def paint_platelet_clump(
+    canvas: Canvas, centre: tuple[float, float], px_per_um: float, rng: np.random.Generator
+) -> None:
     """Paint an aggregate of six or more touching platelets (JAMT: five or more together); in place."""
     places = [np.array(centre)]
     radii = [rng.uniform(1.0, 1.8)]

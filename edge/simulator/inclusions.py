@@ -109,7 +109,11 @@ def _rods(sketch: Sketch, rng: np.random.Generator, count: int) -> None:
         half = rng.uniform(1.5, 2.3) * sketch.px_per_um * np.array([np.cos(angle), np.sin(angle)])
         draw_stroke(drawn, np.stack([middle - half, middle + half]), 0.34 * sketch.px_per_um)
     alpha = soft_mask(drawn, 0.35)
-    blend(sketch.canvas, np.clip(blur(alpha, 0.25 * sketch.px_per_um), 0, 1) * sketch.body * np.float32(0.35), (0.93, 0.75, 0.85))
+    blend(
+        sketch.canvas,
+        np.clip(blur(alpha, 0.25 * sketch.px_per_um), 0, 1) * sketch.body * np.float32(0.35),
+        (0.93, 0.75, 0.85),
+    )
     blend(sketch.canvas, alpha * sketch.body * np.float32(0.95), (0.66, 0.13, 0.42))
 
 
@@ -144,7 +148,9 @@ def _phagocytosed(sketch: Sketch, rng: np.random.Generator) -> None:
         radius = rng.uniform(1.15, 1.5) * sketch.px_per_um
         x, y = sketch.take_place(radius, rng)
         blend(sketch.canvas, _disc(sketch, x, y, radius * 1.2) * sketch.body * np.float32(0.9), (0.95, 0.92, 0.96))
-        blend(sketch.canvas, _blob(sketch, x, y, radius * 0.85, rng) * sketch.body * np.float32(0.9), (0.58, 0.33, 0.62))
+        blend(
+            sketch.canvas, _blob(sketch, x, y, radius * 0.85, rng) * sketch.body * np.float32(0.9), (0.58, 0.33, 0.62)
+        )
         return
     for _ in range(int(rng.integers(5, 9))):
         x, y = sketch.take_place(0.42 * sketch.px_per_um, rng)

@@ -82,7 +82,7 @@ def soft_mask(drawn: NDArray[np.uint8], sigma_px: float) -> Mask:
         return _mask_from_bytes(drawn)
     blurred = cv2.GaussianBlur(drawn, (0, 0), sigma_px)
     level = blurred.astype(np.float32) * np.float32(1 / 255) - np.float32(0.5)
-    return np.clip(level * np.float32(max(1.0, 2.2 * sigma_px)) + np.float32(0.5), 0, 1)
+    return np.asarray(np.clip(level * np.float32(max(1.0, 2.2 * sigma_px)) + np.float32(0.5), 0, 1), np.float32)
 
 
 def blur(mask: Mask, sigma_px: float) -> Mask:

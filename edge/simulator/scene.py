@@ -102,7 +102,7 @@ def _red_cell_places(look: SceneLook, keep_clear_um: float, rng: np.random.Gener
     reach = look.red_cell_um * 1.1
     inside = (np.abs(grid) < _CELL_SIDE_UM / 2 + reach).all(axis=1)
     clear = np.hypot(grid[:, 0], grid[:, 1]) > keep_clear_um + 0.75 * reach
-    return grid[inside & clear] + _CELL_SIDE_UM / 2
+    return np.asarray(grid[inside & clear] + _CELL_SIDE_UM / 2, np.float64)
 
 
 def _add_red_cell(
