@@ -1,0 +1,60 @@
+"""The record itself as a file: the whole truth from which every other output is rendered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import NoReturn
+
+from edge.errors import EdgeError
+from edge.writers.base import RenderedFile
+from edge.writers.record_view import view_of_record
+
+
+class JsonRecordWriter:
+    """Writes a record as JSON: UTF-8, keys in the record's own order, one trailing newline."""
+
+    name = "json"
+
+    def render(self, record: Mapping[str, object]) -> RenderedFile:
+        """Return the record as a `.json` file. Raises EdgeError MDSE-WRITER-001 or -004."""
+        view_of_record(record)
+        text = json.dumps(record, ensure_ascii=False, allow_nan=False, indent=1)
+        content = (text + "\n").encode("utf-8")
+        self.check(content)
+        return RenderedFile(".json", content)
+
+    def check(self, content: bytes) -> None:
+        """Raise MDSE-WRITER-004 when these bytes are not one whole record."""
+        check_json(content)
+
+
+def check_json(content: bytes) -> None:
+    """Check that `content` is one whole, sound record. Raises EdgeError MDSE-WRITER-004."""
+    if not content.endswith(b"}\n"):
+        raise _refused("it does not end as a whole record does")
+    try:
+        record = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_object_once)
+    except (ValueError, RecursionError) as error:
+        raise _refused(f"it is not JSON ({error})") from error
+    if not isinstance(record, dict):
+        raise _refused("it is not one object")
+    try:
+        view_of_record(record)
+    except EdgeError as error:
+        raise _refused(error.text) from error
+
+
+def _refused(reason: str) -> EdgeError:
+    return EdgeError("MDSE-WRITER-004", where="json", format="json", reason=reason)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
+
+
+def _object_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("a key appears twice")
+    return values

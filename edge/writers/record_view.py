@@ -1,0 +1,314 @@
+"""The record as the writers see it: every field typed, and every count proved to agree with every other.
+
+view_of_record(record)    the only way in; raises MDSE-WRITER-001 before a single byte is written
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from edge.writers.record_reading import Node, record_fault
+
+SCHEMA = "mds-edge.record/1"
+STATUS_LETTERS = "P F C W X"
+NOT_REQUESTED = "NOT-REQUESTED"
+NOT_EVALUABLE = "NOT-EVALUABLE"
+INDETERMINATE = "INDETERMINATE"
+
+
+@dataclass(frozen=True, slots=True)
+class CodedText:
+    """A stable code with its English text: a warning or a reason."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlideView:
+    """The slide: identifiers are verbatim and opaque."""
+
+    source: str
+    slide_key: str
+    sample_id: str
+    order_id: str | None
+    slide_no: int | None
+    acquired_at: str | None
+    analyzer_model: str
+    analyzer_serial: str | None
+    analyzer_software: str | None
+    patient_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterView:
+    """One of the 114 parameters: `value` is None where nothing could be counted, never 0 instead."""
+
+    name: str
+    value: float | None
+    numerator: int
+    denominator: int
+    interval: tuple[float, float] | None
+
+    @property
+    def code(self) -> str:
+        """The code of the cell type or finding that the parameter is about: SNE of SNE_share."""
+        return self.name.split("_", 1)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class ContributionView:
+    """What one parameter added to the margin, and the cells behind it."""
+
+    name: str
+    value: float
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AssessmentView:
+    """The score of one target with everything it rests on. Fractions are 0-1; `margin` is in log-odds."""
+
+    target: str
+    positive: str
+    negative: str
+    score: float | None
+    margin: float | None
+    interval: tuple[float, float] | None
+    threshold: float
+    call: str
+    sufficient: bool
+    reasons: tuple[CodedText, ...]
+    contributions: tuple[ContributionView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CellView:
+    """One cell: its type (None = unidentified), the type's probability, and the findings with their probabilities."""
+
+    cell_id: str
+    file: str
+    type_code: str | None
+    probability: float
+    findings: Mapping[str, float]
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenanceView:
+    """What produced the result."""
+
+    bundle_name: str
+    bundle_version: str
+    bundle_digest: str
+    intended_use: str
+    engine_name: str
+    engine_device: str
+    engine_precision: str
+    trees: str
+    software: str
+    degraded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecordView:
+    """One revision of one slide's result. `shares`, `per_100` and `rates` split the profile by kind of parameter."""
+
+    message_id: str
+    mode: str
+    status: str
+    revision: int
+    supersedes: str | None
+    reason: str | None
+    analysed_at: datetime
+    site: str
+    slide: SlideView
+    counts: Mapping[str, int]
+    leucocytes: int
+    images: int
+    unreadable: int
+    unidentified: int
+    out_of_distribution: int
+    shares: tuple[ParameterView, ...]
+    per_100: tuple[ParameterView, ...]
+    rates: tuple[ParameterView, ...]
+    assessments: tuple[AssessmentView, ...]
+    cells: tuple[CellView, ...]
+    warnings: tuple[CodedText, ...]
+    provenance: ProvenanceView
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the slide came from the simulator and not from an analyzer."""
+        return self.slide.analyzer_model.upper().startswith("SIMULATED")
+
+
+def view_of_record(record: Mapping[str, object]) -> RecordView:
+    """Return the typed view of a record. Raises EdgeError MDSE-WRITER-001 naming the first fault."""
+    top = Node(record)
+    top.one_of("schema", SCHEMA)
+    profile = tuple(_parameter(row) for row in top.nodes("profile"))
+    counts_node = top.node("counts")
+    view = RecordView(
+        message_id=_message_id(top),
+        mode=top.one_of("mode", "P T"),
+        status=top.one_of("status", STATUS_LETTERS),
+        revision=top.integer("revision"),
+        supersedes=top.optional("supersedes", top.text),
+        reason=top.optional("reason", top.text),
+        analysed_at=moment_with_offset(top.text("analysed_at"), "analysed_at"),
+        site=top.text("site"),
+        slide=_slide(top.node("slide")),
+        counts={code: counts_node.integer(code) for code in counts_node.values},
+        leucocytes=top.integer("leucocytes"),
+        images=top.integer("images"),
+        unreadable=top.integer("unreadable"),
+        unidentified=top.integer("unidentified"),
+        out_of_distribution=top.integer("out_of_distribution"),
+        shares=tuple(row for row in profile if row.name.endswith("_share")),
+        per_100=tuple(row for row in profile if row.name.endswith("_per_100_wbc")),
+        rates=tuple(row for row in profile if row.name.endswith("_rate")),
+        assessments=tuple(_assessment(row) for row in top.nodes("assessments")),
+        cells=tuple(_cell(row) for row in top.nodes("cells")),
+        warnings=_coded_texts(top, "warnings"),
+        provenance=_provenance(top.node("provenance")),
+    )
+    _refuse_contradictions(view, len(profile))
+    return view
+
+
+def moment_with_offset(text: str, where: str) -> datetime:
+    """Return the moment named by an ISO 8601 text. Raises MDSE-WRITER-001 when it has no offset from UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise record_fault(f"{where} is not a time: {text!r}") from error
+    if moment.utcoffset() is None:
+        raise record_fault(f"{where} has no offset from UTC")
+    return moment
+
+
+def _message_id(top: Node) -> str:
+    message_id = top.text("message_id")
+    if not re.fullmatch(r"[A-Za-z0-9.-]{1,20}", message_id):
+        raise record_fault("message_id is not made of 1 to 20 letters, digits, dots and hyphens")
+    return message_id
+
+
+def _slide(node: Node) -> SlideView:
+    analyzer = node.node("analyzer")
+    return SlideView(
+        source=node.text("source"),
+        slide_key=node.text("slide_key"),
+        sample_id=node.text("sample_id"),
+        order_id=node.optional("order_id", node.text),
+        slide_no=node.optional("slide_no", node.integer),
+        acquired_at=node.optional("acquired_at", node.text),
+        analyzer_model=analyzer.optional("model", analyzer.text) or "",
+        analyzer_serial=analyzer.optional("serial", analyzer.text),
+        analyzer_software=analyzer.optional("software", analyzer.text),
+        patient_id=node.optional("patient_id", node.text),
+    )
+
+
+def _parameter(node: Node) -> ParameterView:
+    name = node.text("name")
+    if not name.endswith(("_share", "_per_100_wbc", "_rate")):
+        raise record_fault(f"{node.path}.name {name!r} is no kind of parameter that is known")
+    return ParameterView(
+        name=name,
+        value=node.optional("value", node.number),
+        numerator=node.integer("numerator"),
+        denominator=node.integer("denominator"),
+        interval=node.optional("ci95", node.interval),
+    )
+
+
+def _assessment(node: Node) -> AssessmentView:
+    return AssessmentView(
+        target=node.text("target"),
+        positive=node.text("positive"),
+        negative=node.text("negative"),
+        score=node.optional("score", node.number),
+        margin=node.optional("margin", node.number),
+        interval=node.optional("ci95", node.interval),
+        threshold=node.number("threshold"),
+        call=node.text("call"),
+        sufficient=node.flag("sufficient"),
+        reasons=_coded_texts(node, "reasons"),
+        contributions=tuple(
+            ContributionView(row.text("name"), row.number("value"), row.texts("cells"))
+            for row in node.nodes("contributions")
+        ),
+    )
+
+
+def _cell(node: Node) -> CellView:
+    findings = node.node("findings")
+    return CellView(
+        cell_id=node.text("id"),
+        file=node.text("file"),
+        type_code=node.optional("type", node.text),
+        probability=node.number("p"),
+        findings={code: findings.number(code) for code in findings.values},
+        flags=node.texts("flags"),
+    )
+
+
+def _provenance(node: Node) -> ProvenanceView:
+    bundle, engine = node.node("bundle"), node.node("engine")
+    return ProvenanceView(
+        bundle_name=bundle.text("name"),
+        bundle_version=bundle.text("version"),
+        bundle_digest=bundle.text("digest"),
+        intended_use=bundle.text("intended_use"),
+        engine_name=engine.text("name"),
+        engine_device=engine.text("device"),
+        engine_precision=engine.text("precision"),
+        trees=node.text("trees"),
+        software=node.text("software"),
+        degraded=node.flag("degraded"),
+    )
+
+
+def _coded_texts(node: Node, key: str) -> tuple[CodedText, ...]:
+    return tuple(CodedText(row.text("code"), row.text("text")) for row in node.nodes(key))
+
+
+def _refuse_contradictions(view: RecordView, parameters: int) -> None:
+    """Refuse a record whose numbers disagree: a reader could not know which of them to believe."""
+    if len({row.name for row in (*view.shares, *view.per_100, *view.rates)}) != parameters:
+        raise record_fault("a parameter of the profile appears twice")
+    if view.leucocytes != sum(view.counts.get(row.code, 0) for row in view.shares):
+        raise record_fault("leucocytes is not the sum of the leucocyte types")
+    if {row.code for row in (*view.shares, *view.per_100)} != set(view.counts):
+        raise record_fault("the counted types are not the types of the profile")
+    for row in (*view.shares, *view.per_100):
+        if row.numerator != view.counts[row.code] or row.denominator != view.leucocytes:
+            raise record_fault(f"{row.name} does not rest on the counts")
+    for row in view.rates:
+        if row.numerator > row.denominator:
+            raise record_fault(f"{row.name} counts more cells than there are")
+    for assessment in view.assessments:
+        _refuse_contradictory_assessment(assessment)
+    if len({a.target for a in view.assessments}) != len(view.assessments):
+        raise record_fault("a target is assessed twice")
+    if view.revision < 1:
+        raise record_fault("revision is less than 1")
+
+
+def _refuse_contradictory_assessment(assessment: AssessmentView) -> None:
+    calls = (f"{assessment.positive}-SUSPECT", f"{assessment.negative}-LIKE", INDETERMINATE)
+    scored = assessment.call in calls
+    if not scored and assessment.call not in (NOT_EVALUABLE, NOT_REQUESTED):
+        raise record_fault(f"the call {assessment.call!r} of {assessment.target} is not known")
+    if scored and assessment.score is None:
+        raise record_fault(f"{assessment.target} has a call without a score")
+    if scored and not assessment.sufficient:
+        raise record_fault(f"{assessment.target} has a call although it lacks cells")
+    for fraction in (assessment.score, assessment.threshold, *(assessment.interval or ())):
+        if fraction is not None and not 0 <= fraction <= 1:
+            raise record_fault(f"a fraction of {assessment.target} is outside 0 to 1")
