@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import cv2
@@ -125,7 +126,11 @@ def read_cells(slide: Slide, *, limits: ImageLimits = DEFAULT_LIMITS) -> Iterato
 
     Raises EdgeError MDSE-SLIDE-010 when the slide's folder cannot be opened.
     """
-    with open_folder(slide.folder, where=slide.slide_key) as folder_fd:
+    with ExitStack() as stack:
+        try:
+            folder_fd = stack.enter_context(open_folder(slide.folder))
+        except OSError as error:
+            raise EdgeError("MDSE-SLIDE-010", where=slide.slide_key, reason=_reason(error)) from error
         for cell_file in slide.cell_files:
             yield _read_cell(folder_fd, cell_file, limits)
 

@@ -1,14 +1,44 @@
-"""One slide as the analyzer exported it: who it belongs to, which cells it holds, and what is doubtful about it."""
+"""One slide as the analyzer exported it: who it belongs to, which cells it holds, and what is doubtful about it.
+
+The folder contract is docs/slide-folder.md. Whom a slide belongs to is never guessed: no sample id, or two that
+contradict each other, and the slide is refused with its own code, so that the daemon can hold it.
+"""
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import re
+from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+from edge.errors import EdgeError, printable
+from edge.slide_files import (
+    SlideFile,
+    SlideListing,
+    list_slide_files,
+    list_slide_folder,
+    open_folder,
+    preclass_of,
+    read_file_below,
+)
+from edge.slide_metadata import SlideMetadata, metadata_from_bytes, opaque_id
+from edge.slide_metadata_formats import METADATA_BYTES_MAX
+
+__all__ = ["Analyzer", "CellFile", "Slide", "SlideWarning", "list_slide_files", "read_slide"]
+
+# What opening says of a link (O_NOFOLLOW), a socket, or a folder on the way that became something else.
+NOT_A_FILE = (errno.ELOOP, errno.ENXIO, errno.ENOTDIR)
+HASHED_BYTES_MAX = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class CellFile:
-    """One cell image of a slide: its id, its path below the slide folder (posix), size, digest and pre-class."""
+    """One cell image of a slide: its id, its path below the slide folder (posix), size, digest and pre-class.
+
+    `sha256` is the export's own digest where its metadata gives one, else that of the bytes found.
+    """
 
     cell_id: str
     path: str
@@ -36,7 +66,11 @@ class SlideWarning:
 
 @dataclass(frozen=True, slots=True)
 class Slide:
-    """One slide: identity, origin, requested targets and its cell images in order of name."""
+    """One slide: identity, origin, requested targets and its cell images in order of name.
+
+    `slide_key` is the folder's name with control characters and undecodable bytes escaped. `expected_wbc` is the
+    number of cell images that the metadata promises.
+    """
 
     slide_key: str
     folder: Path
@@ -50,3 +84,184 @@ class Slide:
     cell_files: tuple[CellFile, ...]
     expected_wbc: int | None
     warnings: tuple[SlideWarning, ...]
+
+
+def read_slide(
+    folder: Path, *, slide_key: str | None = None, sample_id_pattern: str | None = None, hash_files: bool = True
+) -> Slide:
+    """Read a slide folder: its list of cells and its metadata; the cells' bytes only to hash them.
+
+    `slide_key` stands in for the folder's name where the folder is a copy. `sample_id_pattern` is matched against the
+    whole slide key; its one group is the sample id. `hash_files=False` leaves unknown digests None, for a look at a
+    share that must stay cheap.
+
+    Raises EdgeError MDSE-SLIDE-001 (no sample id), -002 (contradicting ids), -003 (no cell image), -004 (metadata
+    cannot be read), -005 (a field cannot be used), -007 (all images are copies of one), -009 (too many files), -010
+    (the folder cannot be read: try again).
+    """
+    key = printable(slide_key if slide_key is not None else folder.name)
+    try:
+        listing = list_slide_folder(folder)
+        metadata = _read_metadata(folder, listing, key)
+        cell_files = _cell_files(folder, listing, metadata, hash_files=hash_files)
+    except OSError as error:
+        raise EdgeError("MDSE-SLIDE-010", where=key, reason=error.strerror or str(error)) from error
+    sample_id, from_name = _sample_id(metadata, key, sample_id_pattern)
+    if not cell_files:
+        raise EdgeError("MDSE-SLIDE-003", where=key, other=len(listing.other) + len(listing.empty) + len(listing.links))
+    warnings = (
+        *_metadata_warnings(listing, metadata, cell_files, from_name=from_name),
+        *_folder_warnings(listing),
+        *_duplicate_warnings(cell_files, key),
+    )
+    return Slide(
+        slide_key=key,
+        folder=folder,
+        sample_id=sample_id,
+        order_id=metadata.order_id,
+        slide_no=metadata.slide_no,
+        acquired_at=metadata.acquired_at,
+        analyzer=Analyzer(metadata.analyzer_model, metadata.analyzer_serial, metadata.analyzer_software),
+        targets=metadata.targets,
+        patient_id=metadata.patient_id,
+        cell_files=cell_files,
+        expected_wbc=dict(metadata.expected).get("wbc"),
+        warnings=warnings,
+    )
+
+
+def _read_metadata(folder: Path, listing: SlideListing, key: str) -> SlideMetadata:
+    """Return the first metadata file's content; a second one may add nothing, but must not name another sample."""
+    found: list[SlideMetadata] = []
+    with open_folder(folder) as folder_fd:
+        for name in (listing.metadata, *listing.further_metadata):
+            if name is None:
+                continue
+            where = f"{key}/{name}"
+            try:
+                data = read_file_below(folder_fd, name, bytes_max=METADATA_BYTES_MAX)
+            except EdgeError as error:
+                raise EdgeError("MDSE-SLIDE-004", where=where, reason=error.text) from error
+            except OSError as error:
+                if error.errno not in NOT_A_FILE:
+                    raise
+                raise EdgeError("MDSE-SLIDE-004", where=where, reason="it is a link or a special file") from error
+            found.append(metadata_from_bytes(name, data, where=where))
+    ids = {metadata.sample_id for metadata in found if metadata.sample_id is not None}
+    if len(ids) > 1:
+        raise EdgeError("MDSE-SLIDE-002", where=key, first="one metadata file", second="another")
+    return found[0] if found else SlideMetadata()
+
+
+def _sample_id(metadata: SlideMetadata, key: str, pattern: str | None) -> tuple[str, bool]:
+    """Return the sample id, and whether it had to be taken from the folder's name."""
+    match = re.fullmatch(pattern, key) if pattern else None
+    named = opaque_id(match.group(1) or "", field="sample_id", where=key) if match else None
+    if metadata.sample_id is None:
+        if named is None:
+            raise EdgeError("MDSE-SLIDE-001", where=key)
+        return named, True
+    if named is not None and named != metadata.sample_id:
+        raise EdgeError("MDSE-SLIDE-002", where=key, first="the metadata", second="the folder's name")
+    return metadata.sample_id, False
+
+
+def _cell_files(
+    folder: Path, listing: SlideListing, metadata: SlideMetadata, *, hash_files: bool
+) -> tuple[CellFile, ...]:
+    promised = {file.name: file for file in metadata.files}
+    cells: list[tuple[SlideFile, str | None, str | None]] = []
+    with open_folder(folder) as folder_fd:
+        for image in listing.images:
+            says = promised.get(image.path) or promised.get(PurePosixPath(image.path).name)
+            if (says.kind if says and says.kind else image.kind) != "wbc":
+                continue
+            digest = says.sha256 if says else None
+            if digest is None and hash_files:
+                digest = _digest(folder_fd, image.path)
+            cells.append((image, digest, (says.preclass if says else None) or preclass_of(image.path)))
+    stems = Counter(PurePosixPath(image.path).stem for image, _, _ in cells)
+    return tuple(
+        CellFile(_cell_id(image.path, stems), image.path, image.size_bytes, digest, preclass)
+        for image, digest, preclass in cells
+    )
+
+
+def _cell_id(path: str, stems: Counter[str]) -> str:
+    """Return the file name without its ending, or the whole path where two images share that name."""
+    stem = PurePosixPath(path).stem
+    return printable(stem if stems[stem] == 1 else path)
+
+
+def _digest(folder_fd: int, path: str) -> str | None:
+    """Return the SHA-256 of one image; None when it cannot be read, which `load_cells` then reports for this cell."""
+    try:
+        return hashlib.sha256(read_file_below(folder_fd, path, bytes_max=HASHED_BYTES_MAX)).hexdigest()
+    except (OSError, EdgeError):
+        return None
+
+
+def _metadata_warnings(
+    listing: SlideListing, metadata: SlideMetadata, cells: tuple[CellFile, ...], *, from_name: bool
+) -> list[SlideWarning]:
+    warnings: list[SlideWarning] = []
+    if from_name:
+        warnings.append(
+            SlideWarning("META-MISSING", "The sample id was taken from the folder's name: no metadata gave it.")
+        )
+    if metadata.time_refused is not None:
+        warnings.append(
+            SlideWarning("META-TIME", "The time of acquisition has no time zone or is not ISO 8601; it was not used.")
+        )
+    if missing := _missing(listing, metadata, cells):
+        warnings.append(SlideWarning("META-INCOMPLETE", missing))
+    expected = dict(metadata.expected).get("wbc")
+    if expected is not None and len(cells) > expected:
+        warnings.append(
+            SlideWarning("META-COUNT", f"{len(cells)} cell images are there, {expected} were promised by the metadata.")
+        )
+    return warnings
+
+
+def _missing(listing: SlideListing, metadata: SlideMetadata, cells: tuple[CellFile, ...]) -> str:
+    """Say what the metadata promises and the folder does not hold; "" when all is there."""
+    expected = dict(metadata.expected).get("wbc")
+    if expected is not None and len(cells) < expected:
+        return f"{len(cells)} of {expected} promised cell images are there."
+    sizes = {image.path: image.size_bytes for image in listing.images}
+    names = {PurePosixPath(path).name: size for path, size in sizes.items()}
+    for file in metadata.files:
+        if file.kind not in (None, "wbc"):
+            continue
+        size = sizes.get(file.name, names.get(file.name))
+        if size is None:
+            return f"{printable(file.name)} is promised by the metadata and is not there."
+        if file.size_bytes is not None and size != file.size_bytes:
+            return f"{printable(file.name)} holds {size} bytes, {file.size_bytes} were promised."
+    return ""
+
+
+def _folder_warnings(listing: SlideListing) -> list[SlideWarning]:
+    left_out = (
+        ("EMPTY-FILES", listing.empty, "image files hold no byte and were left out"),
+        ("LINKS-IGNORED", listing.links, "links or special files were left out"),
+        ("NESTED-FOLDERS", listing.nested, "folders inside the slide's folder were left out"),
+    )
+    return [
+        SlideWarning(code, f"{len(paths)} {text} (first: {printable(paths[0])}).")
+        for code, paths, text in left_out
+        if paths
+    ]
+
+
+def _duplicate_warnings(cells: tuple[CellFile, ...], key: str) -> list[SlideWarning]:
+    """Warn of byte-identical images; raise MDSE-SLIDE-007 when all are one and the same (a stuck camera)."""
+    digests = [cell.sha256 for cell in cells if cell.sha256 is not None]
+    copies = len(digests) - len(set(digests))
+    if len(cells) > 1 and copies == len(cells) - 1:
+        raise EdgeError("MDSE-SLIDE-007", where=key, count=len(cells))
+    if not copies:
+        return []
+    return [
+        SlideWarning("DUPLICATE-IMAGES", f"{copies} of {len(cells)} images are byte-identical copies of another one.")
+    ]

@@ -10,6 +10,7 @@ descriptor, so that a name swapped for a link between two looks changes nothing.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +28,9 @@ KINDS = ("wbc", "rbc", "plt", "overview")
 # The largest slide seen in public holds some 400 cells; beyond this the folder is no slide.
 SLIDE_FILES_MAX = 5_000
 
+_NUMBERED = re.compile(r"(?:^|_)(?P<kind>wbc|rbc|plt|overview)_[0-9]+(?:_[a-z][a-z0-9]*)?$")
+_PRECLASS = re.compile(r"(?:^|_)[0-9]+_(?P<preclass>[A-Za-z][A-Za-z0-9]{0,31})$")
+_TOKENS = re.compile(r"[^a-z0-9]+")
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -46,6 +50,7 @@ class SlideListing:
 
     images: tuple[SlideFile, ...]
     metadata: str | None
+    further_metadata: tuple[str, ...]
     empty: tuple[str, ...]
     links: tuple[str, ...]
     nested: tuple[str, ...]
@@ -59,12 +64,25 @@ def is_ignored(name: str) -> bool:
 
 
 def kind_of(path: str) -> str:
-    """Return the kind of an image: its sub-folder's name, else a token of its file name, else `wbc`."""
+    """Return the kind of an image: its sub-folder's name, else a token of its file name, else `wbc`.
+
+    The token before the running number counts first (`<slide_key>_<kind>_<nnnn>[_<PRECLASS>]`), so that a slide key
+    that holds the word `rbc` changes nothing; any other place counts after that (`overview-1.jpg`).
+    """
     parts = PurePosixPath(path).parts
     if len(parts) > 1 and parts[0].lower() in KINDS:
         return parts[0].lower()
-    tokens = PurePosixPath(parts[-1]).stem.lower().split("_")
-    return next((token for token in tokens if token in KINDS), "wbc")
+    stem = PurePosixPath(parts[-1]).stem.lower()
+    numbered = _NUMBERED.search(stem)
+    if numbered:
+        return numbered["kind"]
+    return next((token for token in _TOKENS.split(stem) if token in KINDS), "wbc")
+
+
+def preclass_of(path: str) -> str | None:
+    """Return the analyzer's class from a file name that ends in `<number>_<CLASS>`; None when there is none."""
+    found = _PRECLASS.search(PurePosixPath(path).stem)
+    return found["preclass"] if found else None
 
 
 def list_slide_files(folder: Path) -> tuple[str, ...]:
@@ -84,10 +102,15 @@ def list_slide_folder(folder: Path) -> SlideListing:
     left_out: dict[str, list[str]] = {"empty": [], "links": [], "nested": [], "other": []}
     metadata: set[str] = set()
     _list_level(folder, "", images, left_out, metadata)
-    chosen = next((name for name in METADATA_NAMES if name in metadata), None)
-    images.sort(key=lambda file: file.path)
+    chosen = [name for name in METADATA_NAMES if name in metadata]
     return SlideListing(
-        tuple(images), chosen, *(tuple(sorted(left_out[k])) for k in ("empty", "links", "nested", "other"))
+        images=tuple(sorted(images, key=lambda file: file.path)),
+        metadata=chosen[0] if chosen else None,
+        further_metadata=tuple(chosen[1:]),
+        empty=tuple(sorted(left_out["empty"])),
+        links=tuple(sorted(left_out["links"])),
+        nested=tuple(sorted(left_out["nested"])),
+        other=tuple(sorted(left_out["other"])),
     )
 
 
@@ -101,15 +124,15 @@ def _list_level(
             if is_ignored(entry.name):
                 continue
             path = f"{prefix}/{entry.name}" if prefix else entry.name
-            if entry.is_symlink():
+            if not prefix and entry.name in METADATA_NAMES:
+                metadata.add(entry.name)  # whatever it is: opening it tells, and a link in its place is no "absent"
+            elif entry.is_symlink():
                 left_out["links"].append(path)
             elif entry.is_dir(follow_symlinks=False):
                 if not prefix and entry.name.lower() in KINDS:
                     _list_level(folder, path, images, left_out, metadata)
                 else:
                     left_out["nested"].append(path)
-            elif not prefix and entry.name in METADATA_NAMES:
-                metadata.add(entry.name)
             elif not entry.name.lower().endswith(IMAGE_SUFFIXES):
                 left_out["other"].append(path)
             else:
@@ -127,15 +150,9 @@ def _list_image(entry: os.DirEntry[str], path: str, images: list[SlideFile], lef
 
 
 @contextmanager
-def open_folder(folder: Path, *, where: str) -> Iterator[int]:
-    """Yield a descriptor of `folder`, which must be a folder and no link, and close it afterwards.
-
-    Raises EdgeError MDSE-SLIDE-010 naming `where` when it cannot be opened.
-    """
-    try:
-        descriptor = os.open(folder, _OPEN_FLAGS | os.O_DIRECTORY)
-    except OSError as error:
-        raise EdgeError("MDSE-SLIDE-010", where=where, reason=error.strerror or str(error)) from error
+def open_folder(folder: Path) -> Iterator[int]:
+    """Yield a descriptor of `folder`, which must be a folder and no link, and close it afterwards. Raises OSError."""
+    descriptor = os.open(folder, _OPEN_FLAGS | os.O_DIRECTORY)
     try:
         yield descriptor
     finally:
