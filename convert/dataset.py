@@ -1,7 +1,7 @@
 """Labelled single cells: which files they are, what a person said about each, and which split they belong to.
 
-`labels.csv` of a folder: `file,cell_type,[finding code: 1/0/blank = not annotated]...,[patient],[preclass]`. Columns that
-are neither are ignored and named in the notices, so that a misspelt finding code is seen. Rows that cannot be used are
+`labels.csv`: `file,cell_type,[finding code: 1/0/blank = not annotated]...,[patient],[preclass]`. Columns that are
+neither are ignored and named in the notices, so that a misspelt finding code is seen. Rows that cannot be used are
 left out with a notice; contradictions stop the training.
 
 The split is fixed for everything that is fitted on cells: byte 0 of sha256(key) modulo 8 gives 0-1 test, 2 validation,

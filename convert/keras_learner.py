@@ -1,0 +1,89 @@
+"""The learner on the Keras backend in use (TensorFlow by default)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.cell_training import CellTraining, network_for
+from convert.training_batches import Batch
+from convert.training_loss import masked_findings_loss
+from convert.training_state import Weights
+from edge.catalogue import Catalogue
+
+_PREDICT_BATCH = 128
+GLOBAL_CLIP_NORM = 5.0
+# Normalization and biases are not decayed: their size carries no complexity.
+UNDECAYED = ("gamma", "beta", "bias")
+
+
+class KerasLearner:
+    """Trains with `train_on_batch`; see `Learner` for the methods."""
+
+    def __init__(
+        self, training: CellTraining, catalogue: Catalogue, positive_weight: NDArray[np.float32], size_px: int
+    ) -> None:
+        keras.mixed_precision.set_global_policy("mixed_bfloat16" if training.mixed_precision else "float32")
+        self._training = training
+        self._catalogue = catalogue
+        self._findings_loss = masked_findings_loss(positive_weight)
+        self._model: Any = None
+        self._compiled: Any = None
+        self.size_px = 0
+        self.resize(size_px)
+
+    def resize(self, size_px: int) -> None:  # noqa: D102 - Learner
+        before = (self.get_weights(), self.optimizer_state()) if self._model is not None else None
+        self.size_px = size_px
+        self._model = network_for(self._training, self._catalogue, size_px)
+        optimizer = keras.optimizers.AdamW(
+            self._training.peak_rate, weight_decay=self._training.weight_decay, global_clipnorm=GLOBAL_CLIP_NORM
+        )
+        optimizer.exclude_from_weight_decay(var_names=list(UNDECAYED))
+        outputs = {name: self._model.output[name] for name in ("cell_type", "findings")}
+        self._compiled = keras.Model(self._model.inputs[0], outputs)
+        type_loss = keras.losses.CategoricalCrossentropy(label_smoothing=self._training.label_smoothing)
+        self._compiled.compile(
+            optimizer=optimizer,
+            loss={"cell_type": type_loss, "findings": self._findings_loss},
+            loss_weights={"cell_type": 1.0, "findings": self._training.findings_weight},
+            jit_compile=False,  # measured: XLA on the CPU is ten times slower for this network
+        )
+        optimizer.build(self._compiled.trainable_variables)
+        if before is not None:
+            self.set_weights(before[0])
+            self.set_optimizer_state(before[1])
+
+    def step(self, batch: Batch, rate: float) -> float:  # noqa: D102 - Learner
+        self._compiled.optimizer.learning_rate = rate
+        target = {"cell_type": batch.cell_type, "findings": batch.findings}
+        loss = self._compiled.train_on_batch(batch.images, target)
+        return float(loss[0] if isinstance(loss, (list, tuple)) else loss)
+
+    def predict(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:  # noqa: D102 - Learner
+        return predict_cells(self._model, pixels)
+
+    def get_weights(self) -> Weights:  # noqa: D102 - Learner
+        return list(self._model.get_weights())
+
+    def set_weights(self, weights: Weights) -> None:  # noqa: D102 - Learner
+        self._model.set_weights(weights)
+
+    def optimizer_state(self) -> Weights:  # noqa: D102 - Learner
+        return [np.asarray(keras.ops.convert_to_numpy(v)) for v in self._compiled.optimizer.variables]
+
+    def set_optimizer_state(self, values: Weights) -> None:  # noqa: D102 - Learner
+        for variable, value in zip(self._compiled.optimizer.variables, values, strict=True):
+            variable.assign(value)
+
+
+def predict_cells(model: keras.Model, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    """Return `cell_type` [N, T], `findings` [N, F] and `embedding` [N, D], float32, for uint8 [N, S, S, 3]."""
+    parts = [
+        model.predict_on_batch(np.ascontiguousarray(pixels[start : start + _PREDICT_BATCH]))
+        for start in range(0, len(pixels), _PREDICT_BATCH)
+    ]
+    return {name: np.concatenate([np.asarray(part[name], np.float32) for part in parts]) for name in parts[0]}
