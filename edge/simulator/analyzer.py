@@ -94,7 +94,7 @@ def write_slide(
     if known.sample_id != sample_id:
         raise EdgeError("MDSE-SIM-009", where=slide_key, reason="the facts name another sample than the slide")
     look = random_look(rng)
-    supplied = [source.supply(cell, look, rng) for cell in film.cells]
+    supplied = source.supply(film.cells, look, rng)
     cells = [SlideFile(f"wbc/{index:04d}{cell.suffix}", cell.data) for index, cell in enumerate(supplied, start=1)]
     listed = [ListedFile(c.path, len(c.data), hashlib.sha256(c.data).hexdigest()) for c in cells]
     described = metadata_file(known, listed, len(cells), metadata)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -42,10 +42,10 @@ class SuppliedCell:
 
 
 class CellSource(Protocol):
-    """Supplies pictures of cells; the same generator state supplies the same bytes."""
+    """Supplies the pictures of a slide; the same generator state supplies the same bytes."""
 
-    def supply(self, wanted: FilmCell, look: SceneLook, rng: np.random.Generator) -> SuppliedCell:
-        """Return an image of a cell of the wanted type with the wanted findings, as on a slide of this look."""
+    def supply(self, wanted: Sequence[FilmCell], look: SceneLook, rng: np.random.Generator) -> tuple[SuppliedCell, ...]:
+        """Return one image for each wanted cell, of its type and with its findings, as on one slide of this look."""
         ...
 
 
@@ -55,10 +55,14 @@ class DrawnCells:
 
     size_px: int = CELL_SIDE_PX
 
-    def supply(self, wanted: FilmCell, look: SceneLook, rng: np.random.Generator) -> SuppliedCell:
-        """Return a drawing. Raises EdgeError MDSE-SIM-001 or -002 for what cannot be drawn."""
+    def supply(self, wanted: Sequence[FilmCell], look: SceneLook, rng: np.random.Generator) -> tuple[SuppliedCell, ...]:
+        """Return drawings. Raises EdgeError MDSE-SIM-001 or -002 for what cannot be drawn."""
+        return tuple(self.draw(cell, look, rng, None) for cell in wanted)
+
+    def draw(self, wanted: FilmCell, look: SceneLook, rng: np.random.Generator, because: str | None) -> SuppliedCell:
+        """Return one drawing; `because` says why no labelled cell was used, where one was wanted."""
         picture = draw_cell(wanted.type_code, wanted.findings, rng, size_px=self.size_px, look=look)
-        return SuppliedCell(jpeg_from_pixels(picture), ".jpg", "drawn")
+        return SuppliedCell(jpeg_from_pixels(picture), ".jpg", "drawn", because)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ class LabelledCells:
 
     A cell without findings is any cell of the type on which no finding was annotated as present. A cell with findings
     must carry exactly those annotations; otherwise it is drawn, because a label that the picture does not show would
-    teach and test the wrong thing.
+    teach and test the wrong thing. No picture is used twice on one slide, as none is on a real one.
     """
 
     def __init__(self, cells: Mapping[str, tuple[RealCell, ...]]) -> None:
@@ -89,18 +93,27 @@ class LabelledCells:
         """Number of real cells per type code."""
         return {code: sum(map(len, groups.values())) for code, groups in self._cells.items()}
 
-    def supply(self, wanted: FilmCell, look: SceneLook, rng: np.random.Generator) -> SuppliedCell:
-        """Return a random real cell's own bytes, or a drawing with its reason."""
-        groups = self._cells.get(wanted.type_code)
-        fitting = groups.get(frozenset(wanted.findings)) if groups else None
-        if fitting:
-            path = fitting[int(rng.integers(0, len(fitting)))].path
+    def supply(self, wanted: Sequence[FilmCell], look: SceneLook, rng: np.random.Generator) -> tuple[SuppliedCell, ...]:
+        """Return random labelled cells' own bytes, or drawings with their reasons."""
+        left: dict[tuple[str, frozenset[str]], list[RealCell]] = {}
+        return tuple(self._one(cell, left, look, rng) for cell in wanted)
+
+    def _one(
+        self,
+        wanted: FilmCell,
+        left: dict[tuple[str, frozenset[str]], list[RealCell]],
+        look: SceneLook,
+        rng: np.random.Generator,
+    ) -> SuppliedCell:
+        present = frozenset(wanted.findings)
+        groups = self._cells.get(wanted.type_code, {})
+        pile = left.setdefault((wanted.type_code, present), list(groups.get(present, ())))
+        if pile:
+            path = pile.pop(int(rng.integers(0, len(pile)))).path
             return SuppliedCell(path.read_bytes(), path.suffix, "labelled")
-        why = (
-            f"no real {wanted.type_code} with {' '.join(wanted.findings)}" if groups else f"no real {wanted.type_code}"
-        )
-        drawn = self._drawn.supply(wanted, look, rng)
-        return SuppliedCell(drawn.data, drawn.suffix, "drawn", why)
+        lack = "no further" if present in groups else "no"
+        findings = f" with {' '.join(wanted.findings)}" if groups and wanted.findings else ""
+        return self._drawn.draw(wanted, look, rng, f"{lack} labelled {wanted.type_code}{findings}")
 
 
 def open_labelled_cells(folder: Path, *, split: Split = "all") -> LabelledCells:

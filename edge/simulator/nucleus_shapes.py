@@ -125,7 +125,7 @@ def _lobed(drawn: Bytes, plan: Nucleus, place: Place, rng: np.random.Generator) 
 def _oversegmented(drawn: Bytes, plan: Nucleus, place: Place, rng: np.random.Generator) -> float:
     """Six to eight small lobes: a ring of them with one in the middle keeps every lobe countable."""
     outer = plan.lobes - 1
-    theta = np.linspace(0.3, 2 * np.pi - 0.35, outer) + rng.normal(0, 0.04, outer)
+    theta = np.arange(outer) * (2 * np.pi / outer) + rng.normal(0, 0.04, outer)
     centres = np.array([place.at(0.56 * float(np.cos(t)), 0.56 * float(np.sin(t))) for t in theta])
     middle = np.array([place.at(rng.normal(0, 0.04), rng.normal(0, 0.04))])
     draw_stroke(drawn, np.concatenate([centres, middle]), max(1.0, 0.06 * place.cell_px))

@@ -86,7 +86,9 @@ def _xml(document: dict[str, object]) -> bytes:
             for entry in value:
                 ElementTree.SubElement(holder, "file", {key: str(item) for key, item in entry.items()})
         elif name == "targets" and isinstance(value, list):
-            ElementTree.SubElement(root, name).text = ",".join(value)
+            holder = ElementTree.SubElement(root, "targets")
+            for target in value:
+                ElementTree.SubElement(holder, "target").text = target
         elif isinstance(value, dict):
             group = ElementTree.SubElement(root, name)
             for key, item in value.items():
@@ -99,15 +101,15 @@ def _xml(document: dict[str, object]) -> bytes:
 
 
 def _csv(document: dict[str, object]) -> bytes:
-    """Two columns, key and value; a nested fact has a dotted key, a file is not listed."""
+    """Two columns, field and value; a nested fact has a dotted name, a target its own row, files are left out."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["key", "value"])
+    writer.writerow(["field", "value"])
     for name, value in document.items():
         if isinstance(value, dict):
             writer.writerows([f"{name}.{key}", item] for key, item in value.items())
         elif name == "targets" and isinstance(value, list):
-            writer.writerow([name, ",".join(value)])
+            writer.writerows([name, target] for target in value)
         elif name != "files":
             writer.writerow([name, value])
     return text.getvalue().encode("utf-8")
