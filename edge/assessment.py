@@ -1,0 +1,134 @@
+"""One question about a slide (such as MDS or aplastic anemia), answered with a score, its interval and a call.
+
+    calls   MDS-SUSPECT, AA-LIKE   the score and its whole counting interval lie on one side of the threshold
+            INDETERMINATE          the interval includes the threshold: another count of the film could turn the call
+            NOT-EVALUABLE          no score may be given; the reasons say why
+            NOT-REQUESTED          nobody asked
+
+A call supports review; it is never a diagnosis.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle.manifest import AssessmentSpec, Calibration, Cohort, Gates
+from edge.catalogue import Catalogue
+from edge.gates import BLAST_REVIEW, Counted, Reason, count_film, film_warnings, lacks_cells, reasons_against_score
+from edge.resampling import resampled_profiles
+from edge.slide_profile import SlideProfile
+from edge.trees import TreeModel
+
+INDETERMINATE = "INDETERMINATE"
+NOT_EVALUABLE = "NOT-EVALUABLE"
+NOT_REQUESTED = "NOT-REQUESTED"
+_QUANTILES = (0.025, 0.975)
+
+
+@dataclass(frozen=True, slots=True)
+class ContributionRow:
+    """What one parameter added to the margin, and the ids of the cells behind it, most certain first."""
+
+    name: str
+    value: float
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """The answer for one target.
+
+    score: calibrated probability-like value 0-1 of the positive class, None where none may be given. margin: raw tree
+    margin in log-odds before calibration. interval: 95 % counting interval of the score. sufficient: enough cells were
+    counted. reasons: what stands behind the call, in words.
+    """
+
+    target: str
+    positive: str
+    negative: str
+    score: float | None
+    margin: float | None
+    interval: tuple[float, float] | None
+    threshold: float
+    call: str
+    sufficient: bool
+    reasons: tuple[Reason, ...]
+    contributions: tuple[ContributionRow, ...]
+
+
+def assess_profile(
+    profile: SlideProfile,
+    *,
+    spec: AssessmentSpec,
+    cohort: Cohort,
+    gates: Gates,
+    trees: TreeModel,
+    catalogue: Catalogue,
+    requested: bool,
+) -> Assessment:
+    """Assess one target on one slide; contributions are added later, where there is a score to explain.
+
+    Deterministic: the same profile and bundle give the same assessment. Raises EdgeError MDSE-TREES-004 or -005 when
+    the trees do not fit the profile.
+    """
+    counted = count_film(profile, catalogue)
+    against = reasons_against_score(profile, counted, spec, cohort, gates)
+    silent = Assessment(
+        spec.target, spec.positive, spec.negative, None, None, None, spec.threshold, NOT_REQUESTED, False, (), ()
+    )
+    silent = replace(silent, sufficient=not lacks_cells(against))
+    if not requested:
+        return replace(silent, reasons=(Reason(NOT_REQUESTED, "neither the order nor the site asked for it"),))
+    if against:
+        return replace(silent, call=NOT_EVALUABLE, reasons=against)
+    margin = float(trees.predict_margin(_row_from_profile(profile))[0])
+    score = score_from_margin(margin, spec.calibration)
+    draws = trees.predict_margin(resampled_profiles(profile, catalogue))
+    interval = _interval_around(score, scores_from_margins(draws, spec.calibration))
+    call, reason = _call_from_interval(spec, interval)
+    review = _review_reasons(profile, counted, catalogue, gates)
+    return replace(silent, score=score, margin=margin, interval=interval, call=call, reasons=(*reason, *review))
+
+
+def score_from_margin(margin: float, calibration: Calibration) -> float:
+    """Return the calibrated score of a raw margin: sigmoid(slope * margin + intercept)."""
+    return float(scores_from_margins(np.array([margin]), calibration)[0])
+
+
+def scores_from_margins(margins: NDArray[np.float64], calibration: Calibration) -> NDArray[np.float64]:
+    """Return the calibrated scores of raw margins, float64 [N]."""
+    # tanh does not overflow where exp would: a margin of 1,000 is a score of 1, without a warning.
+    logits = calibration.slope * margins + calibration.intercept
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)), np.float64)
+
+
+def _row_from_profile(profile: SlideProfile) -> NDArray[np.float32]:
+    return profile.values.astype(np.float32).reshape(1, -1)
+
+
+def _interval_around(score: float, draws: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the 95 % interval of the draws, widened where needed so that it contains the score itself.
+
+    A finding that was never seen is drawn slightly above zero, so all draws may lie on one side of the score; an
+    interval that did not contain its own score would contradict it, and widening is the cautious way out.
+    """
+    low, high = (float(value) for value in np.quantile(draws, _QUANTILES))
+    return min(low, score), max(high, score)
+
+
+def _call_from_interval(spec: AssessmentSpec, interval: tuple[float, float]) -> tuple[str, tuple[Reason, ...]]:
+    low, high = interval
+    if low >= spec.threshold:
+        return f"{spec.positive}-SUSPECT", ()
+    if high < spec.threshold:
+        return f"{spec.negative}-LIKE", ()
+    text = f"counting alone leaves the score between {low:.2f} and {high:.2f}, on both sides of {spec.threshold:.2f}"
+    return INDETERMINATE, (Reason(INDETERMINATE, text),)
+
+
+def _review_reasons(profile: SlideProfile, counted: Counted, catalogue: Catalogue, gates: Gates) -> tuple[Reason, ...]:
+    warnings = film_warnings(profile, counted, catalogue, gates)
+    return tuple(Reason(warning.code, warning.text) for warning in warnings if warning.code == BLAST_REVIEW)

@@ -1,0 +1,129 @@
+"""When a score may be given, and what must be said about a film whatever its score.
+
+A two-class model says something about every film it is shown. These rules keep it silent where its answer would mean
+nothing, and name what a person must look at. Their limits come from the bundle (`decision.gates`, `minimum`, `cohort`);
+the infection pattern is limitation 4 of Kimura et al., Sci Rep 2019;9:13385.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.bundle.manifest import AssessmentSpec, Cohort, Gates
+from edge.catalogue import Catalogue
+from edge.slide import SlideWarning
+from edge.slide_profile import SlideProfile
+
+WBC_TOO_FEW = "WBC-TOO-FEW"
+NEUTROPHILS_TOO_FEW = "NEUTROPHILS-TOO-FEW"
+BLAST_EXCESS = "BLAST-EXCESS"
+BLAST_REVIEW = "BLAST-REVIEW"
+PROFILE_OOD = "PROFILE-OOD"
+INFECTION_PATTERN = "INFECTION-PATTERN"
+
+_NEUTROPHIL_GROUP = "GN"  # groups of Fig. 3 of the paper, as the catalogue names them
+_BLAST_GROUP = "BL"
+_SHORTAGES = (WBC_TOO_FEW, NEUTROPHILS_TOO_FEW)
+_ROUNDING = 1e-9  # 2 blasts of 200 are 1 %, whatever binary fractions make of it
+_NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why an assessment says what it says: a stable code and a sentence."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What was counted on the film: cells identified as leucocytes, neutrophils and blasts."""
+
+    leucocytes: int
+    neutrophils: int
+    blasts: int
+
+    @property
+    def blast_share(self) -> float:
+        """Blasts of all leucocytes, 0 where there are none."""
+        return self.blasts / self.leucocytes if self.leucocytes else 0.0
+
+
+def count_film(profile: SlideProfile, catalogue: Catalogue) -> Counted:
+    """Return the counts that the gates rest on, from the numerators of the leucocyte shares."""
+    counted = dict(zip(profile.names, profile.numerators.tolist(), strict=True))
+    groups = {t.code: t.group for t in catalogue.cell_types if t.leucocyte}
+    by_code = {code: int(counted[f"{code}_share"]) for code in groups}
+    return Counted(
+        leucocytes=sum(by_code.values()),
+        neutrophils=sum(count for code, count in by_code.items() if groups[code] == _NEUTROPHIL_GROUP),
+        blasts=sum(count for code, count in by_code.items() if groups[code] == _BLAST_GROUP),
+    )
+
+
+def reasons_against_score(
+    profile: SlideProfile, counted: Counted, spec: AssessmentSpec, cohort: Cohort, gates: Gates
+) -> tuple[Reason, ...]:
+    """Return every reason why no score may be given for this target; empty when one may."""
+    reasons = []
+    for found, minimum, code, kind in (
+        (counted.leucocytes, spec.minimum.wbc, WBC_TOO_FEW, "leucocytes"),
+        (counted.neutrophils, spec.minimum.neutrophil, NEUTROPHILS_TOO_FEW, "neutrophils"),
+    ):
+        needed = max(minimum, 1) if code == WBC_TOO_FEW else minimum  # without leucocytes nothing can be said
+        if found < needed:
+            reasons.append(Reason(code, f"counted {found} {kind}, at least {needed} needed"))
+    if counted.blasts and counted.blast_share >= gates.blast_not_evaluable_share - _ROUNDING:
+        limit = f"{gates.blast_not_evaluable_share:.0%}"
+        reasons.append(Reason(BLAST_EXCESS, f"{_blasts(counted)}; from {limit} on, this assessment does not apply"))
+    outside = parameters_outside(profile, cohort)
+    if len(outside) > cohort.outside_allowed:
+        shown = ", ".join(outside[:_NAMES_SHOWN]) + (" and more" if len(outside) > _NAMES_SHOWN else "")
+        text = (
+            f"{len(outside)} parameters lie outside the training cohort, at most {cohort.outside_allowed} may: {shown}"
+        )
+        reasons.append(Reason(PROFILE_OOD, text))
+    return tuple(reasons)
+
+
+def lacks_cells(reasons: tuple[Reason, ...]) -> bool:
+    """Return whether any of the reasons is that too few cells were counted."""
+    return any(reason.code in _SHORTAGES for reason in reasons)
+
+
+def film_warnings(
+    profile: SlideProfile, counted: Counted, catalogue: Catalogue, gates: Gates
+) -> tuple[SlideWarning, ...]:
+    """Return what a person must look at on this film, whether or not any score is given."""
+    warnings = []
+    if counted.blasts and counted.blast_share >= gates.blast_review_share - _ROUNDING:
+        warnings.append(SlideWarning(BLAST_REVIEW, f"{_blasts(counted)}; look at them on the smear"))
+    rates = dict(zip(profile.names, profile.values.tolist(), strict=True))
+    limits = gates.infection_rate
+    if limits and all(rates[f"{code}_rate"] >= limit - _ROUNDING for code, limit in limits.items()):
+        names = {finding.code: finding.name for finding in catalogue.findings}
+        seen = ", ".join(f"{names[code]} {rates[f'{code}_rate']:.0%}" for code in limits)
+        text = f"{seen} together suggest infection, in which dysplasia-like changes may be reactive"
+        warnings.append(SlideWarning(INFECTION_PATTERN, text))
+    return tuple(warnings)
+
+
+def parameters_outside(profile: SlideProfile, cohort: Cohort) -> tuple[str, ...]:
+    """Return the parameters whose value lies outside the cohort's range, in the profile's order.
+
+    A missing value is inside. A value of a parameter that was never observed in the cohort is outside.
+    """
+    outside = []
+    for name, value in zip(profile.names, profile.values.tolist(), strict=True):
+        low, high = cohort.range.get(name, (np.inf, -np.inf))
+        if not np.isnan(value) and not low - _ROUNDING <= value <= high + _ROUNDING:
+            outside.append(name)
+    return tuple(outside)
+
+
+def _blasts(counted: Counted) -> str:
+    kind = "blast" if counted.blasts == 1 else "blasts"
+    return f"{counted.blasts} {kind} among {counted.leucocytes} leucocytes ({counted.blast_share:.1%})"
