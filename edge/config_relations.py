@@ -74,18 +74,23 @@ def _ack_location(index: int, output: OutputSection) -> Location:
     return ("output", index, "ack" if output.ack_path is None else "ack_path")
 
 
-def _folders_that_meet(config: Config) -> Iterator[Problem]:
-    """Export, drop, acknowledgement, state and bundle folders: none may be, contain or lie in another.
-
-    One exception: the state folder may hold the bundle, because nobody but the service and root writes there.
-    """
+def places_of_config(config: Config) -> list[Place]:
+    """Return every configured folder with its location: state, bundle, exports, drops, acknowledgements."""
     places: list[Place] = [(("site", "state_dir"), config.site.state_dir), (("bundle", "path"), config.bundle.path)]
     places += [(("source", index, "path"), source.path) for index, source in enumerate(config.sources)]
     for index, output in enumerate(config.outputs):
         places.append((("output", index, "path"), output.path))
         if output.ack == "ack-file":
             places.append((_ack_location(index, output), output.ack_folder))
-    for (first_location, first), (location, path) in combinations(places, 2):
+    return places
+
+
+def _folders_that_meet(config: Config) -> Iterator[Problem]:
+    """Export, drop, acknowledgement, state and bundle folders: none may be, contain or lie in another.
+
+    One exception: the state folder may hold the bundle, because nobody but the service and root writes there.
+    """
+    for (first_location, first), (location, path) in combinations(places_of_config(config), 2):
         if {first_location, location} == {("site", "state_dir"), ("bundle", "path")} and first != path:
             continue
         if folders_overlap(first, path):

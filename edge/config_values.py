@@ -45,12 +45,14 @@ def absolute_path_from_text(value: object) -> Path:
     """Return an absolute path without `.` and `..`; raise ValueError for anything else. Touches no file system."""
     if not isinstance(value, str | Path):
         raise ValueError("must be a path in quotes")
-    path = Path(value)
+    # POSIX leaves the meaning of two leading slashes open, and pathlib keeps them: here they are one.
+    text = str(value)
+    path = Path("/" + text.lstrip("/") if text.startswith("/") else text)
     if not path.is_absolute():
         raise ValueError("must be an absolute path (starting with /): a service has no folder of its own to start from")
     if ".." in path.parts:
         raise ValueError("must not contain '..'")
-    if not str(value).isprintable():
+    if not text.isprintable():
         raise ValueError("must not contain control characters")
     return path
 
