@@ -203,7 +203,7 @@ def _learner(
     if training.learner == "keras":
         return KerasLearner(training, catalogue, positive_weight, size_px)
     try:
-        from convert.torch_learner import TorchLearner  # noqa: PLC0415 - PyTorch is asked for by an option only
+        from convert.torch_learner import TorchLearner  # PyTorch is asked for by an option only
     except ModuleNotFoundError as error:
         raise EdgeError("MDSE-TRAIN-011", reason=str(error)) from error
     return TorchLearner(training, catalogue, positive_weight, size_px)

@@ -61,11 +61,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train_cells(arguments: argparse.Namespace) -> int:
-    from convert.dataset import read_labelled_cells, require_trainable  # noqa: PLC0415 - see edge/commands: quick --help
-    from convert.train_cells import train_network  # noqa: PLC0415 - loads TensorFlow
-    from edge.catalogue import load_catalogue  # noqa: PLC0415
+    from convert.dataset import read_labelled_cells, require_trainable
+    from convert.train_cells import train_network
+    from convert.trained_model import CardHead, read_sources, save_trained
+    from edge.catalogue import load_catalogue
 
     catalogue = load_catalogue()
+    sources = read_sources(arguments.sources)
     folders = [(folder, "real") for folder in arguments.folders] + [(folder, "drawn") for folder in arguments.drawn]
     labelled = read_labelled_cells(folders, catalogue, labels_name=arguments.labels)
     for notice in labelled.notices:
@@ -86,16 +88,15 @@ def _train_cells(arguments: argparse.Namespace) -> int:
         initial=arguments.init,
         say=_say,
     )
-    from convert.trained_model import save_trained  # noqa: PLC0415
-
-    card = save_trained(trained, labelled, catalogue, arguments, cache_folder=cache, say=_say)
+    head = CardHead(arguments.name or arguments.out.stem, arguments.version, arguments.intended_use, sources)
+    card = save_trained(trained, labelled, catalogue, head, arguments.out, cache_folder=cache, say=_say)
     if arguments.json:
         print(json.dumps(card["validation"], indent=1))
     return 0
 
 
 def _settings(arguments: argparse.Namespace) -> CellTraining:
-    from convert.cell_training import CellTraining  # noqa: PLC0415
+    from convert.cell_training import CellTraining
 
     return CellTraining(
         size_px=arguments.size,

@@ -1,0 +1,70 @@
+"""Decisions that turn outputs into findings, fitted on the validation split: temperature and finding thresholds."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+# With fewer positive cells a fitted threshold would be their accident.
+FEWEST_POSITIVES = 10
+NEUTRAL_THRESHOLD = 0.5
+_SMALLEST_PROBABILITY = 1e-9
+_TEMPERATURES = np.exp(np.linspace(np.log(0.2), np.log(5.0), 400))
+
+
+def temperature_from_validation(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
+    """Return the temperature with the lowest negative log-likelihood, every type weighing the same.
+
+    `probabilities` float32 [N, T] are the softmax of the logits, whose logarithm is the logits up to a constant;
+    `truth` int64 [N] are type indices. The search grid is 0.2 to 5 in steps below one percent.
+    """
+    logits = np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST_PROBABILITY))
+    counts = np.bincount(truth, minlength=probabilities.shape[1])
+    weights = 1.0 / counts[truth]
+    rows = np.arange(len(truth))
+
+    def loss(temperature: float) -> float:
+        scaled = logits / temperature
+        scaled -= scaled.max(axis=1, keepdims=True)
+        log_likelihood = scaled[rows, truth] - np.log(np.exp(scaled).sum(axis=1))
+        return -float(np.average(log_likelihood, weights=weights))
+
+    return round(float(min(_TEMPERATURES, key=loss)), 4)
+
+
+def finding_threshold(probabilities: NDArray[np.float32], target: NDArray[np.float32]) -> float:
+    """Return the threshold with the best balanced accuracy among annotated cells, 0.5 where there are too few.
+
+    `probabilities` and `target` are float32 [N] for one finding; `target` is 1, 0, or negative for "not annotated". A
+    finding is present at or above the threshold, which lies midway between two neighbouring probabilities.
+    """
+    annotated = target >= 0
+    values, shown = probabilities[annotated].astype(np.float64), target[annotated] == 1
+    positives, negatives = int(shown.sum()), int((~shown).sum())
+    if positives < FEWEST_POSITIVES or negatives < FEWEST_POSITIVES:
+        return NEUTRAL_THRESHOLD
+    order = np.argsort(values, kind="stable")
+    values, shown = values[order], shown[order]
+    # Cutting before index i calls i.. present.
+    missed = np.concatenate([[0], np.cumsum(shown)]) / positives
+    spared = np.concatenate([[0], np.cumsum(~shown)]) / negatives
+    balanced = 0.5 * ((1 - missed) + spared)
+    possible = np.concatenate([[True], values[1:] > values[:-1], [True]])
+    balanced[~possible] = -1.0
+    # Of equally good cuts take the middle one: it lies farthest from either class.
+    best = np.flatnonzero(balanced == balanced.max())
+    cut = int(best[len(best) // 2])
+    below = values[cut - 1] if cut > 0 else 0.0
+    above = values[cut] if cut < len(values) else 1.0
+    return round(float(np.clip((below + above) / 2, 0.02, 0.98)), 4)
+
+
+def area_under_curve(probabilities: NDArray[np.float32], shown: NDArray[np.bool_]) -> float | None:
+    """Return the area under the ROC curve by ranks (ties count half), None where one class is empty."""
+    positives, negatives = int(shown.sum()), int((~shown).sum())
+    if not positives or not negatives:
+        return None
+    _, places, counts = np.unique(probabilities, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    ranks = (last - (counts - 1) / 2)[places]
+    return float((ranks[shown].sum() - positives * (positives + 1) / 2) / (positives * negatives))
