@@ -31,6 +31,12 @@ def finding_name(code: str) -> str:
     return known.standard_term if known else code
 
 
+def finding_short_name(code: str) -> str:
+    """Return the paper's short name of a finding, which is understood beside its cell: `Hypersegmentation`."""
+    known = findings().get(code)
+    return known.name[:1].upper() + known.name[1:] if known else code
+
+
 def finding_types(code: str) -> str:
     """Return the cell types on which a finding is counted, in words: `segmented neutrophils and band neutrophils`."""
     known = findings().get(code)

@@ -14,7 +14,7 @@ def _sections() -> dict[str, dict[str, str]]:
     return sections
 
 
-def sentence(key: str, **facts: object) -> str:
+def sentence(key: str, /, **facts: object) -> str:
     """Return the text under `section.name` with its placeholders filled. An unknown key or fact raises KeyError."""
     section, name = key.split(".", 1)
     return _sections()[section][name].format_map({name: str(value) for name, value in facts.items()})

@@ -1,0 +1,81 @@
+"""What moved a score, and the cells behind it: the part that lets a technologist agree or overrule."""
+
+from __future__ import annotations
+
+from edge.writers.figures import per_hundred, with_decimals
+from edge.writers.html_charts import Bar, contribution_chart
+from edge.writers.html_gallery import CellPictures, strip
+from edge.writers.html_markup import Html, joined, tag
+from edge.writers.names import parameter_name
+from edge.writers.record_view import AssessmentView, ContributionView, ParameterView, RecordView
+from edge.writers.strings import sentence
+
+BARS_SHOWN = 12
+
+
+def evidence(view: RecordView, pictures: CellPictures) -> Html:
+    """Return, for every assessment that has contributions, the chart and the cells behind each bar."""
+    return joined(
+        _section(number, assessment, view, pictures)
+        for number, assessment in enumerate(view.assessments)
+        if assessment.contributions
+    )
+
+
+def _section(
+    number: int, assessment: AssessmentView, view: RecordView, pictures: CellPictures
+) -> Html:  # fmt: skip
+    names = {"positive": assessment.positive, "negative": assessment.negative}
+    largest = sorted(assessment.contributions, key=lambda row: -abs(row.value))[:BARS_SHOWN]
+    anchors = [f"behind-{number}-{place}" for place in range(len(largest))]
+    bars = [
+        Bar(parameter_name(row.name), row.value, anchor, names["positive" if row.value >= 0 else "negative"])
+        for row, anchor in zip(largest, anchors, strict=True)
+    ]
+    strips = [_strip(row, anchor, view, pictures) for row, anchor in zip(largest, anchors, strict=True)]
+    return tag(
+        "section",
+        tag("h2", sentence("section.contributions", **names)),
+        tag("p", sentence("contribution.lead", **names), class_="fine"),
+        contribution_chart(bars, **names),
+        _sum(assessment, largest),
+        tag("h3", sentence("section.behind")),
+        *strips,
+        class_="card",
+        id=f"contributions-{number}",
+    )
+
+
+def _sum(assessment: AssessmentView, shown: list[ContributionView]) -> Html | None:
+    """State how the bars add up to the margin, so that nothing is left unexplained."""
+    if assessment.margin is None:
+        return None
+    total = sum(row.value for row in shown)
+    figures = {"shown": total, "rest": assessment.margin - total, "margin": assessment.margin}
+    written = {name: with_decimals(value, 3).replace("-", "\u2212") for name, value in figures.items()}
+    return tag("p", sentence("contribution.sum", **written), class_="fine")
+
+
+def _strip(
+    row: ContributionView, anchor: str, view: RecordView, pictures: CellPictures
+) -> Html:  # fmt: skip
+    cells = {cell.cell_id: cell for cell in view.cells}
+    parameters = {parameter.name: parameter for parameter in (*view.shares, *view.per_100, *view.rates)}
+    known = [cells[cell_id] for cell_id in row.cells if cell_id in cells]
+    nothing = "contribution.no_cells_show" if row.name.endswith("_rate") else "contribution.no_cells"
+    behind = strip(known, pictures) if known else tag("p", sentence(nothing), class_="more")
+    side = "positive" if row.value >= 0 else "negative"
+    value = ("+" if row.value > 0 else "") + with_decimals(row.value, 3).replace("-", "\u2212")
+    counted = tag("span", _counted(parameters.get(row.name)), class_="fine")
+    title = tag("p", parameter_name(row.name), " ", tag("b", value, class_=side), " ", counted, class_="strip-title")
+    return tag("div", title, behind, id=anchor, class_="behind")
+
+
+def _counted(parameter: ParameterView | None) -> str:
+    """Return the parameter's own value in counts: a contribution means little without it."""
+    if parameter is None or not parameter.denominator:
+        return sentence("table.nothing")
+    of = sentence("table.of", numerator=parameter.numerator, denominator=parameter.denominator)
+    value = per_hundred(parameter.numerator, parameter.denominator)
+    unit = "per_100" if parameter.name.endswith("_per_100_wbc") else "percent"
+    return sentence(f"contribution.{unit}", of=of, numerator=parameter.numerator, value=value)

@@ -1,0 +1,97 @@
+"""The report as one HTML file: no request to anywhere, no script, readable on screen, on A4 and in grey.
+
+render_report(record, thumbnails) -> bytes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+
+from edge.writers.html_evidence import evidence
+from edge.writers.html_gallery import CellPictures, gallery, type_anchors
+from edge.writers.html_markup import Html, joined, raw, tag
+from edge.writers.html_summary import assessments, banners, counted, definitions, header, warnings
+from edge.writers.html_tables import differential, findings_table
+from edge.writers.record_view import RecordView, view_of_record
+from edge.writers.strings import sentence, words
+
+# Nothing may be fetched and nothing may run, whatever an identifier holds: the browser is told so as well.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+def render_report(record: Mapping[str, object], thumbnails: Mapping[str, bytes]) -> bytes:
+    """Return the report of a record as self-contained HTML, UTF-8.
+
+    `thumbnails` gives JPEG bytes by cell id (96 px); a cell without one is shown as an empty frame. The same record and
+    thumbnails give the same bytes. Raises EdgeError MDSE-WRITER-001 for a record that contradicts itself.
+    """
+    view = view_of_record(record)
+    pictures = CellPictures(view, thumbnails)
+    body = [
+        _watermark(view),
+        pictures.definitions(),
+        tag(
+            "main",
+            header(view),
+            banners(view),
+            tag("div", assessments(view), counted(view), class_="summary"),
+            warnings(view),
+            differential(view, type_anchors(view)),
+            findings_table(view, pictures),
+            evidence(view, pictures),
+            gallery(view, pictures),
+            _provenance(view),
+            _limits(),
+        ),
+    ]
+    return _page(sentence("report.title", sample=view.slide.sample_id), body).encode("utf-8")
+
+
+def _page(title: str, body: list[Html | None]) -> str:
+    head = joined(
+        (
+            raw('<meta charset="utf-8">'),
+            raw(f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'),
+            raw('<meta name="viewport" content="width=device-width, initial-scale=1">'),
+            raw('<meta name="robots" content="noindex">'),
+            tag("title", title),
+            tag("style", raw(_stylesheet())),
+        )
+    )
+    return "<!doctype html>\n" + tag("html", tag("head", head), tag("body", *body), lang="en") + "\n"
+
+
+@cache
+def _stylesheet() -> str:
+    return resources.files("edge.writers").joinpath("report.css").read_text(encoding="utf-8")
+
+
+def _watermark(view: RecordView) -> Html | None:
+    if view.mode != "T" and view.status != "W" and not view.simulated:
+        return None
+    key = "withdrawn" if view.status == "W" else "test" if view.mode == "T" else "simulated"
+    return tag("div", sentence(f"banner.{key}_title"), class_="watermark", aria_hidden="true")
+
+
+def _provenance(view: RecordView) -> Html:
+    made_by = view.provenance
+    engine = {"name": made_by.engine_name, "device": made_by.engine_device, "precision": made_by.engine_precision}
+    facts: dict[str, str | None] = {
+        "provenance.bundle": f"{made_by.bundle_name} {made_by.bundle_version}",
+        "provenance.intended_use": words("use").get(made_by.intended_use, made_by.intended_use),
+        "provenance.engine": sentence("provenance.engine_value", **engine),
+        "provenance.trees": made_by.trees,
+        "provenance.software": made_by.software,
+        "provenance.degraded": sentence("provenance.yes" if made_by.degraded else "provenance.no"),
+        "provenance.source": view.slide.source,
+        "provenance.message": view.message_id,
+        "provenance.digest": made_by.bundle_digest,
+    }
+    return tag("section", tag("h2", sentence("section.provenance")), definitions(facts), class_="card provenance")
+
+
+def _limits() -> Html:
+    rows = [tag("li", text) for text in words("limits").values()]
+    return tag("section", tag("h2", sentence("section.limits")), tag("ul", *rows), class_="card limits")

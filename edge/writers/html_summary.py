@@ -1,0 +1,157 @@
+"""The top of the report: whose slide, which status, which call, and what stands in the way of trusting it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from edge.writers.figures import with_decimals
+from edge.writers.html_charts import interval_words, score_scale
+from edge.writers.html_markup import Html, joined, tag
+from edge.writers.record_view import INDETERMINATE, NOT_EVALUABLE, NOT_REQUESTED, AssessmentView, CodedText, RecordView
+from edge.writers.strings import sentence
+
+
+def header(view: RecordView) -> Html:
+    """Return the head of the page: identifiers and the status."""
+    slide = view.slide
+    status = tag(
+        "div",
+        tag("strong", sentence(f"status.{view.status}")),
+        tag("span", sentence(f"status_meaning.{view.status}")),
+        class_=f"status status-{view.status}",
+    )
+    title = tag("div", tag("p", sentence("report.heading"), class_="kicker"), tag("h1", slide.sample_id))
+    key = slide.slide_key
+    if slide.slide_no is not None:
+        key = sentence("report.slide_number", key=key, number=slide.slide_no)
+    revision = str(view.revision)
+    if view.supersedes:
+        revision = sentence("report.revision_value", revision=revision, supersedes=view.supersedes)
+    facts = {
+        "report.sample": slide.sample_id,
+        "report.slide": key,
+        "report.order": slide.order_id or sentence("report.not_given"),
+        "report.patient": slide.patient_id,
+        "report.acquired": _acquired_words(view),
+        "report.analysed": view.analysed_at.isoformat(sep=" "),
+        "report.analyzer": " ".join(word for word in (slide.analyzer_model, slide.analyzer_serial) if word)
+        or sentence("report.not_given"),
+        "report.site": view.site,
+        "report.revision": revision,
+    }
+    return tag("header", tag("div", title, status, class_="masthead"), definitions(facts))
+
+
+def _acquired_words(view: RecordView) -> str:
+    """Return when the slide was imaged, in the zone of the site where that can be known, else as the export gave it."""
+    given = view.slide.acquired_at
+    if given is None:
+        return sentence("report.not_given")
+    try:
+        moment = datetime.fromisoformat(given)
+        local = moment.astimezone(view.analysed_at.tzinfo) if moment.utcoffset() is not None else None
+    except (ValueError, OverflowError):
+        local = None
+    return sentence("report.unclear_time", given=given) if local is None else local.isoformat(sep=" ")
+
+
+def definitions(facts: dict[str, str | None]) -> Html:
+    """Return a list of names and values; a value of None leaves its name out."""
+    rows = [tag("div", tag("dt", sentence(key)), tag("dd", value)) for key, value in facts.items() if value is not None]
+    return tag("dl", *rows, class_="facts")
+
+
+def banners(view: RecordView) -> Html:
+    """Return what must be seen before any figure: withdrawn, test, simulated, degraded."""
+    made_by = view.provenance
+    found = []
+    if view.status == "W":
+        found.append(_banner("withdrawn", "grave"))
+    if view.status == "X":
+        found.append(_banner("unevaluable", "grave"))
+    if view.mode == "T":
+        found.append(_banner("test", "test", intended_use=made_by.intended_use))
+    if view.simulated:
+        found.append(_banner("simulated", "test"))
+    if made_by.degraded:
+        found.append(_banner("degraded", "plain", engine=made_by.engine_name, device=made_by.engine_device))
+    if view.reason:
+        found.append(tag("p", sentence("report.reason", reason=view.reason), class_="banner plain"))
+    return joined(found)
+
+
+def _banner(kind: str, look: str, **facts: object) -> Html:
+    title = tag("strong", sentence(f"banner.{kind}_title"))
+    return tag("p", title, " ", sentence(f"banner.{kind}", **facts), class_=f"banner {look}")
+
+
+def assessments(view: RecordView) -> Html:
+    """Return one card for every assessment."""
+    return tag("div", *(_assessment(assessment) for assessment in view.assessments), class_="assessments")
+
+
+def _assessment(assessment: AssessmentView) -> Html:
+    names = {"positive": assessment.positive, "negative": assessment.negative}
+    parts = [
+        tag("h2", sentence("section.assessment", **names)),
+        tag("p", assessment.call, class_=f"call {_side(assessment)}"),
+        tag("p", _call_words(assessment), class_="call-words"),
+        tag("p", sentence("call.support"), class_="support"),
+    ]
+    if assessment.score is not None and assessment.call not in (NOT_EVALUABLE, NOT_REQUESTED):
+        score = sentence("call.score", score=with_decimals(assessment.score, 3))
+        figures = tag("p", tag("strong", score), ", " + interval_words(assessment), class_="score")
+        parts += [figures, score_scale(assessment), tag("p", sentence("call.interval_note"), class_="fine")]
+    if assessment.call != NOT_REQUESTED:
+        enough = "call.sufficient" if assessment.sufficient else "call.insufficient"
+        parts.append(tag("p", sentence(enough), class_="enough" if assessment.sufficient else "enough not"))
+    if assessment.reasons:
+        parts.append(coded_list(assessment.reasons))
+    return tag("section", *parts, class_="card assessment")
+
+
+def _side(assessment: AssessmentView) -> str:
+    if assessment.call == f"{assessment.positive}-SUSPECT":
+        return "positive"
+    return "negative" if assessment.call == f"{assessment.negative}-LIKE" else "neither"
+
+
+def _call_words(assessment: AssessmentView) -> str:
+    names = {"positive": assessment.positive, "negative": assessment.negative}
+    fixed = {INDETERMINATE: "indeterminate", NOT_EVALUABLE: "not_evaluable", NOT_REQUESTED: "not_requested"}
+    if assessment.call in fixed:
+        return sentence(f"call.{fixed[assessment.call]}", **names)
+    positive = _side(assessment) == "positive"
+    low, high = assessment.interval or (0.0, 1.0)
+    whole = low >= assessment.threshold if positive else high < assessment.threshold
+    return sentence(f"call.{'suspect' if positive else 'like'}{'' if whole else '_plain'}", **names)
+
+
+def counted(view: RecordView) -> Html:
+    """Return how many cells the result rests on, and how many were left out."""
+    keys = ("leucocytes", "images", "unreadable", "unidentified", "out_of_distribution")
+    figures = [
+        tag("div", tag("dd", str(getattr(view, key))), tag("dt", sentence(f"counted.{key}")), class_="figure")
+        for key in keys
+    ]
+    heading = tag("h2", sentence("section.counted"))
+    return tag("section", heading, tag("dl", *figures, class_="figures"), class_="card counted")
+
+
+def warnings(view: RecordView) -> Html | None:
+    """Return the warnings in words; None where there are none."""
+    if not view.warnings:
+        return None
+    heading = tag("h2", sentence("section.warnings"))
+    return tag("section", heading, coded_list(view.warnings), class_="card warnings")
+
+
+def coded_list(texts: tuple[CodedText, ...]) -> Html:
+    """Return coded texts as a list: the words first, the code behind them."""
+    return tag("ul", *_coded_rows(texts), class_="coded")
+
+
+def _coded_rows(texts: tuple[CodedText, ...]) -> Iterator[Html]:
+    for text in texts:
+        yield tag("li", text.text, " ", tag("code", text.code))

@@ -1,0 +1,149 @@
+"""The differential and the findings as tables: counts, shares and intervals, each with a bar on a common axis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from edge.writers.figures import per_hundred, shortest, with_decimals
+from edge.writers.html_charts import axis_maximum, interval_bar
+from edge.writers.html_gallery import CellPictures, strip
+from edge.writers.html_markup import Html, joined, tag
+from edge.writers.names import finding_name, findings, type_name
+from edge.writers.record_view import ParameterView, RecordView
+from edge.writers.strings import sentence, words
+
+
+def differential(view: RecordView, anchors: Mapping[str, str]) -> Html:
+    """Return the differential: shares of the leucocytes, then what lies beside them per 100.
+
+    `anchors` gives, by type code, the place of that type's cells on the page.
+    """
+    maximum = axis_maximum([row.interval[1] if row.interval else row.value or 0.0 for row in view.shares])
+    head = _head(["table.type", "table.count", "table.percent", "table.interval"], maximum)
+    shares = [_share_row(row, maximum, anchors) for row in view.shares]
+    others = [_beside_row(row, anchors) for row in view.per_100]
+    return tag(
+        "section",
+        tag("h2", sentence("section.differential")),
+        tag("p", sentence("table.leucocytes", count=view.leucocytes), class_="fine"),
+        tag("table", head, tag("tbody", *shares), class_="differential"),
+        tag("p", sentence("table.others"), class_="fine"),
+        tag(
+            "table",
+            _head(["table.type", "table.count", "table.per_hundred"], None),
+            tag("tbody", *others),
+            class_="beside",
+        ),
+        class_="card",
+        id="differential",
+    )
+
+
+def _head(keys: Sequence[str], maximum: float | None) -> Html:
+    cells = [tag("th", sentence(key), scope="col", class_="n" if number else None) for number, key in enumerate(keys)]
+    if maximum is not None:
+        axis = sentence("table.axis", maximum=shortest(round(100 * maximum, 1)))
+        cells.append(tag("th", axis, scope="col", class_="axis"))
+    return tag("thead", tag("tr", *cells))
+
+
+def _share_row(row: ParameterView, maximum: float, anchors: Mapping[str, str]) -> Html:
+    percent = per_hundred(row.numerator, row.denominator) if row.denominator else sentence("table.nothing")
+    drawing = interval_bar(row.numerator / row.denominator, row.interval, maximum) if row.denominator else None
+    return tag(
+        "tr",
+        tag("th", _type_link(row.code, anchors), scope="row"),
+        tag("td", str(row.numerator), class_="n"),
+        tag("td", percent, class_="n strong"),
+        tag("td", _interval_words(row), class_="n quiet"),
+        tag("td", drawing, class_="axis"),
+        class_=None if row.numerator else "zero",
+    )
+
+
+def _beside_row(row: ParameterView, anchors: Mapping[str, str]) -> Html:
+    return tag(
+        "tr",
+        tag("th", _type_link(row.code, anchors), scope="row"),
+        tag("td", str(row.numerator), class_="n"),
+        tag("td", per_hundred(row.numerator, row.denominator) if row.denominator else sentence("table.nothing"),
+            class_="n strong"),
+        class_=None if row.numerator else "zero",
+    )  # fmt: skip
+
+
+def _type_link(code: str, anchors: Mapping[str, str]) -> Html:
+    name = joined((type_name(code), " ", tag("abbr", code)))
+    return tag("a", name, href=f"#{anchors[code]}") if code in anchors else tag("span", name)
+
+
+def _interval_words(row: ParameterView) -> str:
+    if row.interval is None:
+        return ""
+    low, high = (with_decimals(100 * end, 1) for end in row.interval)
+    return sentence("table.to", low=low, high=high)
+
+
+def findings_table(view: RecordView, pictures: CellPictures) -> Html:
+    """Return the findings by lineage: those seen with their rates, then the names of those that were not."""
+    groups: dict[str, list[ParameterView]] = {}
+    for row in view.rates:
+        known = findings().get(row.code)
+        groups.setdefault(known.group if known else "other", []).append(row)
+    seen = [group for group in groups if any(row.numerator for row in groups[group])]
+    bodies = [_group_body(group, groups[group], view, pictures) for group in seen]
+    head = _head(["table.finding", "table.shown", "table.rate", "table.interval"], 1.0)
+    content = tag("table", head, *bodies, class_="findings") if bodies else tag("p", sentence("table.none"))
+    return tag(
+        "section",
+        tag("h2", sentence("section.findings")),
+        content,
+        _unseen(groups),
+        class_="card",
+        id="findings",
+    )
+
+
+def _group_body(group: str, rows: list[ParameterView], view: RecordView, pictures: CellPictures) -> Html:
+    title = tag("tr", tag("th", _group_name(group), colspan=5, scope="rowgroup", class_="group"))
+    shown = sorted((row for row in rows if row.numerator), key=lambda row: -row.numerator)
+    return tag("tbody", title, *(_finding_rows(row, view, pictures) for row in shown))
+
+
+def _finding_rows(row: ParameterView, view: RecordView, pictures: CellPictures) -> Html:
+    cells = [cell for cell in view.cells if row.code in cell.findings]
+    if not cells:
+        return _finding_row(row, None)
+    figures = _finding_row(row, "with-cells")
+    return joined((figures, tag("tr", tag("td", strip(cells, pictures), colspan=5, class_="cells"))))
+
+
+def _finding_row(row: ParameterView, look: str | None) -> Html:
+    of = sentence("table.of", numerator=row.numerator, denominator=row.denominator)
+    return tag(
+        "tr",
+        tag("th", finding_name(row.code), " ", tag("abbr", row.code), scope="row"),
+        tag("td", of, class_="n"),
+        tag("td", f"{per_hundred(row.numerator, row.denominator)} %", class_="n strong"),
+        tag("td", _interval_words(row), class_="n quiet"),
+        tag("td", interval_bar(row.numerator / row.denominator, row.interval, 1.0), class_="axis"),
+        class_=look,
+    )
+
+
+def _unseen(groups: Mapping[str, list[ParameterView]]) -> Html:
+    """Name what was looked for and not seen, and what could not be looked for: these are two different things."""
+    parts = []
+    for group, rows in groups.items():
+        absent = [finding_name(row.code) for row in rows if row.denominator and not row.numerator]
+        if absent:
+            title = tag("strong", f"{_group_name(group)}. ")
+            parts.append(tag("p", title, sentence("table.unseen", names="; ".join(absent)), class_="fine"))
+    without = [_group_name(group) for group, rows in groups.items() if not any(row.denominator for row in rows)]
+    if without:
+        parts.append(tag("p", sentence("table.no_cells", names="; ".join(without)), class_="fine"))
+    return tag("div", *parts, class_="unseen")
+
+
+def _group_name(group: str) -> str:
+    return words("group").get(group, group)
