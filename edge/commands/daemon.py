@@ -1,0 +1,59 @@
+"""`edge-daemon`: watch the export folders, analyze every slide, hand the results to the LIS."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge.errors import EXIT_DONE, EdgeError, run_command
+
+DESCRIPTION = """\
+Runs until it is stopped (SIGTERM). Every slide that arrives leaves a result or a stated reason; after a crash or a
+power cut it goes on where the journal says. Usually started by systemd (mds-edge.service).
+
+exit status: 0 stopped, 75 another daemon has the state folder, 78 configuration or bundle cannot be used
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the daemon, or check the configuration and what it names."""
+    parser = argparse.ArgumentParser(
+        "edge-daemon", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration (docs/config.md)")
+    parser.add_argument("--check-config", action="store_true", help="check everything that a start checks, then end")
+    parser.add_argument("--verbose", action="store_true", help="log at level DEBUG: then ids of slides are readable")
+    # For tests alone: worker.py refuses it unless MDS_EDGE_TEST_ANALYZER is set, and only test results may leave.
+    parser.add_argument("--test-analyzer", default="", help=argparse.SUPPRESS)
+    arguments = parser.parse_args(argv)
+    return run_command(lambda: _run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    import os
+
+    from edge.config import load_config
+    from edge.daemon.supervisor import check_bundle_use, run_daemon
+    from edge.daemon.worker import ALLOW_TEST_ANALYZER
+    from edge.logs import configure_logging
+
+    configure_logging(logging.DEBUG if arguments.verbose else logging.INFO)
+    if arguments.test_analyzer and not os.environ.get(ALLOW_TEST_ANALYZER):
+        raise EdgeError("MDSE-DAEMON-009", where=arguments.test_analyzer, variable=ALLOW_TEST_ANALYZER)
+    config = load_config(arguments.config)
+    if not arguments.test_analyzer:
+        check_bundle_use(config)
+    if arguments.check_config:
+        from edge.daemon.start_check import check_start
+
+        for line in check_start(config):
+            print(line)
+        return EXIT_DONE
+    run_daemon(config, test_analyzer=arguments.test_analyzer)
+    return EXIT_DONE
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

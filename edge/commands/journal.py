@@ -1,0 +1,121 @@
+"""`edge-journal`: what arrived, what became of it, and what a person decides about it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edge.errors import EXIT_DONE, EXIT_INTERNAL, run_command
+
+DESCRIPTION = """\
+Reads and changes the journal: through the daemon's control socket while it runs, else under the lock of the state folder.
+
+  status        how the daemon is (only while it runs)
+  list          slides, newest first, of one state with --state
+  show          everything about one slide: arrivals, results, deliveries, audit
+  requeue       try a held or quarantined slide again
+  release       let a held, late or doubtful slide pass
+  discard       close a slide without a result
+  reanalyze     analyze a finished slide again with the present bundle
+  verify-audit  walk the audit chain and say whether it is whole
+"""
+EXAMPLES = """\
+examples:
+  edge-journal list --state HELD
+  edge-journal show di60/A0042_S1
+  edge-journal release di60/A0042_S1 --by "K. Sato" --reason "late images belong to the slide"
+  edge-journal reanalyze di60/A0042_S1 --by "K. Sato" --reason "bundle wbc-2026.2 is in use"
+"""
+DECISIONS = ("requeue", "release", "discard", "reanalyze")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Ask the journal one thing; print the answer."""
+    parser = argparse.ArgumentParser(
+        "edge-journal", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", choices=("status", "list", "show", *DECISIONS, "verify-audit"), help="what to do")
+    parser.add_argument("slide", nargs="?", metavar="SLIDE", help="journal number, message id, slide key or source/slide key")
+    parser.add_argument("--config", type=Path, default=Path("/etc/mds-edge/mds-edge.toml"), metavar="FILE",
+                        help="configuration of the daemon (default %(default)s)")  # fmt: skip
+    parser.add_argument("--state", metavar="STATE", help="list: only slides in this state")
+    parser.add_argument("--limit", type=int, default=100, metavar="N", help="list: at most so many (default %(default)s)")
+    parser.add_argument("--by", metavar="NAME", help="who decides")
+    parser.add_argument("--reason", metavar="TEXT", help="why; goes into the audit")
+    parser.add_argument("--json", action="store_true", help="print the whole answer as JSON")
+    arguments = parser.parse_args(argv)
+    if arguments.command in ("show", *DECISIONS) and not arguments.slide:
+        parser.error(f"{arguments.command} needs SLIDE")
+    if arguments.command in DECISIONS and not (arguments.by and arguments.reason):
+        parser.error(f"{arguments.command} needs --by and --reason")
+    return run_command(lambda: _run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from edge.config import load_config
+    from edge.daemon.control_client import is_daemon_listening, reply_from_daemon
+
+    config = load_config(arguments.config)
+    names = ("command", "slide", "by", "reason", "state", "limit")
+    request = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    if arguments.command == "status" or is_daemon_listening(config.health.socket):
+        reply = reply_from_daemon(config.health.socket, request)
+    else:
+        from edge.daemon.books import opened_books
+        from edge.daemon.requests import answer_request
+
+        with opened_books(config) as books:
+            reply = answer_request(books, request, uid=os.getuid())
+    if not reply["ok"]:
+        import sys
+
+        print(f"error: {reply.get('error', 'the daemon gave no reason')}", file=sys.stderr)
+        return int(reply.get("exit", EXIT_INTERNAL))
+    print(json.dumps(reply, ensure_ascii=False, indent=1) if arguments.json else _text(arguments.command, reply))
+    return EXIT_DONE
+
+
+def _text(command: str, reply: Mapping[str, Any]) -> str:
+    """Return the answer as people read it."""
+    if command == "list":
+        rows = [
+            f"{row['id']:>6}  {row['state']:<14} {row['source']}/{row['slide_key']}  {row['changed_at']}  {row['reason_text']}".rstrip()
+            for row in reply["slides"]
+        ]
+        return "\n".join(rows) if rows else "no slides"
+    if command == "show":
+        return _text_of_slide(reply)
+    if command == "verify-audit":
+        return f"the audit chain is whole: {reply['rows']} rows, newest hash {reply['head']}"
+    if command == "status":
+        lines = [f"{state:<15} {count}" for state, count in reply["slides"].items() if count]
+        lines.append(f"model           {'ready' if reply['model']['ready'] else 'not ready'} on {reply['model']['device']}")
+        lines.append(f"oldest without a result: {reply['oldest_without_result_s']:.0f} s")
+        lines += [f"ALARM {alarm['name']} for {alarm['for_s']} s: {alarm['text']}" for alarm in reply["alarms"]]
+        return "\n".join(lines)
+    return f"slide {reply['slide']} is {reply.get('state', reply.get('status'))}"
+
+
+def _text_of_slide(reply: Mapping[str, Any]) -> str:
+    slide = reply["slide"]
+    lines = [f"slide {slide['id']}  {slide['source']}/{slide['slide_key']}  {slide['state']}  {slide['reason_text']}".rstrip()]
+    lines.append(f"  sample {slide['sample_id']}, {slide['file_count']} files, attempts {slide['attempts']}")
+    for revision in reply["revisions"]:
+        lines.append(f"  result {revision['message_id']}  status {revision['status']}  made {revision['made_at']} by {revision['made_by']}")
+        lines += [
+            f"    {row['output']}  {row['state']}  {row['final_name'] or ''}  {row['reason_text']}".rstrip()
+            for row in revision["deliveries"]
+        ]
+    lines += [
+        f"  {row['seq']:>7} {row['at']} {row['actor']}: {row['action']} {row['subject']} {row['old']} -> {row['new']}"
+        for row in reply["audit"]
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

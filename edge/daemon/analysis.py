@@ -1,0 +1,283 @@
+"""The supervisor's side of the worker: which slide it gets next, and what becomes of its answer."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from edge.daemon.archive import archived_record, store_result
+from edge.daemon.arrival import spooled_folder
+from edge.daemon.backoff import Backoff
+from edge.daemon.channel import Message
+from edge.daemon.child_process import ChildProcess
+from edge.daemon.house import House
+from edge.daemon.intents import intents_for
+from edge.daemon.keeper import Keeper
+from edge.daemon.quarantine import quarantine_slide
+from edge.daemon.records import is_same_outcome, proved_record
+from edge.daemon.spool import FILES_NAME, read_manifest
+from edge.errors import EXIT_BUNDLE_DOES_NOT_FIT, EXIT_CONFIGURATION, EdgeError
+from edge.journal_results import NewRevision
+from edge.journal_rows import RevisionRow, SlideRow
+
+log = logging.getLogger("mds_edge.daemon")
+OPENING_BUDGET_S = 600.0
+"""Compiling the network for a slow machine and proving the golden cells may take minutes, once."""
+CRASH_PAUSE_S = 1.0
+
+
+class AnalysisKeeper(Keeper):
+    """Keeps the one worker."""
+
+    module = "edge.daemon.worker"
+
+    def __init__(self, house: House) -> None:
+        super().__init__(house, "worker")
+        self.facts: dict[str, Any] = {}
+        self.is_ready = False
+        self.was_ready = False
+        self.on_result: Callable[[], None] = lambda: None
+        self.device = house.books.config.engine.device
+        self.in_work: int | None = None
+        self._order: dict[str, Any] = {}
+        self._pauses: dict[int, Backoff] = {}
+        self._device_pause = Backoff(60.0, 3600.0)
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether slides run on the CPU although the site configured another device."""
+        return self.device != self.house.books.config.engine.device
+
+    def may_start(self) -> bool:
+        """Tell whether a worker may begin. Two that cannot be ended mean a sick machine: systemd must act."""
+        if self.abandoned >= 2:  # noqa: PLR2004 - one stuck process may be chance
+            self.house.fatal = EdgeError("MDSE-DAEMON-008", where=self.name)
+            return False
+        return True
+
+    def begin(self, child: ChildProcess) -> None:
+        """Send the settings of the models."""
+        config = self.house.books.config
+        self.is_ready = False
+        key = config.bundle.public_key
+        child.send({
+            "kind": "begin", "bundle": str(config.bundle.path), "public_key": None if key is None else str(key),
+            "device": self.device, "threads": config.engine.threads, "cache": str(self.house.books.folders.cache),
+            "test_analyzer": self.house.test_analyzer,
+            "limits": {
+                "cell_side_px": config.limits.cell_side_px, "cell_bytes": config.limits.cell_bytes,
+                "unreadable_fraction": config.limits.unreadable_fraction,
+            },
+        })  # fmt: skip
+        child.expect_within(OPENING_BUDGET_S, self.house.monotonic())
+
+    def on_message(self, message: Message) -> None:
+        """Take the worker's answer."""
+        child = self.child
+        if child is not None:
+            child.expect_within(None, self.house.monotonic())
+        if message.kind == "ready":
+            self._on_ready(dict(message.header))
+        elif self.in_work is None:
+            self._on_opening_failed(dict(message.header))
+        elif message.kind == "analyzed":
+            self._on_analyzed(*message.blobs)
+        elif message.kind == "rejected":
+            self._set_aside(str(message.header["code"]), str(message.header["text"]), "analyzing")
+        elif message.kind == "failed":
+            self._on_failed(dict(message.header))
+
+    def _on_ready(self, facts: dict[str, Any]) -> None:
+        books = self.house.books
+        self.facts = {name: value for name, value in facts.items() if name != "kind"}
+        if facts.get("intended_use") == "demo" and books.config.outputs and not books.config.bundle.allow_demo:
+            self.house.fatal = EdgeError("MDSE-DAEMON-003", where=str(books.config.bundle.path))
+            return
+        self.is_ready = self.was_ready = True
+        self.restart.succeeded()
+        self.house.alarms.clear("model")
+        log.info("the model is ready on %s", self.device)
+
+    def _on_opening_failed(self, facts: dict[str, Any]) -> None:
+        if self._fall_back(str(facts["text"])):
+            return
+        settled = facts.get("exit") in (EXIT_CONFIGURATION, EXIT_BUNDLE_DOES_NOT_FIT)
+        if settled and not self.was_ready:
+            # At start a bundle that cannot be used is a fault of the configuration: say so and end.
+            self.house.fatal = EdgeError("MDSE-DAEMON-002", where=str(self.house.books.config.bundle.path), reason=facts["text"])
+            return
+        self.house.alarms.raise_alarm("model", f"the model cannot be opened: {facts['text']}", self.house.monotonic())
+        self.end_child(str(facts["text"]))
+
+    def _fall_back(self, reason: str) -> bool:
+        """Go on with the CPU when another device failed; True when that was done. Visible in every result."""
+        if self.device == "cpu":
+            return False
+        now_s = self.house.monotonic()
+        wait_s = self._device_pause.failed(now_s)
+        self.house.alarms.raise_alarm("degraded", f"{self.device} failed, slides run on the CPU: {reason}", now_s)
+        log.warning("%s is tried again in %.0f s", self.device, wait_s)
+        self.device = "cpu"
+        self.end_child(reason)
+        return True
+
+    def work(self) -> None:
+        """Give the worker the oldest slide that may be tried."""
+        if not self.is_ready or self.in_work is not None or self.house.stopping or self.child is None:
+            return
+        now_s = self.house.monotonic()
+        if self.is_degraded and self._device_pause.is_ready(now_s):
+            self.device = self.house.books.config.engine.device
+            self.house.alarms.clear("degraded")
+            self.end_child("the configured device is tried again")
+            return
+        if not self.house.has_room():
+            return
+        for slide in self.house.books.journal.slides.in_states(["SPOOLED"]):
+            pause = self._pauses.get(slide.id)
+            if pause is None or pause.is_ready(now_s):
+                self._begin_slide(slide)
+                return
+
+    def _begin_slide(self, slide: SlideRow) -> None:
+        books = self.house.books
+        files = spooled_folder(books, slide)
+        self.in_work = slide.id
+        if files is None:
+            error = EdgeError("MDSE-SPOOL-008", where=f"slide {slide.id}")
+            self._set_aside(error.code, str(error), "analyzing")
+            return
+        if slide.attempts >= books.config.limits.attempts:
+            error = EdgeError("MDSE-DAEMON-007", where=f"slide {slide.id}", attempts=slide.attempts, stage="analyzing")
+            self._set_aside(error.code, str(error), "analyzing")
+            return
+        books.journal.slides.begin_attempt(slide.id)
+        self._order = self._order_for(slide, str(files / FILES_NAME))
+        if self.child is not None:
+            self.child.send(self._order)
+            self.child.expect_within(books.config.limits.worker_budget_s, self.house.monotonic())
+
+    def _last_revision(self, slide: SlideRow) -> RevisionRow | None:
+        revisions = self.house.books.journal.results.revisions_of_folder(slide.source, slide.slide_key)
+        return revisions[-1] if revisions else None
+
+    def _order_for(self, slide: SlideRow, folder: str) -> dict[str, Any]:
+        books = self.house.books
+        last = self._last_revision(slide)
+        number = last.number + 1 if last else 1
+        status = "C" if last is not None and last.status in ("F", "C") else "P"
+        warnings = []
+        if slide.released:
+            warnings.append(["RELEASED", "a person let this slide pass although the daemon had held it"])
+        pattern = next((s.sample_id_pattern for s in books.config.sources if s.id == slide.source), None)
+        job = {
+            "source": slide.source, "revision": number, "message_id": f"{(slide.idempotency_key or '')[:12].upper()}.R{number}",
+            "supersedes": last.message_id if last else None, "reason": slide.planned_reason if last else None,
+            "status": status, "analysed_at": books.site_time(), "assess_all": books.config.assess.assess_all,
+            "manifest_sha256": slide.manifest_sha256, "site": books.config.site.id,
+            "degraded": self.is_degraded, "warnings": warnings,
+        }  # fmt: skip
+        return {
+            "kind": "analyze", "slide_key": slide.slide_key, "sample_id": slide.sample_id, "folder": folder,
+            "sample_id_pattern": pattern, "targets": list(books.config.assess.targets), "job": job,
+        }  # fmt: skip
+
+    def _on_analyzed(self, record_bytes: bytes, report: bytes) -> None:
+        books = self.house.books
+        slide = books.journal.slides.get(self.in_work or 0)
+        try:
+            digests = {entry.sha256 for entry in read_manifest(books.folders.spool / str(slide.spool_name))}
+            record = proved_record(record_bytes, self._order, digests)
+            self._check_mode(record)
+            self._book(slide, record, record_bytes, report)
+        except EdgeError as error:
+            self._on_failed({"code": error.code, "text": str(error), "retry": False})
+            self.end_child("its answer cannot be believed")
+            return
+        except (OSError, ValueError) as error:
+            self._on_failed({"code": "", "text": f"{type(error).__name__}: {error}", "retry": True})
+            return
+        self.in_work = None
+        self._pauses.pop(slide.id, None)
+        self.house.alarms.clear("worker")
+        self.on_result()
+
+    def _check_mode(self, record: dict[str, Any]) -> None:
+        """Refuse to send what a demonstration model or a test analyzer made as if it were a patient's result."""
+        allowed = self.house.books.config.bundle.allow_demo
+        if (record["mode"] == "T" and not allowed) or (self.house.test_analyzer and record["mode"] != "T"):
+            raise EdgeError("MDSE-DAEMON-003", where=str(self.house.books.config.bundle.path))
+
+    def _book(self, slide: SlideRow, record: dict[str, Any], record_bytes: bytes, report: bytes) -> None:
+        """Archive, then one transaction: the result, what is to be delivered, the slide's state."""
+        books = self.house.books
+        last = self._last_revision(slide)
+        if last is not None and last.slide_id == slide.id:
+            before = json.loads(archived_record(books.folders.archive, last))
+            if last.status != "W" and is_same_outcome(before, record):
+                text = f"analyzed again with the same outcome as {last.message_id}: nothing is sent"
+                cleared: dict[str, object] = {"attempts": 0, "planned_reason": None, "planned_by": None}
+                books.journal.slides.move(slide.id, "CLOSED", text=text, **cleared)
+                return
+        message_id = str(record["message_id"])
+        record_sha256, report_sha256 = store_result(books.folders.archive, message_id, record_bytes, report)
+        new = NewRevision(
+            int(record["revision"]), message_id, str(record["status"]), str(record["mode"]), record_sha256,
+            report_sha256, str(record["provenance"]["bundle"]["digest"]), record["supersedes"],
+            slide.planned_by or "daemon", slide.planned_reason,
+        )  # fmt: skip
+        with books.journal.change():
+            books.journal.results.add_revision(slide.id, new, intents_for(books.config.outputs, record))
+            books.journal.slides.move(
+                slide.id, "COMPUTED", attempts=0, planned_reason=None, planned_by=None, released=0
+            )
+            if books.journal.results.is_delivered(slide.id):
+                books.journal.slides.move(slide.id, "CLOSED", text="no output could take the result")
+
+    def _on_failed(self, facts: dict[str, Any]) -> None:
+        """Book a failure: the disk's is tried again for ever, any other counts until the slide is set aside."""
+        books, slide_id, now_s = self.house.books, self.in_work or 0, self.house.monotonic()
+        self.in_work = None
+        slide = books.journal.slides.get(slide_id)
+        if self.device != "cpu" and not facts.get("retry"):
+            books.journal.slides.refund_attempt(slide_id)
+            self._fall_back(str(facts["text"]))
+            return
+        if facts.get("retry"):
+            books.journal.slides.refund_attempt(slide_id)
+            wait_s = self._pauses.setdefault(slide_id, Backoff()).failed(now_s)
+            text = f"slide {slide_id} is tried again in {wait_s:.0f} s: {facts['text']}"
+            self.house.alarms.raise_alarm("worker", text, now_s)
+            return
+        log.warning("slide %d failed (attempt %d)", slide_id, slide.attempts)
+        if slide.attempts >= books.config.limits.attempts:
+            self.in_work = slide_id
+            self._set_aside(str(facts["code"]), str(facts["text"]), "analyzing")
+        else:
+            self._pauses.setdefault(slide_id, Backoff(CRASH_PAUSE_S)).failed(now_s)
+
+    def _set_aside(self, code: str, text: str, stage: str) -> None:
+        books = self.house.books
+        slide = books.journal.slides.get(self.in_work or 0)
+        self.in_work = None
+        self._pauses.pop(slide.id, None)
+        quarantine_slide(books, slide, spooled_folder(books, slide), code=code, text=text, stage=stage)
+        log.warning("slide %d is quarantined: %s", slide.id, code)
+
+    def on_end(self, reason: str) -> None:
+        """A worker that died with a slide in hand has used one attempt; one that was stopped with us has not."""
+        self.is_ready = False
+        slide_id, self.in_work = self.in_work, None
+        if slide_id is None:
+            return
+        if self.house.stopping:
+            self.house.books.journal.slides.refund_attempt(slide_id)
+            return
+        if self.device != "cpu":
+            self.house.books.journal.slides.refund_attempt(slide_id)
+            self._fall_back(f"the worker ended: {reason}")
+            return
+        self._pauses.setdefault(slide_id, Backoff(CRASH_PAUSE_S)).failed(self.house.monotonic())
+        log.warning("slide %d: the worker ended with it in hand (%s)", slide_id, reason)

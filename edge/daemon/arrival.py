@@ -1,0 +1,173 @@
+"""What a freshly spooled slide means for the books: new, the same again, a copy under another name, or late files.
+
+One transaction per arrival. The rules:
+
+    same source, slide key and files            nothing happens (a touched file is no new slide)
+    a result of this slide key exists, other files   LATE: an alarm, nothing is sent until a person releases it
+    not analyzed yet, other files               the newer copy takes the place of the older
+    the same images under another name          DUPLICATE; under another sample id HELD
+    no sample id                                HELD: never guessed
+    contradicting ids, unreadable metadata      QUARANTINED
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.daemon.books import Books
+from edge.daemon.durable import sync_folder
+from edge.daemon.quarantine import quarantine_slide
+from edge.daemon.spool import idempotency_key
+from edge.errors import EdgeError
+from edge.journal_rows import SlideRow
+
+NO_SAMPLE_ID = "MDSE-SLIDE-001"
+UNSENT = ("SETTLED", "HELD", "QUARANTINED", "DUPLICATE", "SPOOLED")
+CLAIMS_CONTENT = ("SPOOLED", "COMPUTED", "CLOSED", "LATE", "HELD")
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What the scanner reports of a slide that it copied into `spool/incoming/<token>`."""
+
+    token: str
+    signature: str
+    manifest_sha256: str
+    content_sha256: str
+    file_count: int
+    byte_count: int
+    sample_id: str | None
+    problem: tuple[str, str] | None
+
+    @classmethod
+    def from_message(cls, facts: dict[str, Any]) -> Arrival:
+        """Return the arrival that a `fetched` message tells of."""
+        problem = facts["problem"]
+        return cls(
+            facts["token"], facts["signature"], facts["manifest_sha256"], facts["content_sha256"],
+            facts["file_count"], facts["byte_count"], facts["sample_id"],
+            None if problem is None else (problem[0], problem[1]),
+        )  # fmt: skip
+
+    def columns(self, key: str) -> dict[str, object]:
+        """Return what the journal keeps of it."""
+        return {
+            "signature": self.signature,
+            "manifest_sha256": self.manifest_sha256,
+            "content_sha256": self.content_sha256,
+            "file_count": self.file_count,
+            "byte_count": self.byte_count,
+            "sample_id": self.sample_id,
+            "idempotency_key": key,
+            "attempts": 0,
+        }
+
+
+def accept_arrival(books: Books, newest: SlideRow, arrival: Arrival, *, in_work: bool) -> SlideRow:
+    """Book an arrival of the folder whose latest row is `newest`; return the row that now stands for the folder.
+
+    `in_work`: the worker has this slide at this moment. Raises sqlite3.Error, OSError (nothing is booked then).
+    """
+    key = idempotency_key(newest.source, newest.slide_key, arrival.manifest_sha256)
+    slides = books.journal.slides
+    known = slides.by_key(key)
+    has_result = bool(books.journal.results.revisions_of_folder(newest.source, newest.slide_key))
+    with books.journal.change():
+        if known is not None and (newest.state != "SETTLED" or known.id != newest.id):
+            row = note_same_files(books, newest, known, arrival)
+        elif newest.state in UNSENT and not in_work and not has_result:
+            row = judge(books, newest, arrival, key)
+        else:
+            row = note_late(books, newest, arrival, key)
+    drop_incoming(books, arrival.token)
+    return row
+
+
+def note_same_files(books: Books, newest: SlideRow, known: SlideRow, arrival: Arrival) -> SlideRow:
+    """Book that a folder shows files that are known already: its look is remembered, nothing else happens."""
+    slides = books.journal.slides
+    if newest.state == "SETTLED":
+        text = f"the same files as slide {known.id}"
+        return slides.move(
+            newest.id, "DUPLICATE", code="MDSE-SPOOL-006", text=text, signature=arrival.signature, related_slide=known.id
+        )
+    return slides.amend(newest.id, "same files seen again", signature=arrival.signature)
+
+
+def judge(books: Books, slide: SlideRow, arrival: Arrival, key: str) -> SlideRow:
+    """Decide about a slide that has no result yet."""
+    slides, columns = books.journal.slides, arrival.columns(key)
+    if arrival.problem is not None and arrival.problem[0] != NO_SAMPLE_ID:
+        code, text = arrival.problem
+        columns["spool_name"] = name = place(books, slide.id, key, arrival)
+        files = books.folders.spool / name
+        return quarantine_slide(books, slide, files, code=code, text=text, stage="reading", **columns)
+    if arrival.sample_id is None:
+        text = arrival.problem[1] if arrival.problem else "no sample id"
+        return slides.move(slide.id, "HELD", code=NO_SAMPLE_ID, text=text, **{**columns, "spool_name": None})
+    twin = None if slide.released else twin_of(books, slide, arrival)
+    if twin is not None and twin.sample_id == arrival.sample_id:
+        text = f"the same images as slide {twin.id}"
+        columns["spool_name"] = place(books, slide.id, key, arrival)
+        return slides.move(slide.id, "DUPLICATE", code="MDSE-SPOOL-006", text=text, related_slide=twin.id, **columns)
+    columns["spool_name"] = place(books, slide.id, key, arrival)
+    if twin is not None:
+        error = EdgeError("MDSE-SPOOL-005", where=f"slide {slide.id}", other=twin.id)
+        return slides.move(slide.id, "HELD", code=error.code, text=str(error), related_slide=twin.id, **columns)
+    return slides.move(slide.id, "SPOOLED", **columns)
+
+
+def twin_of(books: Books, slide: SlideRow, arrival: Arrival) -> SlideRow | None:
+    """Return the earliest slide under another name that holds exactly these images."""
+    for other in books.journal.slides.with_content(arrival.content_sha256):
+        same_folder = (other.source, other.slide_key) == (slide.source, slide.slide_key)
+        if not same_folder and other.state in CLAIMS_CONTENT:
+            return other
+    return None
+
+
+def note_late(books: Books, newest: SlideRow, arrival: Arrival, key: str) -> SlideRow:
+    """Book other files under a slide key that has been analyzed: nothing is sent until a person releases them."""
+    slides, columns = books.journal.slides, arrival.columns(key)
+    error = EdgeError("MDSE-SPOOL-007", where=f"slide {newest.id}")
+    text = f"{error} ({arrival.problem[1]})" if arrival.problem else str(error)
+    if newest.state == "LATE":
+        columns["spool_name"] = place(books, newest.id, key, arrival)
+        return slides.move(newest.id, "LATE", code=error.code, text=text, **columns)
+    row = slides.add(
+        newest.source, newest.slide_key, newest.folder, state="LATE", related_slide=newest.id,
+        reason_code=error.code, reason_text=text, **columns,
+    )  # fmt: skip
+    return slides.amend(row.id, "spooled", spool_name=place(books, row.id, key, arrival))
+
+
+def place(books: Books, slide_id: int, key: str, arrival: Arrival) -> str:
+    """Move the copy to its place in the spool, synced; return its name there. Raises OSError.
+
+    A folder of that name was left by a crash between this move and the commit: it holds the same files.
+    """
+    name = f"{slide_id}-{key[:8]}"
+    target = books.folders.spool / name
+    if target.exists():
+        shutil.rmtree(target)
+    (books.folders.incoming / arrival.token).rename(target)
+    sync_folder(books.folders.spool)
+    return name
+
+
+def drop_incoming(books: Books, token: str) -> None:
+    """Remove what is left of a copy; what cannot be removed now goes at the next start."""
+    folder = books.folders.incoming / token
+    if folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def spooled_folder(books: Books, slide: SlideRow) -> Path | None:
+    """Return the folder of the slide's copy in the spool, or None when there is none (any more)."""
+    if slide.spool_name is None:
+        return None
+    folder = books.folders.spool / slide.spool_name
+    return folder if folder.is_dir() else None

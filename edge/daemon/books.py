@@ -1,0 +1,69 @@
+"""The books: configuration, journal and state folder in one hand. Whoever holds them holds the lock of the state folder.
+
+The supervisor keeps them while it runs; a command takes them itself when no daemon runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from edge.config import Config, OutputSection
+from edge.daemon.lock import lock_state
+from edge.daemon.state_folders import StateFolders
+from edge.journal import Journal, open_journal
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Everything a decision about a slide needs. `wall()` is the present moment, aware of its zone."""
+
+    config: Config
+    journal: Journal
+    folders: StateFolders
+    wall: Callable[[], datetime]
+
+    def site_time(self) -> str:
+        """Return the present moment in the site's zone with its offset, ISO 8601, to the second."""
+        return self.wall().astimezone(ZoneInfo(self.config.site.timezone)).isoformat(timespec="seconds")
+
+    def outputs(self) -> dict[str, OutputSection]:
+        """Return the configured outputs by their name in the journal."""
+        return {output_name(output): output for output in self.config.outputs}
+
+
+def output_name(output: OutputSection) -> str:
+    """Return the name of an output in the journal: format and place."""
+    return f"{output.format}:{output.path}"
+
+
+def utc_now() -> datetime:
+    """Return the present moment in UTC."""
+    return datetime.now(UTC)
+
+
+def utc_text(moment: datetime) -> str:
+    """Return a moment as the journal writes it: UTC, milliseconds, `Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@contextlib.contextmanager
+def opened_books(config: Config, wall: Callable[[], datetime] = utc_now) -> Iterator[Books]:
+    """Take the lock, open the journal, and give both back at the end.
+
+    Raises EdgeError MDSE-DAEMON-001 (another process holds them) and MDSE-JOURNAL-*.
+    """
+    folders = StateFolders(config.site.state_dir)
+    folders.make()
+    lock = lock_state(folders.root)
+    try:
+        journal = open_journal(folders.journal, now=lambda: utc_text(wall()))
+        try:
+            yield Books(config, journal, folders, wall)
+        finally:
+            journal.close()
+    finally:
+        lock.release()

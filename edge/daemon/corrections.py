@@ -1,0 +1,90 @@
+"""What a person may decide about a result that was sent: final, withdrawn, sent again. No worker is needed.
+
+A finalized or withdrawn result is the archived record with another status, revision, reason and time; nothing that was
+measured changes. A repeated delivery is the same bytes with the same message id under another file name.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from edge.daemon.archive import archived_record, store_result
+from edge.daemon.books import Books
+from edge.daemon.decisions import reopen
+from edge.daemon.intents import intent_for, intents_for
+from edge.delivery.names import final_name_from_record
+from edge.errors import EdgeError
+from edge.journal_results import NewRevision
+from edge.journal_rows import DeliveryIntent, RevisionRow, SlideRow
+from edge.result import record_bytes
+
+
+def latest_revision(books: Books, slide: SlideRow) -> RevisionRow:
+    """Return the newest revision of the slide's folder; raises EdgeError MDSE-JOURNAL-011 when there is none."""
+    revisions = books.journal.results.revisions_of_folder(slide.source, slide.slide_key)
+    if not revisions:
+        raise EdgeError("MDSE-JOURNAL-011", where=f"slide {slide.id}")
+    return revisions[-1]
+
+
+def finalize(books: Books, slide: SlideRow, *, by: str, reason: str) -> RevisionRow:
+    """Release the newest result as final (F). Only a preliminary result can become final."""
+    last = latest_revision(books, slide)
+    if last.status != "P":
+        raise EdgeError("MDSE-JOURNAL-012", where=last.message_id, status=last.status, wanted="final")
+    return restate(books, last, "F", by=by, reason=reason)
+
+
+def withdraw(books: Books, slide: SlideRow, *, by: str, reason: str) -> RevisionRow:
+    """Withdraw the newest result (W): wrong sample, wrong slide."""
+    last = latest_revision(books, slide)
+    if last.status in ("W", "X"):
+        raise EdgeError("MDSE-JOURNAL-012", where=last.message_id, status=last.status, wanted="withdrawn")
+    return restate(books, last, "W", by=by, reason=reason)
+
+
+def restate(books: Books, last: RevisionRow, status: str, *, by: str, reason: str) -> RevisionRow:
+    """Make the next revision from the archived record of `last` and plan its deliveries; raises OSError, EdgeError."""
+    slide = books.journal.slides.get(last.slide_id)
+    if slide.state not in ("CLOSED", "COMPUTED"):
+        raise EdgeError("MDSE-JOURNAL-006", where=f"slide {slide.id}", old=slide.state, new="restated")
+    record: dict[str, Any] = json.loads(archived_record(books.folders.archive, last))
+    number = last.number + 1
+    message_id = f"{last.message_id.rpartition('.R')[0]}.R{number}"
+    record |= {
+        "message_id": message_id, "status": status, "revision": number, "supersedes": last.message_id,
+        "reason": reason, "analysed_at": books.site_time(),
+    }  # fmt: skip
+    record_sha256, _ = store_result(books.folders.archive, message_id, record_bytes(record), None)
+    new = NewRevision(
+        number, message_id, status, last.mode, record_sha256, None, last.bundle_digest, last.message_id, by, reason
+    )
+    with books.journal.change():
+        revision = books.journal.results.add_revision(slide.id, new, intents_for(books.config.outputs, record))
+        reopen(books, slide.id, by=by, text=f"revision {number} ({status})")
+    return revision
+
+
+def resend(books: Books, slide: SlideRow, *, by: str, reason: str) -> RevisionRow:
+    """Send the newest result once more to every output that has it: same bytes, same message id, another file name."""
+    results = books.journal.results
+    last = latest_revision(books, slide)
+    record = json.loads(archived_record(books.folders.archive, last))
+    newest = {delivery.output: delivery for delivery in results.deliveries_of(last.id)}
+    outputs = books.outputs()
+    with books.journal.change():
+        for output, delivery in newest.items():
+            if output not in outputs:
+                continue
+            copy, content = delivery.copy + 1, results.content(delivery.id)
+            if content is None or delivery.final_name is None:
+                # Parked, or archived after its retention: the record gives the same text again.
+                results.add_delivery(last.id, intent_for(outputs[output], record, copy=copy), copy=copy, by=by)
+                continue
+            extension = "." + delivery.final_name.rpartition(".")[2]
+            name = final_name_from_record(record, extension, delivery=copy)
+            intent = DeliveryIntent(output, name, content, delivery.sha256, delivery.size)
+            results.add_delivery(last.id, intent, copy=copy, by=by)
+        reopen(books, last.slide_id, by=by, text=f"sent again: {reason}")
+    return last

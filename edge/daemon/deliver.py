@@ -1,0 +1,114 @@
+"""The deliverer: one child per output. Stages and publishes what the supervisor orders, and reads what the LIS answers.
+
+It alone touches the drop folder, so an output that is full or hangs stops neither the other outputs nor the books.
+It keeps no state of its own: the journal says what is staged, and this process carries out one order after the other.
+
+    from the supervisor   begin {folder, identity, lock} · recover {staged, collected} · stage {id, staged_name} + bytes
+                          publish {id, staged_name, final_name, sha256, size} · acks {wanted}
+    to the supervisor     ready {identity, method} · recovered {states, swept, removed} · staged · published
+                          acks {states} · failed {id, code, text}
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Any
+
+from edge.daemon.channel import Channel, Message
+from edge.daemon.child_main import run_child
+from edge.delivery.acknowledge import read_acknowledgement
+from edge.delivery.publish import (
+    Drop,
+    prepare_drop,
+    publish_file,
+    remove_reappeared_file,
+    stage_file,
+    staged_state,
+    sweep_staging,
+)
+from edge.errors import EdgeError
+
+
+class Deliverer:
+    """The child's state: the prepared drop folder."""
+
+    def __init__(self, channel: Channel, settings: dict[str, Any]) -> None:
+        self._channel = channel
+        self._folder = Path(settings["folder"])
+        self._ack = settings["ack"]
+        self._ack_folder = Path(settings["ack_folder"])
+        self._identity = settings["identity"]
+        self._drop: Drop | None = None
+
+    def run(self) -> None:
+        """Carry out orders for ever; ends with EOFError when the supervisor is gone."""
+        while (message := self._channel.receive()) is not None:
+            try:
+                answer = self._carry_out(message)
+            except EdgeError as error:
+                answer = {"kind": "failed", "id": message.header.get("id", 0), "code": error.code, "text": str(error)}
+            except OSError as error:
+                text = f"{type(error).__name__}: {error}"
+                answer = {"kind": "failed", "id": message.header.get("id", 0), "code": "", "text": text}
+            self._channel.send(answer)
+
+    def _carry_out(self, message: Message) -> dict[str, object]:
+        order: dict[str, Any] = dict(message.header)
+        if message.kind == "prepare":
+            self._drop = prepare_drop(self._folder, expected_identity=self._identity)
+            self._identity = self._drop.identity
+            return {"kind": "ready", "identity": self._drop.identity, "method": self._drop.method}
+        drop = self._prepared()
+        if message.kind == "recover":
+            return self._recover(drop, order)
+        if message.kind == "stage":
+            stage_file(drop, order["staged_name"], message.blobs[0])
+            return {"kind": "staged", "id": order["id"]}
+        if message.kind == "publish":
+            publish_file(drop, order["staged_name"], order["final_name"], order["sha256"], order["size"])
+            return {"kind": "published", "id": order["id"]}
+        if message.kind == "acks":
+            return {"kind": "acks", "states": [self._answer_to(drop, *wanted) for wanted in order["wanted"]]}
+        raise AssertionError(f"an order of kind {message.kind!r}")
+
+    def _prepared(self) -> Drop:
+        if self._drop is None:
+            raise AssertionError("an order before the drop folder was prepared")
+        return self._drop
+
+    def _recover(self, drop: Drop, order: dict[str, Any]) -> dict[str, object]:
+        """Say where each STAGED file is, and only then clean up what no STAGED row names."""
+        states = [[identity, staged_state(drop, staged, final)] for identity, staged, final in order["staged"]]
+        removed = [
+            identity
+            for identity, final, sha256, size in order["collected"]
+            if remove_reappeared_file(drop, final, sha256, size)
+        ]
+        swept = sweep_staging(drop, [staged for _, staged, _ in order["staged"]])
+        return {"kind": "recovered", "states": states, "swept": list(swept), "removed": removed}
+
+    def _answer_to(self, drop: Drop, identity: int, final_name: str, message_id: str) -> list[object]:
+        state = read_acknowledgement(self._ack, drop, final_name, message_id, ack_folder=self._ack_folder)
+        return [identity, state.kind, state.text]
+
+
+def serve(channel: Channel) -> None:
+    """Take the settings and the output's own lock, then carry out orders.
+
+    The lock outlives a supervisor that was killed: an earlier deliverer still at work on this drop folder, perhaps
+    stuck in a hung share, has to be gone before a new one looks at what is staged.
+    """
+    message = channel.receive()
+    if message is None:
+        return
+    settings = dict(message.header)
+    lock = os.open(str(settings["lock"]), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    Deliverer(channel, settings).run()
+
+
+def main(descriptor: int, parent_pid: int) -> int:
+    """Run as a child of the supervisor."""
+    return run_child(descriptor, parent_pid, serve)

@@ -1,0 +1,81 @@
+"""One look at a slide's folder: which files, how large, how old; and at the list of folders of a source."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from edge.daemon.settle import FolderLook
+from edge.errors import EdgeError
+from edge.slide_files import list_slide_folder
+
+FOLDERS_MAX = 100_000
+
+
+def names_to_spool(folder: Path) -> tuple[str, ...]:
+    """Return what of a slide's folder is copied: cell images, metadata, and empty image files (to be warned of).
+
+    Raises OSError, and EdgeError MDSE-SPOOL-001 when the folder holds a link or a special file in place of an image:
+    it is never followed, and a slide with a hole in it is not passed on in silence.
+    """
+    listing = list_slide_folder(folder)
+    if listing.links:
+        raise EdgeError("MDSE-SPOOL-001", where=f"{folder.name}/{listing.links[0]}")
+    cells = [file.path for file in listing.images if file.kind == "wbc"]
+    return (*cells, *listing.empty, *((listing.metadata,) if listing.metadata else ()))
+
+
+def look_at_folder(folder: Path, markers: Sequence[str], on_progress: Callable[[], None]) -> FolderLook:
+    """Return what the folder shows now; raises OSError (FileNotFoundError when it is gone)."""
+    listing = list_slide_folder(folder)
+    on_progress()
+    rows = [(file.path, file.size_bytes, file.mtime_ns) for file in listing.images]
+    if listing.metadata is not None:
+        facts = (folder / listing.metadata).lstat()
+        rows.append((listing.metadata, facts.st_size, facts.st_mtime_ns))
+    has_marker = any(os.path.lexists(folder / marker) for marker in markers)
+    rows.sort()
+    shown = json.dumps([rows, listing.empty, listing.links, has_marker], ensure_ascii=True)
+    cells = sum(file.kind == "wbc" for file in listing.images) + len(listing.links)
+    return FolderLook(hashlib.sha256(shown.encode("ascii")).hexdigest(), cells, has_marker)
+
+
+def list_slide_folders(root: Path, sentinel: str | None, on_progress: Callable[[], None]) -> list[str]:
+    """Return the names of the slide folders under `root`, oldest change first. Links and hidden names are left out.
+
+    Raises OSError when the source cannot be read, EdgeError MDSE-DAEMON-005 when the sentinel is missing or the
+    folder is beyond all measure.
+    """
+    if sentinel is not None and not os.path.lexists(root / sentinel):
+        raise EdgeError("MDSE-DAEMON-005", where=str(root), reason=f"its sentinel file {sentinel} is missing")
+    found: list[tuple[int, str]] = []
+    with os.scandir(root) as entries:
+        for entry in entries:
+            on_progress()
+            if entry.name.startswith(".") or not entry.is_dir(follow_symlinks=False):
+                continue
+            if len(found) >= FOLDERS_MAX:
+                raise EdgeError("MDSE-DAEMON-005", where=str(root), reason=f"it holds more than {FOLDERS_MAX} folders")
+            found.append((change_time_ns(entry), entry.name))
+    found.sort()
+    return [name for _, name in found]
+
+
+def change_time_ns(entry: os.DirEntry[str]) -> int:
+    """Return when a folder last changed; only for the order in which folders are taken. 0 when it is just gone."""
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def is_plain_folder(path: Path) -> bool:
+    """Tell whether `path` is a folder and no link to one; raises OSError other than 'not there'."""
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False

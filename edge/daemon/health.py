@@ -1,0 +1,115 @@
+"""How the daemon is: one snapshot for the control socket, the metrics file and `systemctl status`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import edge
+from edge.audit import audit_head
+from edge.daemon.analysis import AnalysisKeeper
+from edge.daemon.house import House
+from edge.daemon.outbox import OutputKeeper
+from edge.daemon.sources import SourceKeeper
+from edge.journal_states import UNDELIVERED
+
+
+def take_snapshot(
+    house: House, sources: list[SourceKeeper], analysis: AnalysisKeeper, outputs: list[OutputKeeper]
+) -> dict[str, Any]:
+    """Return the daemon's state as JSON takes it; ages in seconds, by the wall clock where they span a restart."""
+    journal, now_s = house.books.journal, house.monotonic()
+    oldest = journal.slides.oldest_without_result()
+    rows, head = audit_head(journal.connection)
+    return {
+        "software": f"mds-edge {edge.__version__}",
+        "site": house.books.config.site.id,
+        "slides": journal.slides.counts(),
+        "deliveries": journal.results.counts(),
+        "oldest_without_result_s": 0.0 if oldest is None else age_s(house, oldest.seen_at),
+        "oldest_without_result": None if oldest is None else oldest.id,
+        "oldest_undelivered_s": oldest_undelivered_s(house),
+        "model": {"ready": analysis.is_ready, "device": analysis.device, "degraded": analysis.is_degraded} | analysis.facts,
+        "in_work": analysis.in_work,
+        "sources": {
+            keeper.source.id: {"folders": keeper.folders_seen, "away": house.alarms.is_raised(f"source-{keeper.source.id}")}
+            for keeper in sources
+        },
+        "outputs": {
+            keeper.journal_name: {"ready": keeper.is_settled and not keeper.is_away, "rename": keeper.method}
+            for keeper in outputs
+        },
+        "restarts": dict(house.restarts),
+        "alarms": house.alarms.listed(now_s),
+        "audit": {"rows": rows, "head": head},
+    }
+
+
+def age_s(house: House, text: str) -> float:
+    """Return the age of a journal time in seconds, never negative: the clock may have been set back."""
+    return max(0.0, (house.books.wall() - datetime.fromisoformat(text)).total_seconds())
+
+
+def oldest_undelivered_s(house: House) -> float:
+    """Return the age of the oldest delivery that has not left yet, 0 when there is none."""
+    marks = ",".join("?" * len(UNDELIVERED))
+    row = house.books.journal.connection.execute(
+        f"SELECT min(made_at) FROM deliveries WHERE state IN ({marks})", UNDELIVERED  # noqa: S608 - marks only
+    ).fetchone()
+    return 0.0 if row[0] is None else age_s(house, row[0])
+
+
+def status_line(snapshot: dict[str, Any]) -> str:
+    """Return the one line that `systemctl status` shows."""
+    slides, alarms = snapshot["slides"], snapshot["alarms"]
+    waiting = sum(slides[state] for state in ("SEEN", "SETTLED", "SPOOLED", "WAITING_SOURCE"))
+    model = "ready" if snapshot["model"]["ready"] else "not ready"
+    parts = [f"{waiting} waiting", f"{slides['CLOSED']} closed", f"model {model}"]
+    parts += [f"{slides[state]} {state}" for state in ("HELD", "QUARANTINED", "LATE") if slides[state]]
+    if snapshot["model"]["degraded"]:
+        parts.append("DEGRADED: running on the CPU")
+    if alarms:
+        parts.append(f"{len(alarms)} ALARMS, first: {alarms[0]['name']}")
+    return ", ".join(parts)
+
+
+def metrics_text(snapshot: dict[str, Any]) -> str:
+    """Return the snapshot in Prometheus' text form (exposition format 0.0.4)."""
+    lines: list[str] = []
+
+    def add(name: str, kind: str, help_text: str, values: dict[str, float]) -> None:
+        lines.append(f"# HELP mds_edge_{name} {help_text}")
+        lines.append(f"# TYPE mds_edge_{name} {kind}")
+        lines.extend(f"mds_edge_{name}{labels} {value:g}" for labels, value in values.items())
+
+    def labelled(label: str, values: dict[str, Any]) -> dict[str, float]:
+        return {f'{{{label}="{escaped(key)}"}}': float(value) for key, value in values.items()}
+
+    add("slides", "gauge", "Slides in the journal by state.", labelled("state", snapshot["slides"]))
+    add("deliveries", "gauge", "Deliveries in the journal by state.", labelled("state", snapshot["deliveries"]))
+    oldest = {"": snapshot["oldest_without_result_s"]}
+    add("oldest_slide_without_result_seconds", "gauge", "Age of the oldest slide that waits for its result.", oldest)
+    undelivered = {"": snapshot["oldest_undelivered_s"]}
+    add("oldest_undelivered_seconds", "gauge", "Age of the oldest result that has not left.", undelivered)
+    add("model_ready", "gauge", "1 when slides can be analyzed.", {"": float(snapshot["model"]["ready"])})
+    add("degraded", "gauge", "1 when slides run on another device than configured.", {"": float(snapshot["model"]["degraded"])})
+    add("child_restarts_total", "counter", "Children that had to be replaced.", labelled("child", snapshot["restarts"]))
+    add("alarm", "gauge", "1 for every alarm that is up.", {f'{{name="{escaped(a["name"])}"}}': 1.0 for a in snapshot["alarms"]})
+    return "\n".join(lines) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Return a label value as the exposition format wants it."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def write_metrics(path: Path, snapshot: dict[str, Any]) -> None:
+    """Replace the metrics file as a whole, readable for the node exporter; not synced, it is worth nothing after a crash.
+
+    Raises OSError.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(metrics_text(snapshot), encoding="ascii", errors="backslashreplace")
+    temporary.chmod(0o644)
+    temporary.replace(path)

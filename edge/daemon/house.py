@@ -1,0 +1,47 @@
+"""What the supervisor's parts share while it runs: the books, the selector, the alarms and the clock."""
+
+from __future__ import annotations
+
+import selectors
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edge.daemon.alarms import Alarms
+from edge.daemon.books import Books
+from edge.daemon.durable import free_bytes
+
+SPOOLED_MAX = 50
+"""Slides in the spool that wait for the worker; beyond, the export folder itself is the queue."""
+
+
+@dataclass(slots=True)
+class House:
+    """Shared by every keeper. `monotonic()` gives seconds that only grow; all waiting is done on it."""
+
+    books: Books
+    monotonic: Callable[[], float]
+    selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
+    alarms: Alarms = field(default_factory=Alarms)
+    stopping: bool = False
+    restarts: dict[str, int] = field(default_factory=dict)
+    test_analyzer: str = ""
+    fatal: Exception | None = None
+
+    def has_room(self) -> bool:
+        """Tell whether the state folder's disk has room for another slide; raises the alarm when not."""
+        floor = self.books.config.limits.min_free_bytes
+        now_s = self.monotonic()
+        try:
+            free = free_bytes(self.books.folders.root)
+        except OSError as error:
+            self.alarms.raise_alarm("state-disk", f"the state folder cannot be read: {error}", now_s)
+            return False
+        if free < floor:
+            text = f"less than {floor} bytes are free in the state folder: no new slide is taken"
+            self.alarms.raise_alarm("state-disk", text, now_s)
+            return False
+        if free < 2 * floor:
+            self.alarms.raise_alarm("state-disk", f"the state folder fills: less than {2 * floor} bytes are free", now_s)
+        else:
+            self.alarms.clear("state-disk")
+        return True

@@ -1,0 +1,255 @@
+"""The supervisor's side of an output: what is delivered next, and what is known of what was delivered.
+
+    RENDERED  bytes and name are fixed in the journal
+       stage: the deliverer writes and syncs the file in the staging folder; then the transaction STAGED
+    STAGED
+       publish: the deliverer proves and renames it, syncs both folders; then the transaction SENT
+    SENT
+
+Killed anywhere between, the next deliverer first says of every STAGED row where its file is: still staged (go on),
+published, or gone (published and already taken). There is no third way, so nothing is lost and nothing is sent twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import Any
+
+from edge.config import OutputSection
+from edge.daemon.backoff import Backoff
+from edge.daemon.books import output_name
+from edge.daemon.channel import Message
+from edge.daemon.child_process import ChildProcess
+from edge.daemon.house import House
+from edge.daemon.keeper import Keeper
+from edge.journal_rows import DeliveryRow
+
+log = logging.getLogger("mds_edge.daemon")
+ORDER_BUDGET_S = 60.0
+ACK_EVERY_S = 2.0
+ACKS_PER_ORDER = 200
+COLLECTED_TO_PROVE = 200
+NAME_TAKEN = "MDSE-DELIVERY-007"
+STAGED_DAMAGED = "MDSE-DELIVERY-008"
+
+
+class OutputKeeper(Keeper):
+    """Keeps the deliverer of one output."""
+
+    module = "edge.daemon.deliver"
+
+    def __init__(self, house: House, output: OutputSection, index: int) -> None:
+        super().__init__(house, f"output {index + 1} ({output.format})")
+        self.output = output
+        self.journal_name = output_name(output)
+        self._lock = house.books.folders.locks / f"output-{index + 1}.lock"
+        self._phase = "preparing"
+        self._in_flight: dict[str, Any] | None = None
+        self._pause = Backoff()
+        self._next_ack_s = 0.0
+        self._ack_after = 0
+        self._waiting_since_s: dict[int, float] = {}
+        self.method = ""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the start is over for this output: recovered, or known to be away."""
+        return self._phase == "ready" or self._pause.failures > 0
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the output could not be used at the last try."""
+        return self._pause.failures > 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an order is being carried out."""
+        return self._in_flight is not None
+
+    def begin(self, child: ChildProcess) -> None:
+        """Send the settings; the first order prepares the drop folder."""
+        row = self.house.books.journal.connection.execute(
+            "SELECT value FROM meta WHERE name = ?", (f"drop {self.journal_name}",)
+        ).fetchone()
+        child.send({
+            "kind": "begin", "folder": str(self.output.path), "ack": self.output.ack, "lock": str(self._lock),
+            "ack_folder": str(self.output.ack_folder), "identity": row[0] if row else None,
+        })  # fmt: skip
+        self._phase = "preparing"
+        self._in_flight = None
+
+    def _send(self, order: dict[str, Any], blobs: tuple[bytes, ...] = ()) -> None:
+        if self.child is not None:
+            self._in_flight = order
+            self.child.send(order, blobs)
+            self.child.expect_within(ORDER_BUDGET_S, self.house.monotonic())
+
+    def work(self) -> None:
+        """Give the deliverer its next order: recover first, then publish, stage, and ask for acknowledgements."""
+        now_s = self.house.monotonic()
+        self._watch_pickup(now_s)
+        if self._in_flight is not None or self.house.stopping or not self._pause.is_ready(now_s):
+            return
+        if self._phase == "preparing":
+            self._send({"kind": "prepare"})
+        elif self._phase == "recovering":
+            self._recover()
+        elif (staged := self._rows("STAGED")) :
+            self._publish(staged[0])
+        elif (rendered := self._rows("RENDERED")) :
+            self._stage(rendered[0])
+        elif now_s >= self._next_ack_s:
+            self._next_ack_s = now_s + ACK_EVERY_S
+            self._ask_for_acks()
+
+    def _rows(self, state: str, limit: int = 1) -> list[DeliveryRow]:
+        return self.house.books.journal.results.deliveries(self.journal_name, [state], limit=limit)
+
+    def _recover(self) -> None:
+        results = self.house.books.journal.results
+        staged = [[row.id, row.staged_name, row.final_name] for row in self._rows("STAGED", -1)]
+        collected = results.deliveries(self.journal_name, ["COLLECTED"], limit=COLLECTED_TO_PROVE, newest=True)
+        proved = [[row.id, row.final_name, row.sha256, row.size] for row in collected]
+        self._send({"kind": "recover", "staged": staged, "collected": proved})
+
+    def _publish(self, row: DeliveryRow) -> None:
+        self._send({
+            "kind": "publish", "id": row.id, "staged_name": row.staged_name, "final_name": row.final_name,
+            "sha256": row.sha256, "size": row.size,
+        })  # fmt: skip
+
+    def _stage(self, row: DeliveryRow) -> None:
+        content = self.house.books.journal.results.content(row.id)
+        if content is None:
+            self.house.books.journal.results.move_delivery(row.id, "PARKED", text="the bytes are no longer kept")
+            self._close_slide(row.id)
+            return
+        # A new name for every try: after a failed sync nothing is known of a file of the old name.
+        self._send({"kind": "stage", "id": row.id, "staged_name": f"{row.id}-{secrets.token_hex(6)}"}, (content,))
+
+    def _ask_for_acks(self) -> None:
+        if self.output.ack == "none":
+            return
+        results = self.house.books.journal.results
+        waiting = results.deliveries(self.journal_name, self._awaited())
+        if not waiting:
+            return
+        later = [row for row in waiting if row.id > self._ack_after] or waiting
+        asked = later[:ACKS_PER_ORDER]
+        self._ack_after = asked[-1].id
+        wanted = [[row.id, row.final_name, results.revision_by_id(row.revision_id).message_id] for row in asked]
+        self._send({"kind": "acks", "wanted": wanted})
+
+    def _awaited(self) -> list[str]:
+        """Return the states in which an answer of the LIS may still come."""
+        return ["SENT", "DELIVERED_UNSEEN"] if self.output.ack == "ack-file" else ["SENT"]
+
+    def on_message(self, message: Message) -> None:
+        """Book what the deliverer has done."""
+        now_s = self.house.monotonic()
+        order, self._in_flight = self._in_flight, None
+        if self.child is not None:
+            self.child.expect_within(None, now_s)
+        facts: dict[str, Any] = dict(message.header)
+        if message.kind == "failed":
+            self._on_failed(order or {}, facts, now_s)
+            return
+        if message.kind == "ready":
+            self._on_prepared(facts)
+        elif message.kind == "recovered":
+            self._on_recovered(facts)
+        elif message.kind == "staged" and order is not None:
+            results = self.house.books.journal.results
+            results.move_delivery(order["id"], "STAGED", staged_name=order["staged_name"])
+        elif message.kind == "published" and order is not None:
+            self._pause.succeeded()
+            self.house.alarms.clear(self._alarm)
+            self._mark(order["id"], "SENT")
+        elif message.kind == "acks":
+            self._on_acks(facts["states"], now_s)
+
+    @property
+    def _alarm(self) -> str:
+        return f"output-{self.journal_name}"
+
+    def _on_prepared(self, facts: dict[str, Any]) -> None:
+        journal = self.house.books.journal
+        self.method = facts["method"]
+        with journal.change():
+            journal.connection.execute(
+                "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                (f"drop {self.journal_name}", facts["identity"]),
+            )
+        self._phase = "recovering"
+
+    def _on_recovered(self, facts: dict[str, Any]) -> None:
+        for delivery_id, state in facts["states"]:
+            if state == "published":
+                self._mark(delivery_id, "SENT", "found published after a restart")
+            elif state == "gone":
+                self._mark(delivery_id, "DELIVERED_UNSEEN", "published and gone before it was seen")
+        for delivery_id in facts["removed"]:
+            log.warning("delivery %d had reappeared after it was collected and was removed", delivery_id)
+        self._phase = "ready"
+        self.restart.succeeded()
+        self._pause.succeeded()
+        self.house.alarms.clear(self._alarm)
+
+    def _mark(self, delivery_id: int, state: str, text: str = "") -> None:
+        """Book a delivery's new state and, when nothing of its slide is left to send, the slide's end."""
+        with self.house.books.journal.change():
+            self.house.books.journal.results.move_delivery(delivery_id, state, text=text)
+            self._close_slide(delivery_id)
+
+    def _close_slide(self, delivery_id: int) -> None:
+        journal = self.house.books.journal
+        slide = journal.slides.get(journal.results.slide_of_delivery(delivery_id))
+        if slide.state == "COMPUTED" and journal.results.is_delivered(slide.id):
+            journal.slides.move(slide.id, "CLOSED")
+
+    def _on_failed(self, order: dict[str, Any], facts: dict[str, Any], now_s: float) -> None:
+        kind, code = order.get("kind"), facts["code"]
+        if kind == "publish" and code == NAME_TAKEN:
+            # A file of this very record is there already, or a stranger's: sending a second one is for a person to say.
+            self._mark(order["id"], "PARKED", facts["text"])
+        elif kind == "publish" and code == STAGED_DAMAGED:
+            self.house.books.journal.results.move_delivery(order["id"], "RENDERED", text=facts["text"])
+        wait_s = self._pause.failed(now_s)
+        self.house.alarms.raise_alarm(self._alarm, f"tried again in {wait_s:.0f} s: {facts['text']}", now_s)
+        # Whatever happened there: prepare, look at what is staged, clean up, and only then go on.
+        self._phase = "preparing"
+
+    def _on_acks(self, states: list[list[Any]], now_s: float) -> None:
+        for delivery_id, kind, text in states:
+            if kind in ("accepted", "refused", "collected"):
+                self._mark(delivery_id, kind.upper(), text)
+                self._waiting_since_s.pop(delivery_id, None)
+                if kind == "refused":
+                    log.warning("delivery %d was refused by the receiver", delivery_id)
+            elif kind == "ignored":
+                self.house.alarms.raise_alarm(f"ack-{self.journal_name}", f"delivery {delivery_id}: {text}", now_s)
+
+    def _watch_pickup(self, now_s: float) -> None:
+        """Raise an alarm for the oldest result that nobody has collected in time (our time since we first waited)."""
+        if self.output.ack == "none":
+            return
+        oldest = self._rows("SENT")
+        name = f"pickup-{self.journal_name}"
+        if not oldest:
+            self._waiting_since_s.clear()
+            self.house.alarms.clear(name)
+            return
+        since_s = self._waiting_since_s.setdefault(oldest[0].id, now_s)
+        if now_s - since_s > self.output.pickup_max_s:
+            text = f"delivery {oldest[0].id} was not collected within {self.output.pickup_max_s:.0f} s"
+            self.house.alarms.raise_alarm(name, text, now_s)
+        else:
+            self.house.alarms.clear(name)
+
+    def on_end(self, reason: str) -> None:
+        """Begin anew with the successor: it looks first at what is staged."""
+        self._phase = "preparing"
+        self._in_flight = None
+        if not self.house.stopping:
+            self.house.alarms.raise_alarm(self._alarm, f"the deliverer is replaced: {reason}", self.house.monotonic())

@@ -1,0 +1,131 @@
+"""The requests of the control socket, by name: what people and programs may ask of the books.
+
+    list, show, verify-audit                                read
+    requeue, release, discard, reanalyze                    decide about a slide      (need slide, by, reason)
+    finalize, withdraw, resend                              decide about a result     (need slide, by, reason)
+
+The same functions answer a running daemon's socket and a command that holds the lock itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from edge.audit import AuditEvent, verify_audit
+from edge.daemon.books import Books
+from edge.daemon.corrections import finalize, resend, withdraw
+from edge.daemon.decisions import discard, find_slide, reanalyze, release, requeue
+from edge.errors import EdgeError
+from edge.journal_rows import RevisionRow, SlideRow
+from edge.journal_states import SLIDE_MOVES
+
+LIST_MAX = 10_000
+TEXT_CHARACTERS_MAX = 500
+SLIDE_DECISIONS: dict[str, Callable[..., SlideRow]] = {
+    "requeue": requeue, "release": release, "discard": discard, "reanalyze": reanalyze,
+}  # fmt: skip
+RESULT_DECISIONS: dict[str, Callable[..., RevisionRow]] = {
+    "finalize": finalize, "withdraw": withdraw, "resend": resend,
+}  # fmt: skip
+COMMANDS = ("list", "show", "verify-audit", *SLIDE_DECISIONS, *RESULT_DECISIONS)
+
+
+def answer_request(books: Books, request: Mapping[str, Any], *, uid: int) -> dict[str, Any]:
+    """Carry out one request and return its reply; raises EdgeError, MDSE-DAEMON-012 for one we do not know.
+
+    `uid` is the caller's user id as the kernel told it; it goes into the audit beside the name the caller gives.
+    """
+    command = request.get("command")
+    if command == "list":
+        return {"ok": True, "slides": list_slides(books, request)}
+    if command == "verify-audit":
+        return check_audit(books)
+    if command == "show":
+        return {"ok": True} | describe_slide(books, find_slide(books, text_of(request, "slide")))
+    if command in SLIDE_DECISIONS or command in RESULT_DECISIONS:
+        return decide(books, str(command), request, uid)
+    raise EdgeError("MDSE-DAEMON-012", reason=f"no request is called {command!r}")
+
+
+def decide(books: Books, command: str, request: Mapping[str, Any], uid: int) -> dict[str, Any]:
+    """Carry out a person's decision, audited with name, user id and reason."""
+    slide = find_slide(books, text_of(request, "slide"))
+    name, reason = text_of(request, "by"), text_of(request, "reason")
+    by = f"uid:{uid} {name}"
+    with books.journal.change():
+        asked = AuditEvent(by, f"asked to {command}", f"slide:{slide.id}", slide.state, slide.state, {"reason": reason})
+        books.journal.note(asked)
+        if command in SLIDE_DECISIONS:
+            after = SLIDE_DECISIONS[command](books, slide, by=by, reason=reason)
+            return {"ok": True, "slide": after.id, "state": after.state}
+        revision = RESULT_DECISIONS[command](books, slide, by=by, reason=reason)
+    return {
+        "ok": True, "slide": revision.slide_id, "message_id": revision.message_id, "revision": revision.number,
+        "status": revision.status,
+    }  # fmt: skip
+
+
+def text_of(request: Mapping[str, Any], name: str) -> str:
+    """Return a text of the request; raises EdgeError MDSE-DAEMON-012 when it is missing, too long or unprintable."""
+    value = request.get(name)
+    if not isinstance(value, str) or not value.strip() or len(value) > TEXT_CHARACTERS_MAX or not value.isprintable():
+        raise EdgeError("MDSE-DAEMON-012", reason=f"{name} must be a printable text of 1 to {TEXT_CHARACTERS_MAX} characters")
+    return value.strip()
+
+
+def list_slides(books: Books, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the slides in a state (all when none is named), newest first, with what a table needs."""
+    state = request.get("state")
+    if state is not None and state not in SLIDE_MOVES:
+        raise EdgeError("MDSE-DAEMON-012", reason=f"no state is called {state!r}; known: {', '.join(SLIDE_MOVES)}")
+    limit = request.get("limit", 100)
+    if not isinstance(limit, int) or not 1 <= limit <= LIST_MAX:
+        raise EdgeError("MDSE-DAEMON-012", reason=f"limit must be 1 to {LIST_MAX}")
+    states = [state] if state else list(SLIDE_MOVES)
+    marks = ",".join("?" * len(states))
+    rows = books.journal.connection.execute(
+        f"SELECT id FROM slides WHERE state IN ({marks}) ORDER BY id DESC LIMIT ?", (*states, limit)  # noqa: S608 - marks only
+    ).fetchall()
+    return [slide_facts(books.journal.slides.get(row[0])) for row in rows]
+
+
+def slide_facts(slide: SlideRow) -> dict[str, Any]:
+    """Return a slide's row as JSON takes it."""
+    facts = dataclasses.asdict(slide)
+    del facts["folder"]
+    return facts
+
+
+def describe_slide(books: Books, slide: SlideRow) -> dict[str, Any]:
+    """Return everything the journal knows of a slide: the row, every arrival, result, delivery and audit row."""
+    journal = books.journal
+    revisions = []
+    for revision in journal.results.revisions_of_folder(slide.source, slide.slide_key):
+        deliveries = [dataclasses.asdict(row) for row in journal.results.deliveries_of(revision.id)]
+        revisions.append(dataclasses.asdict(revision) | {"deliveries": deliveries})
+    subjects = [f"slide:{slide.id}"]
+    for facts in revisions:
+        if facts["slide_id"] == slide.id:
+            subjects += [f"revision:{facts['id']}", *(f"delivery:{row['id']}" for row in facts["deliveries"])]
+    marks = ",".join("?" * len(subjects))
+    audit = journal.connection.execute(
+        f"SELECT seq, at, actor, action, subject, old, new, detail FROM audit WHERE subject IN ({marks}) ORDER BY seq",  # noqa: S608 - marks only
+        subjects,
+    )
+    names = ("seq", "at", "actor", "action", "subject", "old", "new", "detail")
+    return {
+        "slide": slide_facts(slide),
+        "arrivals": [slide_facts(row) for row in journal.slides.arrivals(slide.source, slide.slide_key)],
+        "revisions": revisions,
+        "audit": [dict(zip(names, row, strict=True)) for row in audit],
+    }
+
+
+def check_audit(books: Books) -> dict[str, Any]:
+    """Return what verifying the audit chain found; a broken chain is an error (MDSE-JOURNAL-013)."""
+    check = verify_audit(books.journal.connection)
+    if check.broken_at is not None:
+        raise EdgeError("MDSE-JOURNAL-013", where=f"audit row {check.broken_at}", reason=check.reason)
+    return {"ok": True, "rows": check.rows, "head": check.head}

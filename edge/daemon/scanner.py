@@ -1,0 +1,270 @@
+"""The scanner: one child per source. Looks at the export folder, says what settled, copies it into the spool on order.
+
+It alone touches the share, so a share that hangs takes this process with it and nothing else.
+
+    from the supervisor   begin {settings} · known {folders} · fetch {slide, folder, signature} · watch {folder, released}
+                          finished {folder, signature}
+    to the supervisor     alive · looked {folders} · source {away} · seen {folders} · settled · overdue · vanished
+                          fetched · moved · refused · failed
+"""
+
+from __future__ import annotations
+
+import secrets
+import select
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.daemon.channel import Channel
+from edge.daemon.child_main import run_child
+from edge.daemon.folder_look import is_plain_folder, list_slide_folders, look_at_folder, names_to_spool
+from edge.daemon.settle import FolderLook, SettleRule, SettleWatch
+from edge.daemon.spool import FILES_NAME, FolderMovedError, content_digest, copy_slide, manifest_digest
+from edge.daemon.watching import FolderEvents
+from edge.errors import EdgeError, printable
+from edge.slide import read_slide
+
+ALIVE_EVERY_S = 2.0
+GONE_AFTER_LOOKS = 3
+RECHECK_PASSES = 150
+"""A finished folder is looked at once in so many passes even without an event: late files on a share send none."""
+HINT_PAUSE_S = 0.2
+"""Events come in bursts: at most this often does one shorten the wait."""
+
+
+@dataclass(slots=True)
+class KnownFolder:
+    """One folder under watch, or finished (then `signature` is what it looked like when it was read)."""
+
+    finished: bool = False
+    signature: str = ""
+    watch: SettleWatch | None = None
+    reported: str = ""
+    released: bool = False
+    missing_looks: int = 0
+
+
+class Scanner:
+    """The child's state. All times are monotonic."""
+
+    def __init__(self, channel: Channel, settings: dict[str, Any]) -> None:
+        self._channel = channel
+        self._root = Path(settings["path"])
+        self._settings = settings
+        self._markers = tuple(settings["marker"])
+        self._rule = SettleRule(settings["quiet_s"], settings["max_wait_s"], settings["marker_required"])
+        self._folders: dict[str, KnownFolder] = {}
+        self._sent_at_s = 0.0
+        self._away = ""
+        self._passes = 0
+        self._events: FolderEvents | None = None
+
+    def run(self) -> None:
+        """Look, obey, wait, for ever; ends with EOFError when the supervisor is gone."""
+        next_look_s = 0.0
+        changed: set[str] = set()
+        while True:
+            now_s = time.monotonic()
+            if now_s >= next_look_s:
+                self.look(changed)
+                changed = set()
+                next_look_s = time.monotonic() + self._settings["scan_s"]
+            self._obey(min(next_look_s - time.monotonic(), ALIVE_EVERY_S))
+            if self._events is not None and (hints := self._events.take_changed()):
+                changed |= hints
+                next_look_s = min(next_look_s, time.monotonic() + HINT_PAUSE_S)
+            self._alive()
+
+    def _obey(self, wait_s: float) -> None:
+        """Wait for an order or an event; carry out every order that is there."""
+        waiting = [self._channel] if self._events is None else [self._channel, self._events]
+        if self._channel not in select.select(waiting, [], [], max(0.0, wait_s))[0]:
+            return
+        while (message := self._channel.receive(0.0)) is not None:
+            order = dict(message.header)
+            if message.kind == "known":
+                for folder, finished, signature, released in order["folders"]:
+                    self._folders[folder] = KnownFolder(finished, signature or "", released=released)
+            elif message.kind == "finished":
+                self._folders[order["folder"]] = KnownFolder(True, order["signature"])
+            elif message.kind == "watch":
+                self._folders[order["folder"]] = KnownFolder(released=order["released"])
+            elif message.kind == "fetch":
+                self._fetch(order)
+
+    def _send(self, kind: str, **facts: object) -> None:
+        self._channel.send({"kind": kind, **facts})
+        self._sent_at_s = time.monotonic()
+
+    def _alive(self) -> None:
+        """Tell the supervisor that we make progress; called between any two operations on the share."""
+        if time.monotonic() - self._sent_at_s > ALIVE_EVERY_S:
+            self._send("alive")
+
+    def look(self, changed: set[str]) -> None:
+        """One pass over the source."""
+        try:
+            names = list_slide_folders(self._root, self._settings["sentinel"], self._alive)
+        except (OSError, EdgeError) as error:
+            self._report_away(str(error))
+            return
+        present = set(names)
+        waiting = [name for name, folder in self._folders.items() if not folder.finished]
+        if waiting and not present & set(self._folders):
+            # An empty mount point or another share looks like this. Nothing is concluded from it.
+            self._report_away(f"none of the {len(self._folders)} known slide folders is there any more")
+            return
+        if self._away:
+            self._away = ""
+            self._send("source", away="")
+        if self._events is None:
+            self._events = FolderEvents(self._root)
+        new = [name for name in names if name not in self._folders]
+        for start in range(0, len(new), 500):
+            self._send("seen", folders=new[start : start + 500])
+        self._folders.update({name: KnownFolder() for name in new})
+        self._forget_gone(present)
+        self._judge(names, changed)
+        self._passes += 1
+        self._send("looked", folders=len(names), events=self._events.problem)
+
+    def _report_away(self, reason: str) -> None:
+        if reason != self._away:
+            self._away = reason
+            self._send("source", away=reason)
+        for folder in self._folders.values():
+            folder.watch = None  # quiet time during which we saw nothing is no quiet time
+        self._events = None
+
+    def _forget_gone(self, present: set[str]) -> None:
+        for name in [name for name in self._folders if name not in present]:
+            folder = self._folders[name]
+            folder.missing_looks += 1
+            if folder.missing_looks >= GONE_AFTER_LOOKS:
+                del self._folders[name]
+                if not folder.finished:
+                    self._send("vanished", folder=name)
+
+    def _judge(self, names: list[str], changed: set[str]) -> None:
+        for index, name in enumerate(names):
+            folder = self._folders[name]
+            folder.missing_looks = 0
+            due = name in changed or index % RECHECK_PASSES == self._passes % RECHECK_PASSES
+            if folder.finished and folder.watch is None and not due:
+                continue
+            try:
+                look = look_at_folder(self._root / name, self._markers, self._alive)
+            except FileNotFoundError:
+                continue  # it is going: the next passes tell
+            except OSError as error:
+                folder.watch = None
+                self._send("failed", slide=0, folder=name, text=f"{type(error).__name__}: {error}")
+                continue
+            if folder.finished and look.signature == folder.signature:
+                folder.watch = None
+                continue
+            self._observe(name, folder, look)
+
+    def _observe(self, name: str, folder: KnownFolder, look: FolderLook) -> None:
+        now_s = time.monotonic()
+        if folder.watch is None:
+            folder.watch = SettleWatch(self._rule, look, now_s)
+            folder.reported = ""
+            return
+        verdict = folder.watch.observe(
+            look, now_s, lambda: self._missing(name), released=folder.released
+        )
+        report = f"{verdict.kind} {look.signature} {verdict.reason}"
+        if verdict.kind == "wait":
+            folder.reported = ""
+        elif report != folder.reported:
+            folder.reported = report
+            self._send(verdict.kind, folder=name, signature=look.signature, reason=verdict.reason)
+
+    def _missing(self, name: str) -> str:
+        """Return what the slide's metadata promises and the folder does not hold yet; "" when nothing, or unknown."""
+        try:
+            slide = read_slide(
+                self._root / name,
+                slide_key=printable(name),
+                sample_id_pattern=self._settings["sample_id_pattern"],
+                hash_files=False,
+            )
+        except (EdgeError, OSError):
+            return ""  # what is wrong with it is said when its copy is read: here only completeness counts
+        found = len(slide.cell_files)
+        if slide.expected_wbc is not None and found < slide.expected_wbc:
+            return f"{found} of {slide.expected_wbc} promised cell images are there"
+        return ""
+
+    def _fetch(self, order: dict[str, Any]) -> None:
+        """Copy one slide into the spool and report; whatever was copied in vain is removed."""
+        slide, name = order["slide"], order["folder"]
+        token = f"{slide}-{secrets.token_hex(8)}"
+        target = Path(self._settings["spool"]) / "incoming" / token
+        facts: dict[str, object] = {"slide": slide, "folder": name, "signature": order["signature"], "token": token}
+        try:
+            facts |= self._copy(name, target, order["signature"])
+        except FolderMovedError as error:
+            self._drop(target)
+            self._folders[name] = KnownFolder(released=self._folders.get(name, KnownFolder()).released)
+            self._send("moved", **facts, text=str(error))
+        except EdgeError as error:
+            self._send("refused", **facts, code=error.code, text=str(error), exit=error.exit_status)
+        except OSError as error:
+            self._drop(target)
+            self._send("failed", **facts, text=f"{type(error).__name__}: {error}")
+        else:
+            self._send("fetched", **facts)
+
+    def _copy(self, name: str, target: Path, signature: str) -> dict[str, object]:
+        folder = self._root / name
+        if not is_plain_folder(folder):
+            raise FolderMovedError("the folder is gone")
+        names = names_to_spool(folder)
+        manifest = copy_slide(
+            folder, target, names, file_bytes_max=self._settings["cell_bytes"], on_progress=self._alive
+        )
+        try:
+            after = look_at_folder(folder, self._markers, self._alive)
+        except FileNotFoundError as error:
+            raise FolderMovedError("the folder went away while it was copied") from error
+        if after.signature != signature:
+            raise FolderMovedError("the folder changed while it was copied")
+        facts: dict[str, object] = {
+            "manifest_sha256": manifest_digest(manifest),
+            "content_sha256": content_digest(manifest),
+            "file_count": len(manifest),
+            "byte_count": sum(entry.size for entry in manifest),
+        }
+        return facts | self._identity(name, target)
+
+    def _identity(self, name: str, target: Path) -> dict[str, object]:
+        """Read who the slide belongs to from its copy: the sample id, or the error that says why there is none."""
+        try:
+            slide = read_slide(
+                target / FILES_NAME,
+                slide_key=printable(name),
+                sample_id_pattern=self._settings["sample_id_pattern"],
+            )
+        except EdgeError as error:
+            return {"sample_id": None, "problem": [error.code, str(error), error.exit_status]}
+        return {"sample_id": slide.sample_id, "problem": None}
+
+    def _drop(self, target: Path) -> None:
+        shutil.rmtree(target, ignore_errors=True)  # what stays is removed at the next start: the journal does not name it
+
+
+def serve(channel: Channel) -> None:
+    """Take the settings and scan until the supervisor is gone."""
+    message = channel.receive()
+    if message is not None:
+        Scanner(channel, dict(message.header)).run()
+
+
+def main(descriptor: int, parent_pid: int) -> int:
+    """Run as a child of the supervisor."""
+    return run_child(descriptor, parent_pid, serve)

@@ -1,0 +1,263 @@
+"""The supervisor's side of a source: what its scanner tells is booked, settled slides are ordered into the spool."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+from edge.config import SourceSection
+from edge.daemon.arrival import Arrival, accept_arrival, drop_incoming
+from edge.daemon.backoff import Backoff
+from edge.daemon.channel import Message
+from edge.daemon.child_process import ChildProcess
+from edge.daemon.decisions import release_late
+from edge.daemon.house import SPOOLED_MAX, House
+from edge.daemon.keeper import Keeper
+from edge.daemon.quarantine import quarantine_slide
+from edge.errors import EXIT_SLIDE_REJECTED, EdgeError, printable
+from edge.journal_rows import SlideRow
+from edge.journal_states import WATCHED
+
+log = logging.getLogger("mds_edge.daemon")
+SILENT_BUDGET_S = 60.0
+ALARM_AFTER_S = 30.0
+KNOWN_PER_MESSAGE = 1000
+
+
+class SourceKeeper(Keeper):
+    """Keeps the scanner of one source."""
+
+    module = "edge.daemon.scanner"
+
+    def __init__(self, house: House, source: SourceSection) -> None:
+        super().__init__(house, f"scanner {source.id}")
+        self.source = source
+        self.folders_seen = 0
+        self.is_working_on = lambda _slide_id: False
+        self._settled: dict[str, str] = {}
+        self._fetching: dict[str, Any] | None = None
+        self._retry: dict[str, Backoff] = {}
+        self._heard_at_s = house.monotonic()
+        self._away_since_s: float | None = None
+
+    @property
+    def _slides(self) -> Any:
+        return self.house.books.journal.slides
+
+    def begin(self, child: ChildProcess) -> None:
+        """Send the settings and every folder that is known."""
+        source, limits = self.source, self.house.books.config.limits
+        child.send({
+            "kind": "begin", "path": str(source.path), "scan_s": source.scan_s, "quiet_s": source.quiet_s,
+            "max_wait_s": source.max_wait_s, "marker": list(source.marker), "marker_required": source.marker_required,
+            "sentinel": source.sentinel, "sample_id_pattern": source.sample_id_pattern,
+            "cell_bytes": limits.cell_bytes, "spool": str(self.house.books.folders.spool),
+        })  # fmt: skip
+        rows = self._slides.newest_of_source(self.source.id)
+        for start in range(0, len(rows), KNOWN_PER_MESSAGE):
+            known = [known_folder(row) for row in rows[start : start + KNOWN_PER_MESSAGE]]
+            child.send({"kind": "known", "folders": known})
+        child.expect_within(SILENT_BUDGET_S, self.house.monotonic())
+
+    def on_message(self, message: Message) -> None:
+        """Book what the scanner tells."""
+        now_s = self.house.monotonic()
+        self._heard_at_s = now_s
+        if self.child is not None:
+            self.child.expect_within(SILENT_BUDGET_S, now_s)
+        facts: dict[str, Any] = dict(message.header)
+        kind = message.kind
+        if kind == "looked":
+            self.restart.succeeded()
+            self.folders_seen = facts["folders"]
+        elif kind == "source":
+            self._on_source(facts["away"], now_s)
+        elif kind == "seen":
+            self._on_seen(facts["folders"])
+        elif kind == "settled":
+            self._on_settled(facts["folder"], facts["signature"])
+        elif kind == "overdue":
+            self._on_overdue(facts["folder"], facts["reason"])
+        elif kind == "vanished":
+            self._on_vanished(facts["folder"])
+        elif kind in ("fetched", "moved", "refused", "failed"):
+            self._on_fetch_answer(kind, facts, now_s)
+
+    def _newest(self, folder: str) -> SlideRow | None:
+        return self._slides.newest(self.source.id, printable(folder))  # type: ignore[no-any-return]
+
+    def _on_seen(self, folders: list[str]) -> None:
+        with self.house.books.journal.change():
+            for folder in folders:
+                row = self._newest(folder)
+                if row is None:
+                    self._slides.add(self.source.id, printable(folder), os.fsencode(folder))
+                elif row.state in ("VANISHED", "WAITING_SOURCE"):
+                    self._slides.move(row.id, "SEEN", text="the folder is there again")
+                else:
+                    self.tell(row)
+
+    def _on_settled(self, folder: str, signature: str) -> None:
+        row = self._newest(folder)
+        if row is None:
+            return
+        if row.state == "CLOSED" and row.manifest_sha256 is None and row.signature is None:
+            # A person discarded it before it was ever read: only a change of its files brings it back.
+            self.tell(self._slides.amend(row.id, "look remembered", signature=signature))
+            return
+        if row.state in WATCHED or row.state == "HELD":
+            if row.state in ("VANISHED", "WAITING_SOURCE"):
+                self._slides.move(row.id, "SEEN", text="the folder is there again")
+            if row.state != "SETTLED":
+                self._slides.move(row.id, "SETTLED")
+        self._settled[folder] = signature
+
+    def _on_overdue(self, folder: str, reason: str) -> None:
+        row = self._newest(folder)
+        if row is not None and row.state in ("SEEN", "SETTLED", "WAITING_SOURCE"):
+            error = EdgeError("MDSE-SPOOL-004", where=f"slide {row.id}", reason=reason)
+            self._slides.move(row.id, "HELD", code=error.code, text=str(error))
+
+    def _on_vanished(self, folder: str) -> None:
+        self._settled.pop(folder, None)
+        row = self._newest(folder)
+        if row is not None and row.state in ("SEEN", "SETTLED", "WAITING_SOURCE", "HELD"):
+            error = EdgeError("MDSE-SPOOL-003", where=f"slide {row.id}")
+            self._slides.move(row.id, "VANISHED", code=error.code, text=str(error))
+
+    def _on_source(self, away: str, now_s: float) -> None:
+        if away:
+            self._away_since_s = self._away_since_s if self._away_since_s is not None else now_s
+            error = EdgeError("MDSE-DAEMON-004", where=self.source.id, reason=away)
+            self.house.alarms.raise_alarm(f"source-{self.source.id}", str(error), now_s)
+            self._settled.clear()
+            return
+        self._away_since_s = None
+        self.house.alarms.clear(f"source-{self.source.id}")
+        with self.house.books.journal.change():
+            for row in self._slides.in_states(["WAITING_SOURCE"], source=self.source.id):
+                self._slides.move(row.id, "SEEN", text="the source is there again")
+
+    def _on_fetch_answer(self, kind: str, facts: dict[str, Any], now_s: float) -> None:
+        folder = facts["folder"]
+        if self._fetching is None or facts["slide"] != self._fetching["slide"]:
+            if kind == "failed":
+                self.house.alarms.raise_alarm(f"folder-{self.source.id}", facts["text"], now_s)
+            elif "token" in facts:
+                drop_incoming(self.house.books, facts["token"])
+            return
+        self._fetching = None
+        row = self._newest(folder)
+        if row is None:
+            return
+        if kind == "fetched":
+            self._on_fetched(row, facts)
+        elif kind == "refused" and facts["exit"] == EXIT_SLIDE_REJECTED:
+            self._on_refused(row, facts)
+        elif kind == "moved":
+            if row.state == "SETTLED":
+                with self.house.books.journal.change():
+                    self._slides.refund_attempt(row.id)
+                    self._slides.move(row.id, "SEEN", text=facts["text"])
+        else:
+            self._on_fetch_failed(row, facts, now_s)
+
+    def _on_fetched(self, row: SlideRow, facts: dict[str, Any]) -> None:
+        books = self.house.books
+        self._retry.pop(facts["folder"], None)
+        self.house.alarms.clear(f"folder-{self.source.id}")
+        booked = accept_arrival(books, row, Arrival.from_message(facts), in_work=self.is_working_on(row.id))
+        if booked.state == "LATE" and self.source.late_policy == "revise" and booked.sample_id is not None:
+            booked = release_late(books, booked, by="daemon", reason="files changed after the result (late_policy)")
+        self.tell(booked)
+
+    def _on_refused(self, row: SlideRow, facts: dict[str, Any]) -> None:
+        books = self.house.books
+        files = books.folders.incoming / facts["token"]
+        if row.state in ("SETTLED", "HELD", "QUARANTINED", "SPOOLED"):
+            code, text, signature = facts["code"], facts["text"], facts["signature"]
+            row = quarantine_slide(books, row, files, code=code, text=text, stage="copying", signature=signature)
+        else:
+            row = self._slides.amend(row.id, f"later files refused: {facts['text']}", signature=facts["signature"])
+        drop_incoming(books, facts["token"])
+        self.tell(row)
+
+    def _on_fetch_failed(self, row: SlideRow, facts: dict[str, Any], now_s: float) -> None:
+        if row.state == "SETTLED":
+            self._slides.refund_attempt(row.id)
+        wait_s = self._retry.setdefault(facts["folder"], Backoff()).failed(now_s)
+        self._settled[facts["folder"]] = facts["signature"]
+        text = f"slide {row.id} cannot be copied, next try in {wait_s:.0f} s: {facts['text']}"
+        self.house.alarms.raise_alarm(f"folder-{self.source.id}", text, now_s)
+
+    def tell(self, row: SlideRow) -> None:
+        """Tell the scanner how a folder stands in the books: to be watched, or finished as it looks now."""
+        if self.child is None:
+            return
+        folder, finished, signature, released = known_folder(row)
+        if finished:
+            self.child.send({"kind": "finished", "folder": folder, "signature": signature})
+        else:
+            self.child.send({"kind": "watch", "folder": folder, "released": released})
+
+    def work(self) -> None:
+        """Order the next settled slide into the spool; notice a scanner that has gone silent."""
+        now_s = self.house.monotonic()
+        if now_s - self._heard_at_s > ALARM_AFTER_S:
+            error = EdgeError("MDSE-DAEMON-004", where=self.source.id, reason="the scanner has been silent for 30 s")
+            self.house.alarms.raise_alarm(f"source-{self.source.id}", str(error), now_s)
+        self._mark_waiting(now_s)
+        if self._fetching is not None or not self._settled or self.house.stopping or self.child is None:
+            return
+        if len(self._slides.in_states(["SPOOLED"], limit=SPOOLED_MAX)) >= SPOOLED_MAX or not self.house.has_room():
+            return
+        for folder, signature in list(self._settled.items()):
+            row = self._newest(folder)
+            if row is None:
+                del self._settled[folder]
+            elif folder not in self._retry or self._retry[folder].is_ready(now_s):
+                del self._settled[folder]
+                self._order(row, folder, signature)
+                return
+
+    def _order(self, row: SlideRow, folder: str, signature: str) -> None:
+        books = self.house.books
+        if row.state == "SETTLED":
+            if row.attempts >= books.config.limits.attempts:
+                error = EdgeError("MDSE-DAEMON-007", where=f"slide {row.id}", attempts=row.attempts, stage="copying")
+                text = str(error)
+                row = quarantine_slide(
+                    books, row, None, code=error.code, text=text, stage="copying", signature=signature
+                )
+                self.tell(row)
+                return
+            self._slides.begin_attempt(row.id)
+        self._fetching = {"kind": "fetch", "slide": row.id, "folder": folder, "signature": signature}
+        if self.child is not None:
+            self.child.send(self._fetching)
+
+    def _mark_waiting(self, now_s: float) -> None:
+        """After the alarm time, show the slides of a source that is away as WAITING_SOURCE."""
+        if self._away_since_s is None or now_s - self._away_since_s < ALARM_AFTER_S:
+            return
+        rows = self._slides.in_states(["SEEN", "SETTLED"], source=self.source.id)
+        with self.house.books.journal.change():
+            for row in rows:
+                self._slides.move(row.id, "WAITING_SOURCE", code="MDSE-DAEMON-004", text="the source is away")
+
+    def on_end(self, reason: str) -> None:
+        """Forget what only the scanner knew: its successor looks anew."""
+        self._fetching = None
+        self._settled.clear()
+        if self.house.stopping:
+            for row in self._slides.in_states(["SETTLED"], source=self.source.id):
+                if row.attempts:
+                    self._slides.refund_attempt(row.id)
+
+
+def known_folder(row: SlideRow) -> list[Any]:
+    """Return how a folder stands in the books, as the scanner takes it: name, finished, signature, released."""
+    unread = row.state == "HELD" and row.signature is None
+    watched = row.state in WATCHED or unread
+    return [os.fsdecode(row.folder), not watched, row.signature or "", bool(row.released)]

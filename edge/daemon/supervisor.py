@@ -1,0 +1,250 @@
+"""The supervisor: one process, one thread, one loop. It keeps the books and its children; it touches no share.
+
+    run_daemon(config, environment)   until SIGTERM: 0, or the exit status of what made going on impossible
+
+The loop never waits for anything but its selector. Whatever hangs or crashes is a child's, with a budget on the
+monotonic clock; a clock that is set forward or back changes nothing but the times that are written down.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import signal
+import socket
+import sqlite3
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import edge
+from edge.audit import AuditEvent
+from edge.config import Config, config_digest
+from edge.daemon.analysis import AnalysisKeeper
+from edge.daemon.books import Books, opened_books
+from edge.daemon.control import ControlServer
+from edge.daemon.hardening import refuse_executable_memory
+from edge.daemon.health import status_line, take_snapshot, write_metrics
+from edge.daemon.house import House
+from edge.daemon.keeper import Keeper
+from edge.daemon.outbox import OutputKeeper
+from edge.daemon.recovery import recover_state
+from edge.daemon.requests import answer_request
+from edge.daemon.retention import ClockGuard, newest_audit_time, purge_old_copies
+from edge.daemon.sources import SourceKeeper
+from edge.daemon.systemd import Notifier
+from edge.errors import EdgeError
+from edge.journal import is_transient
+
+log = logging.getLogger("mds_edge.daemon")
+TURN_S = 0.5
+METRICS_EVERY_S = 5.0
+PURGE_EVERY_S = 600.0
+READY_AT_LATEST_S = 20.0
+DRAIN_S = 2.0
+STOP_S = 8.0
+JOURNAL_PAUSE_S = 5.0
+
+
+class Supervisor:
+    """The running daemon over open books."""
+
+    def __init__(self, books: Books, environment: Mapping[str, str], *, test_analyzer: str = "") -> None:
+        self.house = House(books, time.monotonic, test_analyzer=test_analyzer)
+        config = books.config
+        self.notifier = Notifier(environment)
+        self.analysis = AnalysisKeeper(self.house)
+        self.sources = [SourceKeeper(self.house, source) for source in config.sources]
+        self.outputs = [OutputKeeper(self.house, output, index) for index, output in enumerate(config.outputs)]
+        for keeper in self.sources:
+            keeper.is_working_on = lambda slide_id: self.analysis.in_work == slide_id
+        self.keepers: list[Keeper] = [*self.outputs, self.analysis, *self.sources]
+        self.control = ControlServer(config.health.socket, self.house.selector, self._answer)
+        self._guard = ClockGuard(books.wall(), self.house.monotonic())
+        self._started_s = self.house.monotonic()
+        self._is_ready = False
+        self._next_metrics_s = 0.0
+        self._next_purge_s = self._started_s + PURGE_EVERY_S
+
+    def run(self) -> None:
+        """Turn until told to stop; raises EdgeError for what makes going on impossible, sqlite3.Error of the journal."""
+        with signals_as_bytes() as wakeup:
+            self.house.selector.register(wakeup, selectors.EVENT_READ, lambda: self._on_signal(wakeup))
+            try:
+                while not self.house.stopping:
+                    self.turn(TURN_S)
+                self.notifier.stopping()
+                self._drain()
+            finally:
+                self._stop_children()
+                self.control.close()
+                self.house.selector.unregister(wakeup)
+                self.house.selector.close()
+        if self.house.fatal is not None:
+            raise self.house.fatal
+
+    def turn(self, wait_s: float) -> None:
+        """One turn of the loop: hear, look after every child, tell how it is."""
+        for keeper in self.keepers:
+            keeper.turn()
+        for key, _ in self.house.selector.select(wait_s):
+            key.data()
+        for keeper in self.keepers:
+            keeper.turn()
+        now_s = self.house.monotonic()
+        self._announce(now_s)
+        self._tell(now_s)
+        self._purge(now_s)
+        # Every child is within its budget here, or was ended just now: that is what the watchdog stands for.
+        self.notifier.feed_watchdog(now_s)
+        if self.house.fatal is not None:
+            self.house.stopping = True
+
+    def _announce(self, now_s: float) -> None:
+        if self._is_ready:
+            return
+        settled = all(output.is_settled for output in self.outputs)
+        if settled or now_s - self._started_s > READY_AT_LATEST_S:
+            self._is_ready = True
+            self.notifier.ready("started")
+            log.info("ready")
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return how the daemon is."""
+        return {"ready": self._is_ready} | take_snapshot(self.house, self.sources, self.analysis, self.outputs)
+
+    def _tell(self, now_s: float) -> None:
+        if now_s < self._next_metrics_s:
+            return
+        self._next_metrics_s = now_s + METRICS_EVERY_S
+        snapshot = self.snapshot()
+        if self._is_ready:
+            self.notifier.status(status_line(snapshot))
+        try:
+            write_metrics(self.house.books.config.health.metrics_file, snapshot)
+            self.house.alarms.clear("metrics")
+        except OSError as error:
+            self.house.alarms.raise_alarm("metrics", f"the metrics file cannot be written: {error}", now_s)
+
+    def _purge(self, now_s: float) -> None:
+        if now_s < self._next_purge_s:
+            return
+        self._next_purge_s = now_s + PURGE_EVERY_S
+        books = self.house.books
+        if self._guard.is_sound(books.wall(), now_s, newest_audit_time(books)):
+            self.house.alarms.clear("clock")
+            purge_old_copies(books)
+        else:
+            self.house.alarms.raise_alarm("clock", "the wall clock jumped: nothing is removed by age", now_s)
+
+    def _answer(self, request: Mapping[str, Any], uid: int) -> dict[str, Any]:
+        if request.get("command") == "status":
+            return {"ok": True} | self.snapshot()
+        reply = answer_request(self.house.books, request, uid=uid)
+        if isinstance(reply.get("slide"), int):
+            row = self.house.books.journal.slides.get(reply["slide"])
+            for keeper in self.sources:
+                if keeper.source.id == row.source:
+                    keeper.tell(row)
+        return reply
+
+    def _on_signal(self, wakeup: socket.socket) -> None:
+        for number in wakeup.recv(64):
+            if number in (signal.SIGTERM, signal.SIGINT):
+                log.info("stopping at signal %s", signal.Signals(number).name)
+                self.house.stopping = True
+
+    def _drain(self) -> None:
+        """Give a delivery that is under way a moment to end; nothing new is begun."""
+        deadline_s = self.house.monotonic() + DRAIN_S
+        while any(output.is_busy for output in self.outputs) and self.house.monotonic() < deadline_s:
+            self.turn(0.05)
+
+    def _stop_children(self) -> None:
+        """End every child: asked first, killed then, waited for within a limit."""
+        self.house.stopping = True
+        deadline_s = self.house.monotonic() + STOP_S
+        for keeper in self.keepers:
+            keeper.end_child("the daemon stops")
+        while not all(keeper.is_quiet for keeper in self.keepers) and self.house.monotonic() < deadline_s:
+            time.sleep(0.01)
+            for keeper in self.keepers:
+                keeper.turn()
+
+
+class signals_as_bytes:  # noqa: N801 - reads as the statement it is used in
+    """Turns signals into bytes on a socket, so that the selector wakes and no handler interrupts a transaction."""
+
+    HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+    def __enter__(self) -> socket.socket:
+        self._reading, self._writing = socket.socketpair()
+        self._reading.setblocking(False)
+        self._writing.setblocking(False)
+        self._before = {number: signal.signal(number, lambda *_: None) for number in self.HANDLED}
+        self._wakeup = signal.set_wakeup_fd(self._writing.fileno(), warn_on_full_buffer=False)
+        return self._reading
+
+    def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(self._wakeup)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._reading.close()
+        self._writing.close()
+
+
+def run_daemon(config: Config, environment: Mapping[str, str] = os.environ, *, test_analyzer: str = "") -> None:
+    """Run until SIGTERM or SIGINT; raises EdgeError for what a person has to put right.
+
+    A journal whose disk is full or fails is closed and opened again: every step is written so that beginning anew
+    from the journal is always right.
+    """
+    refuse_executable_memory()
+    while True:
+        try:
+            with opened_books(config) as books:
+                start_books(books, config)
+                Supervisor(books, environment, test_analyzer=test_analyzer).run()
+                with books.journal.change():
+                    books.journal.note(AuditEvent("daemon", "daemon stopped", "journal"))
+            return
+        except (sqlite3.OperationalError, OSError) as error:
+            if isinstance(error, sqlite3.OperationalError) and not is_transient(error):
+                raise
+            log.error("the journal or its disk fails, everything is begun anew in %.0f s: %s", JOURNAL_PAUSE_S, error)
+        wait_for_disk(environment)
+
+
+def start_books(books: Books, config: Config) -> None:
+    """Record the start with version and configuration, and bring the state folder in order."""
+    detail = {"software": edge.__version__, "config": config_digest(config), "pid": os.getpid()}
+    with books.journal.change():
+        books.journal.note(AuditEvent("daemon", "daemon started", "journal", detail=detail))
+    recover_state(books)
+
+
+def wait_for_disk(environment: Mapping[str, str]) -> None:
+    """Pause before the next try; a stop signal ends the process as usual, the watchdog stays fed."""
+    notifier = Notifier(environment)
+    end_s = time.monotonic() + JOURNAL_PAUSE_S
+    while time.monotonic() < end_s:
+        notifier.feed_watchdog(time.monotonic())
+        time.sleep(0.25)
+
+
+def check_bundle_use(config: Config) -> None:
+    """Refuse a demonstration bundle for an output unless the site allows it; raises EdgeError MDSE-DAEMON-002, -003.
+
+    Reads the manifest before anything is verified, to refuse early; the worker says it again of the verified bundle.
+    """
+    import json
+
+    path = config.bundle.path / "manifest.json"
+    try:
+        manifest = json.loads(path.read_bytes())
+        intended_use = manifest["intended_use"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EdgeError("MDSE-DAEMON-002", where=str(path), reason=f"{type(error).__name__}: {error}") from error
+    if intended_use == "demo" and config.outputs and not config.bundle.allow_demo:
+        raise EdgeError("MDSE-DAEMON-003", where=str(config.bundle.path))

@@ -1,0 +1,127 @@
+"""The worker: the one child that decodes images and runs the models. It may crash; the books are kept elsewhere.
+
+    from the supervisor   begin {bundle, engine, ...} · analyze {folder, slide_key, ..., job}
+    to the supervisor     ready {facts} · analyzed + record bytes + report bytes · rejected {code, text}
+                          failed {code, text, retry}
+
+What does the work is an *analyzer*: `open_analyzer(settings)` below opens the bundle. Tests may name another factory
+(`module:function`), which the command refuses unless the environment variable MDS_EDGE_TEST_ANALYZER allows it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from edge.daemon.channel import Channel
+from edge.daemon.child_main import run_child
+from edge.errors import EXIT_SLIDE_REJECTED, EdgeError
+
+ALLOW_TEST_ANALYZER = "MDS_EDGE_TEST_ANALYZER"
+
+
+class SlideAnalyzer(Protocol):
+    """What the worker needs: facts about the models, and a slide turned into record and report bytes."""
+
+    facts: Mapping[str, object]
+
+    def analyze(self, order: Mapping[str, Any]) -> tuple[bytes, bytes]:
+        """Return the canonical record and the HTML report of one spooled slide; raises EdgeError."""
+        ...
+
+
+class BundleAnalyzer:
+    """The real thing: the bundle's models, proved on the golden cells before the first slide."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        from edge.model import open_model
+
+        key = settings["public_key"]
+        self._model = open_model(
+            Path(settings["bundle"]),
+            public_key=Path(key).read_bytes() if key else None,
+            engine=settings["device"],
+            cache_dir=Path(settings["cache"]),
+            threads=settings["threads"],
+        )
+        self._model.prove_golden()
+        manifest = self._model.bundle.manifest
+        self.facts: Mapping[str, object] = {
+            "bundle": manifest.name,
+            "version": manifest.version,
+            "digest": self._model.bundle.digest,
+            "intended_use": manifest.intended_use,
+        }
+
+    def analyze(self, order: Mapping[str, Any]) -> tuple[bytes, bytes]:
+        """Read the spooled slide and run it through the pipeline."""
+        from edge.pipeline import Job, analyze_slide
+        from edge.result import record_bytes
+        from edge.slide import SlideWarning, read_slide
+
+        slide = read_slide(
+            Path(order["folder"]), slide_key=order["slide_key"], sample_id_pattern=order["sample_id_pattern"]
+        )
+        fields = dict(order["job"])
+        fields["warnings"] = tuple(SlideWarning(code, text) for code, text in fields["warnings"])
+        analyzed = analyze_slide(slide, self._model, Job(**fields))
+        return record_bytes(analyzed.record), analyzed.report_html
+
+
+def open_analyzer(settings: Mapping[str, Any]) -> SlideAnalyzer:
+    """Return the analyzer that the settings name; raises EdgeError for a bundle that cannot be used."""
+    named = settings["test_analyzer"]
+    if not named:
+        return BundleAnalyzer(settings)
+    if not os.environ.get(ALLOW_TEST_ANALYZER):
+        raise EdgeError("MDSE-DAEMON-009", where=named, variable=ALLOW_TEST_ANALYZER)
+    module, _, function = named.partition(":")
+    factory: Callable[[Mapping[str, Any]], SlideAnalyzer] = getattr(importlib.import_module(module), function)
+    return factory(settings)
+
+
+def failure_of(error: BaseException) -> dict[str, object]:
+    """Return the message that tells the supervisor what went wrong and what kind of trouble it is.
+
+    `rejected`: the slide's content, final. `failed` with `retry`: disk or memory, not the slide's fault.
+    `failed` without: nobody knows; it counts as an attempt, and the worker is replaced.
+    """
+    if isinstance(error, EdgeError):
+        kind = "rejected" if error.exit_status == EXIT_SLIDE_REJECTED else "failed"
+        return {"kind": kind, "code": error.code, "text": str(error), "exit": error.exit_status, "retry": False}
+    retry = isinstance(error, OSError)
+    detail = "".join(traceback.format_exception(error))[-4000:]
+    text = f"{type(error).__name__}: {error}"
+    return {"kind": "failed", "code": "MDSE-DAEMON-006", "text": text, "exit": 70, "retry": retry, "traceback": detail}
+
+
+def serve(channel: Channel) -> None:
+    """Open the models, then analyze one slide after the other."""
+    message = channel.receive()
+    if message is None:
+        return
+    try:
+        analyzer = open_analyzer(dict(message.header))
+    except Exception as error:  # noqa: BLE001 - the border of the process: whatever it is, the supervisor must hear it
+        channel.send(failure_of(error))
+        return
+    channel.send({"kind": "ready", **analyzer.facts})
+    while (order := channel.receive()) is not None:
+        try:
+            record, report = analyzer.analyze(dict(order.header))
+        except Exception as error:  # noqa: BLE001 - as above
+            answer = failure_of(error)
+            channel.send(answer)
+            if answer["kind"] == "failed":
+                return  # an unforeseen error leaves a state that nobody vouches for: a fresh process takes over
+        else:
+            channel.send({"kind": "analyzed"}, (record, report))
+
+
+def main(descriptor: int, parent_pid: int) -> int:
+    """Run as a child of the supervisor."""
+    return run_child(descriptor, parent_pid, serve, makes_code=True)

@@ -1,0 +1,168 @@
+"""The journal: one SQLite file that says what arrived, what was decided and what was delivered. The only truth.
+
+    open_journal(path, now=...) -> Journal
+      journal.slides   SlideBook    arrivals and their states
+      journal.results  ResultBook   revisions and deliveries
+      journal.change()              one transaction; every change of a state inside it leaves an audit row
+
+WAL with synchronous=FULL loses no acknowledged commit in a power cut (WAL with NORMAL does: measured). There is exactly
+one connection: SQLite before 3.51.3 can corrupt a WAL that two connections write and reset at the same time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from edge.audit import AuditEvent, append_audit
+from edge.errors import EdgeError
+from edge.journal_results import ResultBook
+from edge.journal_schema import APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION
+from edge.journal_slides import SlideBook
+
+JOURNAL_NAME = "journal.sqlite"
+NETWORK_FILE_SYSTEMS = frozenset({"cifs", "smb3", "smbfs", "nfs", "nfs4", "9p", "fuse.sshfs", "ceph", "afs"})
+
+
+class Journal:
+    """The open journal. `now()` gives the wall clock as UTC ISO 8601; it dates rows and decides nothing."""
+
+    def __init__(self, connection: sqlite3.Connection, now: Callable[[], str]) -> None:
+        self.connection = connection
+        self.now = now
+        self._depth = 0
+        self.slides = SlideBook(self)
+        self.results = ResultBook(self)
+
+    @contextlib.contextmanager
+    def change(self) -> Iterator[None]:
+        """Run one transaction; nested use joins the outer one. Anything raised inside undoes all of it."""
+        if self._depth:
+            yield
+            return
+        self.connection.execute("BEGIN IMMEDIATE")
+        self._depth = 1
+        try:
+            yield
+            self.connection.execute("COMMIT")
+        except BaseException:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
+        finally:
+            self._depth = 0
+
+    def note(self, event: AuditEvent) -> None:
+        """Append an audit row; must run inside `change()`, so that change and row are one."""
+        if not self._depth:
+            raise AssertionError("an audit row outside a transaction")
+        append_audit(self.connection, self.now(), event)
+
+    @property
+    def journal_id(self) -> str:
+        """The identity of this journal, made when the file was made."""
+        row = self.connection.execute("SELECT value FROM meta WHERE name = 'journal_id'").fetchone()
+        return str(row[0])
+
+    def close(self) -> None:
+        """Close the connection; WAL content is folded into the main file."""
+        self.connection.close()
+
+
+def open_journal(path: Path, *, now: Callable[[], str]) -> Journal:
+    """Open the journal at `path`, or make a new one; check it and bring it to the present version.
+
+    The caller holds the lock of the state folder. Raises EdgeError MDSE-JOURNAL-001 (damaged), -002 (written by a
+    newer version), -003 (on a network file system), -004 (another program's file). A damaged journal is never
+    replaced by an empty one: that would send every slide in the export folder again.
+    """
+    file_system = file_system_of(path.parent)
+    if file_system in NETWORK_FILE_SYSTEMS:
+        raise EdgeError("MDSE-JOURNAL-003", where=str(path), file_system=file_system)
+    is_new = not path.exists()
+    connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+    try:
+        prepare_connection(connection)
+        if is_new or is_blank(connection):
+            create_tables(connection, now)
+        else:
+            check_journal(connection, path)
+        (path.parent / path.name).chmod(0o600)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        if is_transient(error):
+            raise
+        raise EdgeError("MDSE-JOURNAL-001", where=str(path), reason=str(error)) from error
+    except BaseException:
+        connection.close()
+        raise
+    return Journal(connection, now)
+
+
+def prepare_connection(connection: sqlite3.Connection) -> None:
+    """Set what makes a commit durable and a schema harmless, and verify that SQLite agreed."""
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA cell_size_check = ON")
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    connection.execute("PRAGMA synchronous = FULL")
+    level = connection.execute("PRAGMA synchronous").fetchone()[0]
+    if mode != "wal" or level != 2:  # noqa: PLR2004 - 2 is FULL in SQLite's documentation
+        raise sqlite3.DatabaseError(f"journal_mode {mode}, synchronous {level} instead of wal, 2")
+
+
+def is_blank(connection: sqlite3.Connection) -> bool:
+    """Tell whether the file holds no table yet: the process ended between making the file and its first commit."""
+    return connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+
+
+def create_tables(connection: sqlite3.Connection, now: Callable[[], str]) -> None:
+    """Make the tables of a new journal in one transaction."""
+    connection.executescript(
+        f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
+    )
+    connection.execute("INSERT INTO meta VALUES ('journal_id', ?)", (uuid.uuid4().hex,))
+    append_audit(connection, now(), AuditEvent("daemon", "journal made", "journal"))
+    connection.execute("COMMIT")
+
+
+def check_journal(connection: sqlite3.Connection, path: Path) -> None:
+    """Check file, owner and version of an existing journal and migrate it; raises EdgeError MDSE-JOURNAL-*."""
+    problems = [row[0] for row in connection.execute("PRAGMA quick_check(5)") if row[0] != "ok"]
+    if problems:
+        raise EdgeError("MDSE-JOURNAL-001", where=str(path), reason="; ".join(problems))
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise EdgeError("MDSE-JOURNAL-004", where=str(path))
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise EdgeError("MDSE-JOURNAL-002", where=str(path), version=version, known=SCHEMA_VERSION)
+    while version < SCHEMA_VERSION:
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {MIGRATIONS[version]} PRAGMA user_version = {version + 1}; COMMIT;"
+        )
+        version += 1
+
+
+def is_transient(error: sqlite3.Error) -> bool:
+    """Tell whether an SQLite error can pass by itself: a full disk, an input/output error, a busy file."""
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = code & 0xFF if isinstance(code, int) else None
+    return primary in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN)
+
+
+def file_system_of(folder: Path) -> str:
+    """Return the type of the file system that holds `folder` (from the kernel's mount table; longest mount wins)."""
+    target = os.fsencode(folder.resolve())
+    best, name = b"", b""
+    with Path("/proc/self/mounts").open("rb") as mounts:
+        for line in mounts:
+            _, point, kind, *_ = line.split(b" ")
+            point = point.replace(b"\\040", b" ")
+            inside = target == point or target.startswith(point.rstrip(b"/") + b"/")
+            if inside and len(point) >= len(best):
+                best, name = point, kind
+    return os.fsdecode(name)
