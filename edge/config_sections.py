@@ -123,7 +123,7 @@ class SourceSection(Section):
     ]
     path: Annotated[
         AbsolutePath,
-        Key("Folder that holds one folder per slide.", "", "Only the site knows it.", "/srv/di60-export"),
+        Key("Folder that holds one folder per slide.", "", "Only the site knows it.", "/srv/mds-edge/export"),
     ]
     sample_id_pattern: Annotated[
         SampleIdPattern | None,
@@ -217,7 +217,7 @@ class OutputSection(Section):
             "Drop folder of this format alone: many readers take every file they find.",
             "",
             "Only the site knows it.",
-            "/srv/lis-drop/hl7",
+            "/srv/mds-edge/drop/hl7",
         ),
     ]
     ack: Annotated[
@@ -235,7 +235,7 @@ class OutputSection(Section):
             'Folder where the LIS writes `<name>.ack`; only with ack = "ack-file".',
             "",
             "The folder `ack` beside the drop folder.",
-            "/srv/lis-drop/ack",
+            "/srv/mds-edge/drop/ack",
         ),
     ] = None
     pickup_max_s: Annotated[

@@ -118,3 +118,7 @@ def _tell(reception: Reception, arguments: argparse.Namespace) -> None:
         for result in message.results:
             columns = (f"{result.number:4}", f"{result.code:<14}", f"{result.value:>12}", f"{result.unit:<10}")
             print("  ".join((*columns, result.status, result.flag or " ", result.name)))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

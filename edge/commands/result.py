@@ -73,3 +73,7 @@ def _ask(arguments: argparse.Namespace) -> int:
     status = reply.get("exit")
     print(f"error: {reply.get('error', 'the daemon gave no reason')}", file=sys.stderr)
     return status if isinstance(status, int) and 0 < status < 126 else EXIT_INTERNAL
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
