@@ -1,0 +1,149 @@
+"""A model: an opened bundle with its engine, trees and explanations, ready for slides.
+
+open_model reads and verifies the bundle, opens the engine that was asked for, and proves the trees on the golden
+profiles; `Model.prove_golden` proves the engine on the golden cells. The bundle's bytes are let go afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from edge.bundle.arrays import ArraySpec, arrays_from_npz
+from edge.bundle.manifest import AssessmentSpec, Manifest
+from edge.bundle.reader import Bundle, open_bundle
+from edge.catalogue import Catalogue
+from edge.contributions import Explainer, explainer_from_json
+from edge.engines.base import Engine
+from edge.engines.choose import EngineChoice, choose_engine
+from edge.errors import EdgeError
+from edge.golden import GoldenCells, GoldenProof, golden_from_bundle, prove_golden
+from edge.outliers import OutlierRule
+from edge.trees import TreeModel, open_trees
+
+DEMO_BUNDLE = Path(__file__).parent / "demo" / "bundle"
+DEMO_PUBLIC_KEY = Path(__file__).parent / "demo" / "public_key.pem"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """Everything that turns images into a result. `trees` and `explainers` are keyed by target.
+
+    `digest` is the SHA-256 of the bundle's manifest; `choice` says which engine runs and why.
+    """
+
+    manifest: Manifest
+    catalogue: Catalogue
+    digest: str
+    signed_by_trusted_key: bool
+    engine: Engine
+    choice: EngineChoice
+    trees: Mapping[str, TreeModel]
+    explainers: Mapping[str, Explainer]
+    outlier_rule: OutlierRule | None
+    golden_cells: GoldenCells
+
+    @property
+    def trees_kind(self) -> str:
+        """Return "compiled" when every target runs its native library, else "treelite"."""
+        kinds = {model.kind for model in self.trees.values()}
+        return "compiled" if kinds == {"compiled"} else "treelite"
+
+    @property
+    def assessments(self) -> tuple[AssessmentSpec, ...]:
+        """The questions that the bundle answers, in its order."""
+        return self.manifest.assessments
+
+    def prove_golden(self) -> GoldenProof:
+        """Compare the engine with the original on the golden cells; this also warms it up.
+
+        Raises EdgeError MDSE-BUNDLE-014 when they differ by more than the precision allows.
+        """
+        return prove_golden(self.engine, self.golden_cells)
+
+    def close(self) -> None:
+        """Give back the engine's memory."""
+        self.engine.close()
+
+
+def open_model(
+    bundle_path: Path,
+    *,
+    public_key: bytes | None,
+    engine: str = "cpu",
+    cache_dir: Path | None = None,
+    threads: int | None = None,
+) -> Model:
+    """Open the bundle in `bundle_path` as a model.
+
+    `public_key`: PEM of the trusted key, None where unsigned bundles are accepted. `engine`: a request as in
+    `choose_engine`. `cache_dir`, `threads`: see the engine. Raises EdgeError MDSE-BUNDLE-*, -ENGINE-*, -TREES-* and
+    MDSE-ASSESS-002; nothing native is loaded before the bundle is verified.
+    """
+    bundle = open_bundle(bundle_path, public_key=public_key)
+    choice = choose_engine(bundle.manifest.engines, available_devices(), engine)
+    targets = [assessment.target for assessment in bundle.manifest.assessments]
+    trees = {target: open_trees(bundle, target) for target in targets}
+    explainers = {target: _open_explainer(bundle, target) for target in targets}
+    golden_cells = golden_from_bundle(bundle)
+    outlier_rule = _open_outlier_rule(bundle)
+    return Model(
+        manifest=bundle.manifest,
+        catalogue=bundle.catalogue,
+        digest=bundle.digest,
+        signed_by_trusted_key=bundle.signed_by_trusted_key,
+        engine=_open_engine(bundle, choice, cache_dir, threads),
+        choice=choice,
+        trees=trees,
+        explainers=explainers,
+        outlier_rule=outlier_rule,
+        golden_cells=golden_cells,
+    )
+
+
+def available_devices() -> frozenset[str]:
+    """Return the devices that this installation can use."""
+    return frozenset({"cpu"} if find_spec("openvino") is not None else ())
+
+
+def _open_engine(bundle: Bundle, choice: EngineChoice, cache_dir: Path | None, threads: int | None) -> Engine:
+    # Imported here: a machine without OpenVINO can still open a bundle, and the import costs a third of a second.
+    from edge.engines.openvino import open_openvino
+
+    manifest = bundle.manifest
+    engine = open_openvino(
+        bundle.read(choice.file),
+        precision=choice.precision,
+        size_px=manifest.image.size,
+        cache_dir=cache_dir,
+        threads=threads,
+    )
+    spec = engine.spec
+    found = (spec.type_count, spec.finding_count, spec.embedding_dim)
+    expected = (len(manifest.types), len(manifest.findings), manifest.embedding_dim)
+    if found != expected:
+        engine.close()
+        reason = f"its outputs have {found} columns, the manifest says {expected}"
+        raise EdgeError("MDSE-ENGINE-005", where=choice.file, reason=reason)
+    return engine
+
+
+def _open_explainer(bundle: Bundle, target: str) -> Explainer:
+    name = f"trees/{target}/model.json"
+    return explainer_from_json(bundle.read(name), target, bundle.manifest.parameters, where=name)
+
+
+def _open_outlier_rule(bundle: Bundle) -> OutlierRule | None:
+    rule = bundle.manifest.decision.ood
+    if rule is None:
+        return None
+    expected = {"centres": ArraySpec("float32", 2), "whitening": ArraySpec("float32", 2)}
+    arrays = arrays_from_npz(bundle.read(rule.file), expected, where=rule.file)
+    if arrays["centres"].shape[1] != bundle.manifest.embedding_dim:
+        raise EdgeError("MDSE-BUNDLE-011", where=rule.file, reason="centres do not have the embedding's width")
+    try:
+        return OutlierRule(arrays["centres"], arrays["whitening"], rule.threshold)
+    except ValueError as error:
+        raise EdgeError("MDSE-BUNDLE-011", where=rule.file, reason=str(error)) from error
