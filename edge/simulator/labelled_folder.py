@@ -47,11 +47,7 @@ def write_labelled_cells(
     Raises EdgeError MDSE-SIM-001 for an unknown type and MDSE-SIM-009 when the folder already holds labels: a half
     overwritten folder would mix the cells of two seeds.
     """
-    chosen = tuple(types) or tuple(DRAWABLE_FINDINGS)
-    for code in chosen:
-        if code not in DRAWABLE_FINDINGS:
-            known = " ".join(DRAWABLE_FINDINGS)
-            raise EdgeError("MDSE-SIM-001", where=code, reason="no such cell type", known=known)
+    chosen = _checked_types(types)
     if (folder / "labels.csv").exists():
         raise EdgeError("MDSE-SIM-009", where=str(folder), reason="it already holds labelled cells")
     folder.mkdir(parents=True, exist_ok=True)
@@ -80,3 +76,12 @@ def write_labelled_cells(
         table.writerow(["file", "cell_type", *codes])
         table.writerows(rows)
     return LabelledFolder(folder, per_type, per_finding)
+
+
+def _checked_types(types: Sequence[str]) -> tuple[str, ...]:
+    chosen = tuple(types) or tuple(DRAWABLE_FINDINGS)
+    for code in chosen:
+        if code not in DRAWABLE_FINDINGS:
+            known = " ".join(DRAWABLE_FINDINGS)
+            raise EdgeError("MDSE-SIM-001", where=code, reason="no such cell type", known=known)
+    return chosen

@@ -100,6 +100,9 @@ def test_a_slow_copy_shows_half_files_and_the_marker_comes_last(tmp_path):
     final = {path: (slide.folder / path).stat().st_size for path in names_below(slide.folder)}
     partial = {path for state in states for path, size in state.items() if 0 < size < final[path]}
     assert partial >= set(slide.cell_paths), "every picture was once half there"
+    whole = export(tmp_path / "whole", how="atomic").folder
+    for path in slide.cell_paths:
+        assert (slide.folder / path).read_bytes() == (whole / path).read_bytes(), "the copy ended with other bytes"
     for state in states[:-1]:
         assert ".complete" not in state
     assert all(states[-1].get(path) == final[path] for path in slide.cell_paths), "the marker came before a file"
