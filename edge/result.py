@@ -1,0 +1,262 @@
+"""What the pipeline found on a slide becomes its record, the one source of every output.
+
+    Job             the order to analyze one slide: who asks, as which revision, under which message id
+    build_result    the values of the pipeline -> the record (a plain dict of JSON values, rounded once and here)
+    reject_slide    how many unreadable images are too many
+    record_bytes, revise_record   from `record_text`, which the daemon's books use
+
+At run time only the standard library is imported; what the arrays hold is read element by element.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edge import __version__
+from edge.catalogue import Catalogue
+from edge.errors import EdgeError, printable
+from edge.record_text import KEYS, SCHEMA, record_bytes, revise_record
+from edge.slide import CellFile, Slide, SlideWarning
+
+if TYPE_CHECKING:  # types only: the daemon's books import this module and must stay free of arrays
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edge.assessment import Assessment
+    from edge.findings import CellFindings
+    from edge.images import RefusedCell
+    from edge.slide_profile import SlideProfile
+
+__all__ = ["Job", "Provenance", "build_result", "record_bytes", "reject_slide", "revise_record"]
+
+REFUSED_NAMED_MAX = 5
+UNREADABLE_FRACTION = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The order to analyze one slide.
+
+    `message_id` is `<first 12 hex digits of the idempotency key, upper case>.R<revision>`; `analysed_at` is ISO 8601
+    with offset; `manifest_sha256` that of the spooled files; `degraded`: another engine than the configured one runs.
+    """
+
+    source: str
+    revision: int
+    message_id: str
+    supersedes: str | None
+    reason: str | None
+    status: str
+    analysed_at: str
+    assess_all: bool
+    manifest_sha256: str
+    site: str
+    degraded: bool
+    warnings: tuple[SlideWarning, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What made the result: bundle, engine, and whether the trees ran `compiled` or through `treelite`."""
+
+    bundle_name: str
+    bundle_version: str
+    bundle_digest: str
+    intended_use: str
+    engine_name: str
+    engine_device: str
+    engine_precision: str
+    trees: str
+
+
+def reject_slide(
+    slide: Slide, refused: Sequence[RefusedCell], *, unreadable_fraction: float = UNREADABLE_FRACTION
+) -> None:
+    """Raise EdgeError MDSE-SLIDE-008 when all images, or more than `unreadable_fraction` of them, cannot be used."""
+    images = len(slide.cell_files)
+    if refused and (len(refused) == images or len(refused) > unreadable_fraction * images):
+        raise EdgeError(
+            "MDSE-SLIDE-008", where=slide.slide_key, refused=len(refused), images=images, reason=refused[0].text
+        )
+
+
+def build_result(
+    *,
+    slide: Slide,
+    job: Job,
+    cells: Sequence[CellFindings],
+    refused: Sequence[RefusedCell],
+    profile: SlideProfile,
+    intervals: NDArray[np.float64],
+    assessments: Sequence[Assessment],
+    provenance: Provenance,
+    catalogue: Catalogue,
+    stage_ms: Mapping[str, float],
+    warnings: Sequence[SlideWarning] = (),
+) -> dict[str, Any]:
+    """Return the record of one slide revision: JSON values only, keys in canonical order.
+
+    `intervals` float64 [parameters, 2] is `intervals_from_profile(profile)`. `warnings` are those of the film (gates);
+    the slide's, the job's and a warning about refused images are added. Probabilities are rounded to 4 decimals,
+    profile values to 6. Raises EdgeError MDSE-SLIDE-012 when the parts contradict each other: nothing may be staged.
+    """
+    typed = Counter(cell.cell_type for cell in cells if cell.cell_type is not None)
+    counts = {code: typed[code] for code in catalogue.type_codes}
+    flags = Counter(flag for cell in cells for flag in cell.flags)
+    record: dict[str, Any] = {
+        "schema": SCHEMA,
+        "message_id": job.message_id,
+        "mode": "T" if provenance.intended_use == "demo" else "P",
+        "status": job.status,
+        "revision": job.revision,
+        "supersedes": job.supersedes,
+        "reason": job.reason,
+        "analysed_at": job.analysed_at,
+        "site": job.site,
+        "slide": _slide_part(slide, job),
+        "counts": counts,
+        "leucocytes": sum(counts[code] for code in catalogue.leucocyte_codes),
+        "images": len(slide.cell_files),
+        "unreadable": len(refused),
+        "unidentified": flags["UNIDENTIFIED"],
+        "out_of_distribution": flags["OOD"],
+        "profile": _profile_part(profile, intervals),
+        "assessments": [_assessment_part(assessment) for assessment in assessments],
+        "cells": _cells_part(slide, cells, refused, catalogue),
+        "warnings": _coded([*slide.warnings, *job.warnings, *_refused_warnings(slide, refused), *warnings]),
+        "provenance": _provenance_part(provenance, degraded=job.degraded),
+        "stage_ms": {stage: round(float(stage_ms[stage]), 1) for stage in KEYS["stage_ms"]},
+    }
+    record_bytes(record)
+    return record
+
+
+def _slide_part(slide: Slide, job: Job) -> dict[str, Any]:
+    return {
+        "source": job.source,
+        "slide_key": slide.slide_key,
+        "sample_id": slide.sample_id,
+        "order_id": slide.order_id,
+        "slide_no": slide.slide_no,
+        "acquired_at": slide.acquired_at,
+        "analyzer": {
+            "model": slide.analyzer.model,
+            "serial": slide.analyzer.serial,
+            "software": slide.analyzer.software,
+        },
+        "patient_id": slide.patient_id,
+        "manifest_sha256": job.manifest_sha256,
+    }
+
+
+def _profile_part(profile: SlideProfile, intervals: NDArray[np.float64]) -> list[dict[str, Any]]:
+    rows = zip(profile.names, profile.values, profile.numerators, profile.denominators, intervals, strict=True)
+    return [
+        {
+            "name": name,
+            "value": _rounded(value, 6),
+            "numerator": int(numerator),
+            "denominator": int(denominator),
+            "ci95": _interval(interval, 6),
+        }
+        for name, value, numerator, denominator, interval in rows
+    ]
+
+
+def _assessment_part(assessment: Assessment) -> dict[str, Any]:
+    return {
+        "target": assessment.target,
+        "positive": assessment.positive,
+        "negative": assessment.negative,
+        "score": _rounded(assessment.score, 4),
+        "margin": _rounded(assessment.margin, 6),
+        "ci95": _interval(assessment.interval, 4),
+        "threshold": float(assessment.threshold),
+        "call": assessment.call,
+        "sufficient": bool(assessment.sufficient),
+        "reasons": _coded(assessment.reasons),
+        "contributions": [
+            {"name": row.name, "value": _rounded(row.value, 6), "cells": list(row.cells)}
+            for row in assessment.contributions
+        ],
+    }
+
+
+def _cells_part(
+    slide: Slide, cells: Sequence[CellFindings], refused: Sequence[RefusedCell], catalogue: Catalogue
+) -> list[dict[str, Any]]:
+    """Return one row per usable image, in the slide's order; every image must be accounted for, once."""
+    files: dict[str, CellFile] = {file.cell_id: file for file in slide.cell_files}
+    accounted = Counter([*(cell.cell_id for cell in cells), *(cell.cell_id for cell in refused)])
+    if len(files) != len(slide.cell_files) or accounted != Counter(files):
+        reason = "the analyzed and the refused cells are not the images of the slide"
+        raise EdgeError("MDSE-SLIDE-012", where=slide.slide_key, reason=reason)
+    column_of = {code: column for column, code in enumerate(catalogue.finding_codes)}
+    return [
+        {
+            "id": cell.cell_id,
+            "file": printable(files[cell.cell_id].path),
+            "sha256": files[cell.cell_id].sha256,
+            "type": cell.cell_type,
+            "p": _probability(cell.probability),
+            "findings": {code: _probability(cell.finding_probabilities[column_of[code]]) for code in cell.present},
+            "flags": list(cell.flags),
+        }
+        for cell in cells
+    ]
+
+
+def _refused_warnings(slide: Slide, refused: Sequence[RefusedCell]) -> list[SlideWarning]:
+    if not refused:
+        return []
+    first = ", ".join(f"{cell.cell_id} {cell.code}" for cell in refused[:REFUSED_NAMED_MAX])
+    more = "" if len(refused) <= REFUSED_NAMED_MAX else f" and {len(refused) - REFUSED_NAMED_MAX} more"
+    text = f"{len(refused)} of {len(slide.cell_files)} images could not be used ({first}{more})."
+    return [SlideWarning("UNREADABLE-IMAGES", text)]
+
+
+def _provenance_part(provenance: Provenance, *, degraded: bool) -> dict[str, Any]:
+    return {
+        "bundle": {
+            "name": provenance.bundle_name,
+            "version": provenance.bundle_version,
+            "digest": provenance.bundle_digest,
+            "intended_use": provenance.intended_use,
+        },
+        "engine": {
+            "name": provenance.engine_name,
+            "device": provenance.engine_device,
+            "precision": provenance.engine_precision,
+        },
+        "trees": provenance.trees,
+        "software": f"mds-edge {__version__}",
+        "degraded": degraded,
+    }
+
+
+def _coded(texts: Iterable[Any]) -> list[dict[str, str]]:
+    """Return warnings or reasons (anything with `code` and `text`) as rows."""
+    return [{"code": coded.code, "text": coded.text} for coded in texts]
+
+
+def _rounded(value: float | None, decimals: int) -> float | None:
+    """Return a plain float, None for a missing value (NaN); minus zero becomes zero."""
+    if value is None or math.isnan(value):
+        return None
+    return round(float(value), decimals) + 0.0
+
+
+def _probability(value: float) -> float:
+    """Round to 4 decimals within 0..1: single precision may end a hair outside."""
+    return round(min(max(float(value), 0.0), 1.0), 4)
+
+
+def _interval(bounds: Iterable[float] | None, decimals: int) -> list[float | None] | None:
+    if bounds is None:
+        return None
+    rounded = [_rounded(bound, decimals) for bound in bounds]
+    return None if None in rounded else rounded
