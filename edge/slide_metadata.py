@@ -72,9 +72,9 @@ def metadata_from_bytes(name: str, data: bytes, *, where: str) -> SlideMetadata:
         slide_no=_count(fields, "slide_no", where),
         acquired_at=acquired_at,
         time_refused=time_refused,
-        analyzer_model=_text(analyzer, "model", where),
-        analyzer_serial=_text(analyzer, "serial", where),
-        analyzer_software=_text(analyzer, "software", where),
+        analyzer_model=_text(analyzer, "analyzer.model", where),
+        analyzer_serial=_text(analyzer, "analyzer.serial", where),
+        analyzer_software=_text(analyzer, "analyzer.software", where),
         targets=_targets(fields, where),
         expected=_expected(fields, where),
         files=_files(fields, where),
@@ -93,28 +93,30 @@ def _bad(where: str, field: str, reason: str) -> EdgeError:
     return EdgeError("MDSE-SLIDE-005", where=where, field=field, reason=reason)
 
 
-def _text(fields: Mapping[str, object], name: str, where: str, length_max: int = TEXT_LENGTH_MAX) -> str | None:
-    value = fields.get(name)
+def _text(fields: Mapping[str, object], path: str, where: str, length_max: int = TEXT_LENGTH_MAX) -> str | None:
+    """Return the text under the last part of `path` (such as `analyzer.model`), which names the field in errors."""
+    value = fields.get(path.rpartition(".")[2])
     if value is None:
         return None
     if not isinstance(value, str):
-        raise _bad(where, name, "must be text in quotes (a number has lost its leading zeros)")
+        raise _bad(where, path, "must be text in quotes (a number has lost its leading zeros)")
     trimmed = value.strip(" ")
     if not trimmed.isprintable():
-        raise _bad(where, name, "holds control or unprintable characters")
+        raise _bad(where, path, "holds control or unprintable characters")
     if len(trimmed) > length_max:
-        raise _bad(where, name, f"is longer than {length_max} characters")
+        raise _bad(where, path, f"is longer than {length_max} characters")
     return trimmed or None
 
 
-def _count(fields: Mapping[str, object], name: str, where: str, most: int = COUNT_MAX) -> int | None:
-    value = fields.get(name)
+def _count(fields: Mapping[str, object], path: str, where: str, most: int = COUNT_MAX) -> int | None:
+    """Return the whole number under the last part of `path`, also where XML and CSV write it as text."""
+    value = fields.get(path.rpartition(".")[2])
     if value is None or value == "":
         return None
     if isinstance(value, str) and re.fullmatch(r" *[0-9]{1,12} *", value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
-        raise _bad(where, name, f"must be a whole number from 0 to {most}")
+        raise _bad(where, path, f"must be a whole number from 0 to {most}")
     return value
 
 
@@ -158,7 +160,7 @@ def _targets(fields: Mapping[str, object], where: str) -> tuple[str, ...]:
 
 def _expected(fields: Mapping[str, object], where: str) -> tuple[tuple[str, int], ...]:
     expected = _mapping(fields, "expected", where)
-    counts = ((str(kind).lower(), _count(expected, kind, where)) for kind in expected)
+    counts = ((kind.lower(), _count(expected, f"expected.{kind}", where)) for kind in expected)
     return tuple((kind, count) for kind, count in counts if count is not None)
 
 
@@ -170,17 +172,17 @@ def _files(fields: Mapping[str, object], where: str) -> tuple[PromisedFile, ...]
         name = row.get("name")
         if not isinstance(name, str) or not name:
             raise _bad(where, "files", "holds a file without a name")
-        digest = _text(row, "sha256", where)
+        digest = _text(row, "files.sha256", where)
         if digest is not None and not _SHA256.fullmatch(digest.lower()):
             raise _bad(where, "files.sha256", "is not a SHA-256 in hexadecimal")
-        kind = _text(row, "kind", where)
+        kind = _text(row, "files.kind", where)
         files.append(
             PromisedFile(
                 name=name.replace("\\", "/"),  # scripts on Windows write wbc\0001.jpg
                 kind=kind.lower() if kind else None,
-                size_bytes=_count(row, "bytes", where, 1 << 40),
+                size_bytes=_count(row, "files.bytes", where, 1 << 40),
                 sha256=digest.lower() if digest else None,
-                preclass=_text(row, "preclass", where),
+                preclass=_text(row, "files.preclass", where),
             )
         )
     if len({file.name for file in files}) != len(files):
