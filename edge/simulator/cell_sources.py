@@ -149,7 +149,7 @@ def jpeg_from_pixels(pixels: NDArray[np.uint8], *, quality: int = JPEG_QUALITY) 
 
 def count_reasons(supplied: Iterable[SuppliedCell]) -> Counter[str]:
     """Count cells by where they came from and, for drawings in place of real cells, why."""
-    return Counter(cell.drawn_because or cell.origin for cell in supplied)
+    return Counter(f"drawn: {cell.drawn_because}" if cell.drawn_because else cell.origin for cell in supplied)
 
 
 def _split_of(file_name: str) -> Split:

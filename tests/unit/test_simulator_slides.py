@@ -163,7 +163,7 @@ def test_real_cells_are_copied_byte_for_byte_and_what_is_missing_is_drawn_and_to
     contents = [(slide.folder / path).read_bytes() for path in slide.cell_paths]
     assert contents[:2] == [b"degranulated neutrophil", b"lymphocyte one"]
     assert contents[2].startswith(b"\xff\xd8")
-    assert slide.origins == {"labelled": 2, "no labelled BL": 1, "no labelled LP": 1}
+    assert slide.origins == {"labelled": 2, "drawn: no labelled BL": 1, "drawn: no labelled LP": 1}
 
 
 def test_a_finding_that_no_real_cell_carries_is_drawn_and_told(labelled):
@@ -179,7 +179,7 @@ def test_a_finding_that_no_real_cell_carries_is_drawn_and_told(labelled):
 def test_no_labelled_picture_stands_twice_on_a_slide(labelled, tmp_path):
     film = Film("AA", (FilmCell("LY", ()), FilmCell("LY", ()), FilmCell("LY", ())))
     slide = write_slide(film, tmp_path, "S3", "1", source=open_labelled_cells(labelled), rng=np.random.default_rng(1))
-    assert slide.origins == {"labelled": 1, "no further labelled LY": 2}
+    assert slide.origins == {"labelled": 1, "drawn: no further labelled LY": 2}
     assert len({(slide.folder / path).read_bytes() for path in slide.cell_paths}) == 3
 
 
