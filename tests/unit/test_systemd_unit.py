@@ -1,0 +1,211 @@
+"""The unit: accepted without a word, closed as far as the engine allows, and explained line by line."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edge.config import DEFAULT_CONFIG_PATH, config_from_text
+from edge.config_reference import DOCUMENT, SAMPLE, config_document, main, sample_configuration
+from edge.config_sections import Config
+
+EXPOSURE_TENTHS_MAX = 4
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+
+
+@pytest.fixture(scope="module")
+def unit(repository: Path) -> Path:
+    return repository / "systemd" / "mds-edge.service"
+
+
+@pytest.fixture(scope="module")
+def settings(unit: Path) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for line in unit.read_text().splitlines():
+        if match := re.fullmatch(r"([A-Za-z]+)=(.*)", line):
+            found.setdefault(match[1], []).append(match[2])
+    return found
+
+
+@needs_systemd
+@pytest.mark.case("S9")
+def test_systemd_accepts_the_unit_without_a_word(unit: Path, tmp_path: Path) -> None:
+    # verify exits 0 on unknown keys and bad values: only its standard error tells.
+    text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text(), flags=re.MULTILINE)
+    copy = tmp_path / unit.name
+    copy.write_text(text)
+    outcome = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True, check=False
+    )
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+
+
+@needs_systemd
+def test_the_check_sees_an_unknown_key(unit: Path, tmp_path: Path) -> None:
+    text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text(), flags=re.MULTILINE)
+    copy = tmp_path / unit.name
+    copy.write_text(text.replace("ProtectClock=", "ProtectClocks="))
+    outcome = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True, check=False
+    )
+    assert "ProtectClocks" in outcome.stderr
+
+
+@needs_systemd
+@pytest.mark.case("S9")
+def test_the_exposure_is_at_most_the_goal(unit: Path) -> None:
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", f"--threshold={EXPOSURE_TENTHS_MAX}"]
+    outcome = subprocess.run([*command, str(unit)], capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0, outcome.stdout.splitlines()[-1]
+    assert outcome.stderr == ""
+
+
+def test_systemd_never_gives_up_except_where_a_restart_cannot_help(settings: dict[str, list[str]]) -> None:
+    assert settings["Type"] == ["notify"]
+    assert settings["Restart"] == ["always"]
+    assert settings["StartLimitIntervalSec"] == ["0"]
+    assert settings["RestartPreventExitStatus"] == ["4 78"]
+    assert float(settings["WatchdogSec"][0]) >= 10
+
+
+def test_the_engine_may_write_its_kernels(settings: dict[str, list[str]]) -> None:
+    assert "MemoryDenyWriteExecute" not in settings
+    assert "ProcSubset" not in settings, "it hides /proc/cpuinfo"
+
+
+def test_callers_of_the_control_socket_keep_their_names(settings: dict[str, list[str]]) -> None:
+    assert "PrivateUsers" not in settings
+    assert settings["RuntimeDirectoryMode"] == ["0750"]
+
+
+@pytest.mark.case("S9")
+def test_there_is_no_network_but_unix_sockets(settings: dict[str, list[str]]) -> None:
+    assert settings["PrivateNetwork"] == ["yes"]
+    assert settings["RestrictAddressFamilies"] == ["AF_UNIX"]
+
+
+@pytest.mark.case("S10")
+def test_the_environment_is_what_the_package_expects(settings: dict[str, list[str]]) -> None:
+    import os
+
+    import edge  # noqa: F401  importing it sets the two variables
+
+    for name in ("ORT_DISABLE_TELEMETRY", "OPENCV_IO_MAX_IMAGE_PIXELS"):
+        assert f"{name}={os.environ[name]}" in settings["Environment"]
+
+
+@pytest.mark.case("S16")
+def test_the_daemon_is_started_isolated_and_its_module_exists(settings: dict[str, list[str]]) -> None:
+    words = settings["ExecStart"][0].split()
+    assert "-I" in words
+    assert importlib.util.find_spec(words[words.index("-m") + 1]) is not None
+    assert words[words.index("--config") + 1] == str(DEFAULT_CONFIG_PATH)
+
+
+def test_missing_folders_do_not_keep_the_unit_from_starting(settings: dict[str, list[str]]) -> None:
+    for name in ("ReadOnlyPaths", "ReadWritePaths"):
+        assert all(path.startswith("-") for value in settings[name] for path in value.split())
+
+
+def test_the_unit_opens_the_folders_that_the_sample_configuration_names(
+    settings: dict[str, list[str]], repository: Path
+) -> None:
+    config = config_from_text((repository / SAMPLE).read_text())
+    assert config.site.state_dir == Path("/var/lib") / settings["StateDirectory"][0]
+    assert config.health.socket.parent == Path("/run") / settings["RuntimeDirectory"][0]
+    assert config.health.metrics_file.parent == config.health.socket.parent
+    read_only = [Path(path.lstrip("-")) for path in settings["ReadOnlyPaths"]]
+    writable = [Path(path.lstrip("-")) for path in settings["ReadWritePaths"]]
+    assert all(any(source.path.is_relative_to(path) for path in read_only) for source in config.sources)
+    assert all(any(output.path.is_relative_to(path) for path in writable) for output in config.outputs)
+
+
+def test_every_hardening_setting_has_a_reason_above_it(unit: Path) -> None:
+    """A setting stands below a comment of its own, or below another that shares its reason; headings do not count."""
+    section = unit.read_text().split("# ---- who it is", 1)[1].split("[Install]")[0]
+    explained = False
+    for line in section.splitlines()[1:]:
+        if line.startswith("#"):
+            explained = not line.startswith("# ----")
+        elif not line:
+            explained = False
+        else:
+            assert explained, line
+
+
+@pytest.mark.skipif(shutil.which("systemd-sysusers") is None, reason="systemd-sysusers is not installed")
+def test_the_service_user_is_made_without_a_login(repository: Path, tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    folder = tmp_path / "usr/lib/sysusers.d"
+    folder.mkdir(parents=True)
+    shutil.copy(repository / "systemd/sysusers.d/mds-edge.conf", folder)
+    outcome = subprocess.run(["systemd-sysusers", f"--root={tmp_path}"], capture_output=True, text=True, check=False)
+    if "ermission denied" in outcome.stderr:
+        pytest.skip("making users in another root is not allowed here")
+    assert outcome.returncode == 0, outcome.stderr
+    line = next(line for line in (tmp_path / "etc/passwd").read_text().splitlines() if line.startswith("mds-edge:"))
+    assert line.endswith("nologin")
+
+
+@pytest.mark.skipif(shutil.which("systemd-tmpfiles") is None, reason="systemd-tmpfiles is not installed")
+def test_the_mount_points_belong_to_root(repository: Path, tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+    (tmp_path / "etc/group").write_text("root:x:0:\nmds-edge:x:0:\n")
+    folder = tmp_path / "usr/lib/tmpfiles.d"
+    folder.mkdir(parents=True)
+    shutil.copy(repository / "systemd/tmpfiles.d/mds-edge.conf", folder)
+    command = ["systemd-tmpfiles", f"--root={tmp_path}", "--create", "mds-edge.conf"]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "ermission denied" in outcome.stderr or "not permitted" in outcome.stderr:
+        pytest.skip("making folders in another root is not allowed here")
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    for name in ("srv/mds-edge/export", "srv/mds-edge/drop"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o755
+
+
+def test_the_example_of_a_share_closes_its_folders_to_others(repository: Path) -> None:
+    lines = [
+        line.split()
+        for line in (repository / "systemd/cifs-mounts.fstab").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
+    options = {fields[1]: fields[3].split(",") for fields in lines}
+    assert all(len(fields) == 6 for fields in lines)
+    assert "ro" in options["/srv/mds-edge/export"]
+    assert "dir_mode=0700" in options["/srv/mds-edge/drop"], "else the staging folder is refused"
+    assert all({"nofail", "nosuid", "nodev", "noexec", "seal"} <= set(chosen) for chosen in options.values())
+
+
+# ---- generated files
+
+
+@pytest.mark.parametrize(("path", "made"), [(DOCUMENT, config_document), (SAMPLE, sample_configuration)])
+def test_the_committed_file_is_the_generated_one(repository: Path, path: Path, made) -> None:
+    assert (repository / path).read_text() == made(), "run: python -m edge.config_reference"
+    assert main(["--check"]) == 0
+
+
+def test_the_sample_is_valid_as_it_stands_and_with_every_default_switched_on() -> None:
+    plain = config_from_text(sample_configuration())
+    switched = re.sub(r"^# (\w+ = )", r"\1", sample_configuration(), flags=re.MULTILINE)
+    switched = switched.replace('ack = "file-gone"', 'ack = "ack-file"')
+    full = config_from_text(switched)
+    assert full.limits == plain.limits
+    assert full.health == plain.health
+    assert full.sources[0].sentinel == ".export_root"
+
+
+def test_every_key_appears_in_both_files_with_its_meaning() -> None:
+    for section, field in Config.model_fields.items():
+        name = field.alias or section
+        assert f"[{name}]`" in config_document() or f"[[{name}]]`" in config_document()
+    keys = re.findall(r"^\| `(\w+)` \|", config_document(), flags=re.MULTILINE)
+    assert len(keys) >= 35
+    for key in keys:
+        assert re.search(rf"^(# )?{key} = ", sample_configuration(), flags=re.MULTILINE), key
