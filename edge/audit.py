@@ -19,7 +19,7 @@ COLUMNS = "seq, at, actor, action, subject, old, new, detail, previous_hash"
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """One change: who did what to which subject (`slide:12`, `delivery:7`, `journal`), the state before and after."""
+    """One change: who did what to which subject (`slide:12`, `delivery:7`), the state before and after."""
 
     actor: str
     action: str
@@ -31,7 +31,7 @@ class AuditEvent:
 
 @dataclass(frozen=True, slots=True)
 class AuditCheck:
-    """What verifying found: the number of rows, the newest hash, and the first row that does not fit (None = intact)."""
+    """What verifying found: the number of rows, the newest hash, the first row that does not fit (None = intact)."""
 
     rows: int
     head: str

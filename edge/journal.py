@@ -111,13 +111,13 @@ def prepare_connection(connection: sqlite3.Connection) -> None:
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     connection.execute("PRAGMA synchronous = FULL")
     level = connection.execute("PRAGMA synchronous").fetchone()[0]
-    if mode != "wal" or level != 2:  # noqa: PLR2004 - 2 is FULL in SQLite's documentation
+    if mode != "wal" or level != 2:  # 2 is FULL in SQLite's documentation
         raise sqlite3.DatabaseError(f"journal_mode {mode}, synchronous {level} instead of wal, 2")
 
 
 def is_blank(connection: sqlite3.Connection) -> bool:
     """Tell whether the file holds no table yet: the process ended between making the file and its first commit."""
-    return connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+    return bool(connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0)
 
 
 def create_tables(connection: sqlite3.Connection, now: Callable[[], str]) -> None:
@@ -141,9 +141,7 @@ def check_journal(connection: sqlite3.Connection, path: Path) -> None:
     if version > SCHEMA_VERSION:
         raise EdgeError("MDSE-JOURNAL-002", where=str(path), version=version, known=SCHEMA_VERSION)
     while version < SCHEMA_VERSION:
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {MIGRATIONS[version]} PRAGMA user_version = {version + 1}; COMMIT;"
-        )
+        connection.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[version]} PRAGMA user_version = {version + 1}; COMMIT;")
         version += 1
 
 

@@ -49,11 +49,30 @@ class ResultBook:
             identity = self._connection.execute(
                 "INSERT INTO revisions (slide_id, number, message_id, status, mode, record_sha256, report_sha256,"
                 " bundle_digest, supersedes, made_by, reason, made_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?) RETURNING id",
-                (slide_id, new.number, new.message_id, new.status, new.mode, new.record_sha256, new.report_sha256,
-                 new.bundle_digest, new.supersedes, new.made_by, new.reason, self._journal.now()),
+                (
+                    slide_id,
+                    new.number,
+                    new.message_id,
+                    new.status,
+                    new.mode,
+                    new.record_sha256,
+                    new.report_sha256,
+                    new.bundle_digest,
+                    new.supersedes,
+                    new.made_by,
+                    new.reason,
+                    self._journal.now(),
+                ),
             ).fetchone()[0]
-            detail = {"slide": slide_id, "message_id": new.message_id, "status": new.status, "reason": new.reason,
-                      "record_sha256": new.record_sha256, "bundle": new.bundle_digest, "supersedes": new.supersedes}
+            detail = {
+                "slide": slide_id,
+                "message_id": new.message_id,
+                "status": new.status,
+                "reason": new.reason,
+                "record_sha256": new.record_sha256,
+                "bundle": new.bundle_digest,
+                "supersedes": new.supersedes,
+            }
             self._journal.note(AuditEvent(new.made_by, "result made", f"revision:{identity}", "", new.status, detail))
             for intent in intents:
                 self.add_delivery(identity, intent, by=new.made_by)
@@ -64,14 +83,32 @@ class ResultBook:
         state = "PARKED" if intent.parked else "RENDERED"
         now = self._journal.now()
         with self._journal.change():
-            identity = int(self._connection.execute(
-                "INSERT INTO deliveries (revision_id, output, state, final_name, content, sha256, size, copy,"
-                " reason_text, made_at, changed_at) VALUES (?,?,?,?,?,?,?,?,?,?,?) RETURNING id",
-                (revision_id, intent.output, state, intent.final_name, intent.content, intent.sha256, intent.size,
-                 copy, intent.parked, now, now),
-            ).fetchone()[0])
-            detail = {"revision": revision_id, "output": intent.output, "final_name": intent.final_name,
-                      "sha256": intent.sha256, "text": intent.parked}
+            identity = int(
+                self._connection.execute(
+                    "INSERT INTO deliveries (revision_id, output, state, final_name, content, sha256, size, copy,"
+                    " reason_text, made_at, changed_at) VALUES (?,?,?,?,?,?,?,?,?,?,?) RETURNING id",
+                    (
+                        revision_id,
+                        intent.output,
+                        state,
+                        intent.final_name,
+                        intent.content,
+                        intent.sha256,
+                        intent.size,
+                        copy,
+                        intent.parked,
+                        now,
+                        now,
+                    ),
+                ).fetchone()[0]
+            )
+            detail = {
+                "revision": revision_id,
+                "output": intent.output,
+                "final_name": intent.final_name,
+                "sha256": intent.sha256,
+                "text": intent.parked,
+            }
             self._journal.note(AuditEvent(by, "delivery planned", f"delivery:{identity}", "", state, detail))
         return identity
 
@@ -115,9 +152,7 @@ class ResultBook:
 
     def revisions_of_folder(self, source: str, slide_key: str) -> list[RevisionRow]:
         """Return every revision of a slide key, over all its arrivals, oldest first."""
-        condition = (
-            "WHERE slide_id IN (SELECT id FROM slides WHERE source = ? AND slide_key = ?) ORDER BY number, id"
-        )
+        condition = "WHERE slide_id IN (SELECT id FROM slides WHERE source = ? AND slide_key = ?) ORDER BY number, id"
         return self._revisions(condition, (source, slide_key))
 
     def revision_by_id(self, revision_id: int) -> RevisionRow:
@@ -142,7 +177,9 @@ class ResultBook:
         """Return the deliveries of a revision, in the order in which they were planned."""
         return self._deliveries("WHERE revision_id = ? ORDER BY id", (revision_id,))
 
-    def deliveries(self, output: str, states: Iterable[str], *, limit: int = -1, newest: bool = False) -> list[DeliveryRow]:
+    def deliveries(
+        self, output: str, states: Iterable[str], *, limit: int = -1, newest: bool = False
+    ) -> list[DeliveryRow]:
         """Return deliveries of one output in any of the states, oldest first (or newest first)."""
         names = list(states)
         marks = ",".join("?" * len(names))
@@ -155,16 +192,16 @@ class ResultBook:
         """Return the bytes to deliver (None: the archived report). Raises EdgeError MDSE-JOURNAL-001 on damage."""
         row = self._connection.execute("SELECT content, sha256 FROM deliveries WHERE id = ?", (delivery_id,)).fetchone()
         if row[0] is not None and hashlib.sha256(row[0]).hexdigest() != row[1]:
-            raise EdgeError("MDSE-JOURNAL-001", where=f"delivery {delivery_id}", reason="the kept bytes do not match their digest")
+            raise EdgeError(
+                "MDSE-JOURNAL-001", where=f"delivery {delivery_id}", reason="the kept bytes do not match their digest"
+            )
         return row[0] if row[0] is None else bytes(row[0])
 
     def is_delivered(self, slide_id: int) -> bool:
         """Tell whether nothing of this slide still has to leave."""
         marks = ",".join("?" * len(UNDELIVERED))
-        query = (
-            "SELECT count(*) FROM deliveries JOIN revisions ON revisions.id = revision_id"
-            f" WHERE slide_id = ? AND state IN ({marks})"  # noqa: S608 - marks only
-        )
+        joined = "deliveries JOIN revisions ON revisions.id = revision_id"
+        query = f"SELECT count(*) FROM {joined} WHERE slide_id = ? AND state IN ({marks})"  # noqa: S608 - our own words
         return bool(self._connection.execute(query, (slide_id, *UNDELIVERED)).fetchone()[0] == 0)
 
     def slide_of_delivery(self, delivery_id: int) -> int:

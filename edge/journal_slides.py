@@ -82,9 +82,7 @@ class SlideBook:
         with self._journal.change():
             before = self.get(slide_id)
             self._set(slide_id, columns)
-            self._journal.note(
-                AuditEvent(by, action, f"slide:{slide_id}", before.state, before.state, dict(columns))
-            )
+            self._journal.note(AuditEvent(by, action, f"slide:{slide_id}", before.state, before.state, dict(columns)))
         return self.get(slide_id)
 
     def begin_attempt(self, slide_id: int) -> int:

@@ -15,7 +15,14 @@ SLIDE_MOVES = MappingProxyType(
     {
         "SEEN": {"SETTLED", "HELD", "VANISHED", "WAITING_SOURCE", "CLOSED"},
         "SETTLED": {
-            "SEEN", "SPOOLED", "HELD", "QUARANTINED", "DUPLICATE", "VANISHED", "WAITING_SOURCE", "CLOSED",
+            "SEEN",
+            "SPOOLED",
+            "HELD",
+            "QUARANTINED",
+            "DUPLICATE",
+            "VANISHED",
+            "WAITING_SOURCE",
+            "CLOSED",
         },
         "SPOOLED": {"SPOOLED", "COMPUTED", "QUARANTINED", "SEEN", "CLOSED", "HELD", "DUPLICATE"},
         "COMPUTED": {"CLOSED"},

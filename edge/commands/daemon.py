@@ -35,6 +35,7 @@ def _run(arguments: argparse.Namespace) -> int:
     import os
 
     from edge.config import load_config
+    from edge.config_places import check_places
     from edge.daemon.supervisor import check_bundle_use, run_daemon
     from edge.daemon.worker import ALLOW_TEST_ANALYZER
     from edge.logs import configure_logging
@@ -51,6 +52,7 @@ def _run(arguments: argparse.Namespace) -> int:
         for line in check_start(config):
             print(line)
         return EXIT_DONE
+    check_places(config)
     run_daemon(config, test_analyzer=arguments.test_analyzer)
     return EXIT_DONE
 

@@ -12,7 +12,7 @@ from typing import Any
 from edge.errors import EXIT_DONE, EXIT_INTERNAL, run_command
 
 DESCRIPTION = """\
-Reads and changes the journal: through the daemon's control socket while it runs, else under the lock of the state folder.
+Reads and changes the journal: through the daemon's control socket while it runs, else under the state folder's lock.
 
   status        how the daemon is (only while it runs)
   list          slides, newest first, of one state with --state
@@ -39,11 +39,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         "edge-journal", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("command", choices=("status", "list", "show", *DECISIONS, "verify-audit"), help="what to do")
-    parser.add_argument("slide", nargs="?", metavar="SLIDE", help="journal number, message id, slide key or source/slide key")
+    parser.add_argument(
+        "slide", nargs="?", metavar="SLIDE", help="journal number, message id, slide key or source/slide key"
+    )
     parser.add_argument("--config", type=Path, default=Path("/etc/mds-edge/mds-edge.toml"), metavar="FILE",
                         help="configuration of the daemon (default %(default)s)")  # fmt: skip
     parser.add_argument("--state", metavar="STATE", help="list: only slides in this state")
-    parser.add_argument("--limit", type=int, default=100, metavar="N", help="list: at most so many (default %(default)s)")
+    parser.add_argument(
+        "--limit", type=int, default=100, metavar="N", help="list: at most so many (default %(default)s)"
+    )
     parser.add_argument("--by", metavar="NAME", help="who decides")
     parser.add_argument("--reason", metavar="TEXT", help="why; goes into the audit")
     parser.add_argument("--json", action="store_true", help="print the whole answer as JSON")
@@ -83,7 +87,8 @@ def _text(command: str, reply: Mapping[str, Any]) -> str:
     """Return the answer as people read it."""
     if command == "list":
         rows = [
-            f"{row['id']:>6}  {row['state']:<14} {row['source']}/{row['slide_key']}  {row['changed_at']}  {row['reason_text']}".rstrip()
+            f"{row['id']:>6}  {row['state']:<14} {row['source']}/{row['slide_key']}  {row['changed_at']}"
+            f"  {row['reason_text']}".rstrip()
             for row in reply["slides"]
         ]
         return "\n".join(rows) if rows else "no slides"
@@ -93,7 +98,9 @@ def _text(command: str, reply: Mapping[str, Any]) -> str:
         return f"the audit chain is whole: {reply['rows']} rows, newest hash {reply['head']}"
     if command == "status":
         lines = [f"{state:<15} {count}" for state, count in reply["slides"].items() if count]
-        lines.append(f"model           {'ready' if reply['model']['ready'] else 'not ready'} on {reply['model']['device']}")
+        lines.append(
+            f"model           {'ready' if reply['model']['ready'] else 'not ready'} on {reply['model']['device']}"
+        )
         lines.append(f"oldest without a result: {reply['oldest_without_result_s']:.0f} s")
         lines += [f"ALARM {alarm['name']} for {alarm['for_s']} s: {alarm['text']}" for alarm in reply["alarms"]]
         return "\n".join(lines)
@@ -102,10 +109,16 @@ def _text(command: str, reply: Mapping[str, Any]) -> str:
 
 def _text_of_slide(reply: Mapping[str, Any]) -> str:
     slide = reply["slide"]
-    lines = [f"slide {slide['id']}  {slide['source']}/{slide['slide_key']}  {slide['state']}  {slide['reason_text']}".rstrip()]
+    lines = [
+        f"slide {slide['id']}  {slide['source']}/{slide['slide_key']}  {slide['state']}",
+        *([f"  {slide['reason_text']}"] if slide["reason_text"] else []),
+    ]
     lines.append(f"  sample {slide['sample_id']}, {slide['file_count']} files, attempts {slide['attempts']}")
     for revision in reply["revisions"]:
-        lines.append(f"  result {revision['message_id']}  status {revision['status']}  made {revision['made_at']} by {revision['made_by']}")
+        lines.append(
+            f"  result {revision['message_id']}  status {revision['status']}"
+            f"  made {revision['made_at']} by {revision['made_by']}"
+        )
         lines += [
             f"    {row['output']}  {row['state']}  {row['final_name'] or ''}  {row['reason_text']}".rstrip()
             for row in revision["deliveries"]

@@ -52,7 +52,7 @@ class AnalysisKeeper(Keeper):
 
     def may_start(self) -> bool:
         """Tell whether a worker may begin. Two that cannot be ended mean a sick machine: systemd must act."""
-        if self.abandoned >= 2:  # noqa: PLR2004 - one stuck process may be chance
+        if self.abandoned >= 2:
             self.house.fatal = EdgeError("MDSE-DAEMON-008", where=self.name)
             return False
         return True
@@ -106,7 +106,9 @@ class AnalysisKeeper(Keeper):
         settled = facts.get("exit") in (EXIT_CONFIGURATION, EXIT_BUNDLE_DOES_NOT_FIT)
         if settled and not self.was_ready:
             # At start a bundle that cannot be used is a fault of the configuration: say so and end.
-            self.house.fatal = EdgeError("MDSE-DAEMON-002", where=str(self.house.books.config.bundle.path), reason=facts["text"])
+            self.house.fatal = EdgeError(
+                "MDSE-DAEMON-002", where=str(self.house.books.config.bundle.path), reason=facts["text"]
+            )
             return
         self.house.alarms.raise_alarm("model", f"the model cannot be opened: {facts['text']}", self.house.monotonic())
         self.end_child(str(facts["text"]))
@@ -173,7 +175,7 @@ class AnalysisKeeper(Keeper):
             warnings.append(["RELEASED", "a person let this slide pass although the daemon had held it"])
         pattern = next((s.sample_id_pattern for s in books.config.sources if s.id == slide.source), None)
         job = {
-            "source": slide.source, "revision": number, "message_id": f"{(slide.idempotency_key or '')[:12].upper()}.R{number}",
+            "source": slide.source, "revision": number, "message_id": message_id_of(slide, number),
             "supersedes": last.message_id if last else None, "reason": slide.planned_reason if last else None,
             "status": status, "analysed_at": books.site_time(), "assess_all": books.config.assess.assess_all,
             "manifest_sha256": slide.manifest_sha256, "site": books.config.site.id,
@@ -187,6 +189,10 @@ class AnalysisKeeper(Keeper):
     def _on_analyzed(self, record_bytes: bytes, report: bytes) -> None:
         books = self.house.books
         slide = books.journal.slides.get(self.in_work or 0)
+        if slide.state != "SPOOLED":
+            # A person discarded it while the worker had it: the decision stands, the answer is dropped.
+            self.in_work = None
+            return
         try:
             digests = {entry.sha256 for entry in read_manifest(books.folders.spool / str(slide.spool_name))}
             record = proved_record(record_bytes, self._order, digests)
@@ -218,7 +224,7 @@ class AnalysisKeeper(Keeper):
             before = json.loads(archived_record(books.folders.archive, last))
             if last.status != "W" and is_same_outcome(before, record):
                 text = f"analyzed again with the same outcome as {last.message_id}: nothing is sent"
-                cleared: dict[str, object] = {"attempts": 0, "planned_reason": None, "planned_by": None}
+                cleared: dict[str, Any] = {"attempts": 0, "planned_reason": None, "planned_by": None}
                 books.journal.slides.move(slide.id, "CLOSED", text=text, **cleared)
                 return
         message_id = str(record["message_id"])
@@ -281,3 +287,8 @@ class AnalysisKeeper(Keeper):
             return
         self._pauses.setdefault(slide_id, Backoff(CRASH_PAUSE_S)).failed(self.house.monotonic())
         log.warning("slide %d: the worker ended with it in hand (%s)", slide_id, reason)
+
+
+def message_id_of(slide: SlideRow, number: int) -> str:
+    """Return the message id of a revision: the first 12 digits of the idempotency key, and the number (<= 20 bytes)."""
+    return f"{(slide.idempotency_key or '')[:12].upper()}.R{number}"

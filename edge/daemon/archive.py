@@ -1,4 +1,4 @@
-"""Our own archive: the canonical record of every revision and its HTML report, kept for ever. The source of all else."""
+"""Our own archive: the canonical record of every revision and its HTML report, kept for ever."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Arrival:
             None if problem is None else (problem[0], problem[1]),
         )  # fmt: skip
 
-    def columns(self, key: str) -> dict[str, object]:
+    def columns(self, key: str) -> dict[str, Any]:
         """Return what the journal keeps of it."""
         return {
             "signature": self.signature,
@@ -92,7 +92,12 @@ def note_same_files(books: Books, newest: SlideRow, known: SlideRow, arrival: Ar
     if newest.state == "SETTLED":
         text = f"the same files as slide {known.id}"
         return slides.move(
-            newest.id, "DUPLICATE", code="MDSE-SPOOL-006", text=text, signature=arrival.signature, related_slide=known.id
+            newest.id,
+            "DUPLICATE",
+            code="MDSE-SPOOL-006",
+            text=text,
+            signature=arrival.signature,
+            related_slide=known.id,
         )
     return slides.amend(newest.id, "same files seen again", signature=arrival.signature)
 
@@ -108,12 +113,11 @@ def judge(books: Books, slide: SlideRow, arrival: Arrival, key: str) -> SlideRow
     if arrival.sample_id is None:
         text = arrival.problem[1] if arrival.problem else "no sample id"
         return slides.move(slide.id, "HELD", code=NO_SAMPLE_ID, text=text, **{**columns, "spool_name": None})
+    columns["spool_name"] = place(books, slide.id, key, arrival)
     twin = None if slide.released else twin_of(books, slide, arrival)
     if twin is not None and twin.sample_id == arrival.sample_id:
         text = f"the same images as slide {twin.id}"
-        columns["spool_name"] = place(books, slide.id, key, arrival)
         return slides.move(slide.id, "DUPLICATE", code="MDSE-SPOOL-006", text=text, related_slide=twin.id, **columns)
-    columns["spool_name"] = place(books, slide.id, key, arrival)
     if twin is not None:
         error = EdgeError("MDSE-SPOOL-005", where=f"slide {slide.id}", other=twin.id)
         return slides.move(slide.id, "HELD", code=error.code, text=str(error), related_slide=twin.id, **columns)

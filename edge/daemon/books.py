@@ -1,4 +1,4 @@
-"""The books: configuration, journal and state folder in one hand. Whoever holds them holds the lock of the state folder.
+"""The books: configuration, journal and state folder in one hand, under the lock of the state folder.
 
 The supervisor keeps them while it runs; a command takes them itself when no daemon runs.
 """

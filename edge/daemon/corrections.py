@@ -7,7 +7,6 @@ measured changes. A repeated delivery is the same bytes with the same message id
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from edge.daemon.archive import archived_record, store_result
 from edge.daemon.books import Books
@@ -17,7 +16,7 @@ from edge.delivery.names import final_name_from_record
 from edge.errors import EdgeError
 from edge.journal_results import NewRevision
 from edge.journal_rows import DeliveryIntent, RevisionRow, SlideRow
-from edge.result import record_bytes
+from edge.record_text import record_bytes, revise_record
 
 
 def latest_revision(books: Books, slide: SlideRow) -> RevisionRow:
@@ -49,13 +48,17 @@ def restate(books: Books, last: RevisionRow, status: str, *, by: str, reason: st
     slide = books.journal.slides.get(last.slide_id)
     if slide.state not in ("CLOSED", "COMPUTED"):
         raise EdgeError("MDSE-JOURNAL-006", where=f"slide {slide.id}", old=slide.state, new="restated")
-    record: dict[str, Any] = json.loads(archived_record(books.folders.archive, last))
     number = last.number + 1
     message_id = f"{last.message_id.rpartition('.R')[0]}.R{number}"
-    record |= {
-        "message_id": message_id, "status": status, "revision": number, "supersedes": last.message_id,
-        "reason": reason, "analysed_at": books.site_time(),
-    }  # fmt: skip
+    record = revise_record(
+        json.loads(archived_record(books.folders.archive, last)),
+        status=status,
+        revision=number,
+        supersedes=last.message_id,
+        reason=reason,
+        message_id=message_id,
+        analysed_at=books.site_time(),
+    )
     record_sha256, _ = store_result(books.folders.archive, message_id, record_bytes(record), None)
     new = NewRevision(
         number, message_id, status, last.mode, record_sha256, None, last.bundle_digest, last.message_id, by, reason

@@ -1,4 +1,4 @@
-"""What a person may decide about a slide: let it pass, try it again, drop it, analyze it anew. Every decision is audited.
+"""What a person may decide about a slide: let it pass, try again, drop it, analyze it anew. All audited.
 
 The functions work on the books alone, so that a running daemon (through its control socket) and a command that holds
 the lock itself do exactly the same. Each returns the slide's row afterwards and raises EdgeError MDSE-JOURNAL-* when
@@ -26,7 +26,7 @@ def find_slide(books: Books, name: str) -> SlideRow:
     Raises EdgeError MDSE-JOURNAL-005 when there is none, MDSE-JOURNAL-008 when a slide key fits several sources.
     """
     journal = books.journal
-    if name.isdecimal() and len(name) < 16:  # noqa: PLR2004 - longer numbers are no row ids
+    if name.isdecimal() and len(name) < 16:
         row = journal.connection.execute("SELECT id FROM slides WHERE id = ?", (int(name),)).fetchone()
         if row is not None:
             return journal.slides.get(row[0])
@@ -117,7 +117,13 @@ def reanalyze(books: Books, slide: SlideRow, *, by: str, reason: str) -> SlideRo
         raise EdgeError("MDSE-JOURNAL-006", where=f"slide {slide.id}", old=slide.state, new="reanalyzed")
     require_spooled(books, slide)
     return books.journal.slides.move(
-        slide.id, "SPOOLED", by=by, text=f"to be analyzed again: {reason}", planned_reason=reason, planned_by=by, attempts=0
+        slide.id,
+        "SPOOLED",
+        by=by,
+        text=f"to be analyzed again: {reason}",
+        planned_reason=reason,
+        planned_by=by,
+        attempts=0,
     )
 
 

@@ -30,10 +30,14 @@ def take_snapshot(
         "oldest_without_result_s": 0.0 if oldest is None else age_s(house, oldest.seen_at),
         "oldest_without_result": None if oldest is None else oldest.id,
         "oldest_undelivered_s": oldest_undelivered_s(house),
-        "model": {"ready": analysis.is_ready, "device": analysis.device, "degraded": analysis.is_degraded} | analysis.facts,
+        "model": {"ready": analysis.is_ready, "device": analysis.device, "degraded": analysis.is_degraded}
+        | analysis.facts,
         "in_work": analysis.in_work,
         "sources": {
-            keeper.source.id: {"folders": keeper.folders_seen, "away": house.alarms.is_raised(f"source-{keeper.source.id}")}
+            keeper.source.id: {
+                "folders": keeper.folders_seen,
+                "away": house.alarms.is_raised(f"source-{keeper.source.id}"),
+            }
             for keeper in sources
         },
         "outputs": {
@@ -55,7 +59,8 @@ def oldest_undelivered_s(house: House) -> float:
     """Return the age of the oldest delivery that has not left yet, 0 when there is none."""
     marks = ",".join("?" * len(UNDELIVERED))
     row = house.books.journal.connection.execute(
-        f"SELECT min(made_at) FROM deliveries WHERE state IN ({marks})", UNDELIVERED  # noqa: S608 - marks only
+        f"SELECT min(made_at) FROM deliveries WHERE state IN ({marks})",  # noqa: S608 - marks only
+        UNDELIVERED,
     ).fetchone()
     return 0.0 if row[0] is None else age_s(house, row[0])
 
@@ -93,9 +98,19 @@ def metrics_text(snapshot: dict[str, Any]) -> str:
     undelivered = {"": snapshot["oldest_undelivered_s"]}
     add("oldest_undelivered_seconds", "gauge", "Age of the oldest result that has not left.", undelivered)
     add("model_ready", "gauge", "1 when slides can be analyzed.", {"": float(snapshot["model"]["ready"])})
-    add("degraded", "gauge", "1 when slides run on another device than configured.", {"": float(snapshot["model"]["degraded"])})
+    add(
+        "degraded",
+        "gauge",
+        "1 when slides run on another device than configured.",
+        {"": float(snapshot["model"]["degraded"])},
+    )
     add("child_restarts_total", "counter", "Children that had to be replaced.", labelled("child", snapshot["restarts"]))
-    add("alarm", "gauge", "1 for every alarm that is up.", {f'{{name="{escaped(a["name"])}"}}': 1.0 for a in snapshot["alarms"]})
+    add(
+        "alarm",
+        "gauge",
+        "1 for every alarm that is up.",
+        {f'{{name="{escaped(a["name"])}"}}': 1.0 for a in snapshot["alarms"]},
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -105,7 +120,7 @@ def escaped(text: str) -> str:
 
 
 def write_metrics(path: Path, snapshot: dict[str, Any]) -> None:
-    """Replace the metrics file as a whole, readable for the node exporter; not synced, it is worth nothing after a crash.
+    """Replace the metrics file as a whole, readable for the node exporter; not synced: it says only what is now.
 
     Raises OSError.
     """

@@ -41,7 +41,9 @@ class House:
             self.alarms.raise_alarm("state-disk", text, now_s)
             return False
         if free < 2 * floor:
-            self.alarms.raise_alarm("state-disk", f"the state folder fills: less than {2 * floor} bytes are free", now_s)
+            self.alarms.raise_alarm(
+                "state-disk", f"the state folder fills: less than {2 * floor} bytes are free", now_s
+            )
         else:
             self.alarms.clear("state-disk")
         return True

@@ -95,9 +95,9 @@ class OutputKeeper(Keeper):
             self._send({"kind": "prepare"})
         elif self._phase == "recovering":
             self._recover()
-        elif (staged := self._rows("STAGED")) :
+        elif staged := self._rows("STAGED"):
             self._publish(staged[0])
-        elif (rendered := self._rows("RENDERED")) :
+        elif rendered := self._rows("RENDERED"):
             self._stage(rendered[0])
         elif now_s >= self._next_ack_s:
             self._next_ack_s = now_s + ACK_EVERY_S

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import edge
 from edge.daemon.books import Books
@@ -14,7 +15,7 @@ from edge.journal_rows import SlideRow
 
 
 def quarantine_slide(
-    books: Books, slide: SlideRow, files: Path | None, *, code: str, text: str, stage: str, **columns: object
+    books: Books, slide: SlideRow, files: Path | None, *, code: str, text: str, stage: str, **columns: Any
 ) -> SlideRow:
     """Put the spooled files (hard links: no space, no time) into the quarantine with `reason.json`, and record it.
 

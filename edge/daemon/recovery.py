@@ -32,9 +32,13 @@ def recover_state(books: Books) -> None:
 
 def remove_unnamed_copies(books: Books) -> list[Path]:
     """Remove spooled copies that no slide names; return them."""
-    named = {row[0] for row in books.journal.connection.execute("SELECT spool_name FROM slides WHERE spool_name NOT NULL")}
+    named = {
+        row[0] for row in books.journal.connection.execute("SELECT spool_name FROM slides WHERE spool_name NOT NULL")
+    }
     removed = [
-        folder for folder in books.folders.spool.iterdir() if folder.name not in named and folder != books.folders.incoming
+        folder
+        for folder in books.folders.spool.iterdir()
+        if folder.name not in named and folder != books.folders.incoming
     ]
     for folder in removed:
         shutil.rmtree(folder, ignore_errors=True)

@@ -71,7 +71,9 @@ def text_of(request: Mapping[str, Any], name: str) -> str:
     """Return a text of the request; raises EdgeError MDSE-DAEMON-012 when it is missing, too long or unprintable."""
     value = request.get(name)
     if not isinstance(value, str) or not value.strip() or len(value) > TEXT_CHARACTERS_MAX or not value.isprintable():
-        raise EdgeError("MDSE-DAEMON-012", reason=f"{name} must be a printable text of 1 to {TEXT_CHARACTERS_MAX} characters")
+        raise EdgeError(
+            "MDSE-DAEMON-012", reason=f"{name} must be a printable text of 1 to {TEXT_CHARACTERS_MAX} characters"
+        )
     return value.strip()
 
 
@@ -86,7 +88,8 @@ def list_slides(books: Books, request: Mapping[str, Any]) -> list[dict[str, Any]
     states = [state] if state else list(SLIDE_MOVES)
     marks = ",".join("?" * len(states))
     rows = books.journal.connection.execute(
-        f"SELECT id FROM slides WHERE state IN ({marks}) ORDER BY id DESC LIMIT ?", (*states, limit)  # noqa: S608 - marks only
+        f"SELECT id FROM slides WHERE state IN ({marks}) ORDER BY id DESC LIMIT ?",  # noqa: S608 - marks only
+        (*states, limit),
     ).fetchall()
     return [slide_facts(books.journal.slides.get(row[0])) for row in rows]
 

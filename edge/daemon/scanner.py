@@ -2,8 +2,8 @@
 
 It alone touches the share, so a share that hangs takes this process with it and nothing else.
 
-    from the supervisor   begin {settings} · known {folders} · fetch {slide, folder, signature} · watch {folder, released}
-                          finished {folder, signature}
+    from the supervisor   begin {settings} · known {folders} · fetch {slide, folder, signature}
+                          watch {folder, released} · finished {folder, signature}
     to the supervisor     alive · looked {folders} · source {away} · seen {folders} · settled · overdue · vanished
                           fetched · moved · refused · failed
 """
@@ -80,11 +80,11 @@ class Scanner:
 
     def _obey(self, wait_s: float) -> None:
         """Wait for an order or an event; carry out every order that is there."""
-        waiting = [self._channel] if self._events is None else [self._channel, self._events]
+        waiting: list[Channel | FolderEvents] = [self._channel, *([self._events] if self._events is not None else [])]
         if self._channel not in select.select(waiting, [], [], max(0.0, wait_s))[0]:
             return
         while (message := self._channel.receive(0.0)) is not None:
-            order = dict(message.header)
+            order: dict[str, Any] = dict(message.header)
             if message.kind == "known":
                 for folder, finished, signature, released in order["folders"]:
                     self._folders[folder] = KnownFolder(finished, signature or "", released=released)
@@ -174,9 +174,7 @@ class Scanner:
             folder.watch = SettleWatch(self._rule, look, now_s)
             folder.reported = ""
             return
-        verdict = folder.watch.observe(
-            look, now_s, lambda: self._missing(name), released=folder.released
-        )
+        verdict = folder.watch.observe(look, now_s, lambda: self._missing(name), released=folder.released)
         report = f"{verdict.kind} {look.signature} {verdict.reason}"
         if verdict.kind == "wait":
             folder.reported = ""
@@ -255,7 +253,9 @@ class Scanner:
         return {"sample_id": slide.sample_id, "problem": None}
 
     def _drop(self, target: Path) -> None:
-        shutil.rmtree(target, ignore_errors=True)  # what stays is removed at the next start: the journal does not name it
+        shutil.rmtree(
+            target, ignore_errors=True
+        )  # what stays is removed at the next start: the journal does not name it
 
 
 def serve(channel: Channel) -> None:

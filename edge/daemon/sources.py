@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from typing import Any
 
 from edge.config import SourceSection
@@ -17,6 +18,7 @@ from edge.daemon.keeper import Keeper
 from edge.daemon.quarantine import quarantine_slide
 from edge.errors import EXIT_SLIDE_REJECTED, EdgeError, printable
 from edge.journal_rows import SlideRow
+from edge.journal_slides import SlideBook
 from edge.journal_states import WATCHED
 
 log = logging.getLogger("mds_edge.daemon")
@@ -34,7 +36,7 @@ class SourceKeeper(Keeper):
         super().__init__(house, f"scanner {source.id}")
         self.source = source
         self.folders_seen = 0
-        self.is_working_on = lambda _slide_id: False
+        self.is_working_on: Callable[[int], bool] = lambda _slide_id: False
         self._settled: dict[str, str] = {}
         self._fetching: dict[str, Any] | None = None
         self._retry: dict[str, Backoff] = {}
@@ -42,7 +44,7 @@ class SourceKeeper(Keeper):
         self._away_since_s: float | None = None
 
     @property
-    def _slides(self) -> Any:
+    def _slides(self) -> SlideBook:
         return self.house.books.journal.slides
 
     def begin(self, child: ChildProcess) -> None:
@@ -85,7 +87,7 @@ class SourceKeeper(Keeper):
             self._on_fetch_answer(kind, facts, now_s)
 
     def _newest(self, folder: str) -> SlideRow | None:
-        return self._slides.newest(self.source.id, printable(folder))  # type: ignore[no-any-return]
+        return self._slides.newest(self.source.id, printable(folder))
 
     def _on_seen(self, folders: list[str]) -> None:
         with self.house.books.journal.change():
@@ -246,7 +248,7 @@ class SourceKeeper(Keeper):
             for row in rows:
                 self._slides.move(row.id, "WAITING_SOURCE", code="MDSE-DAEMON-004", text="the source is away")
 
-    def on_end(self, reason: str) -> None:
+    def on_end(self, reason: str) -> None:  # noqa: ARG002 - the keeper has logged it
         """Forget what only the scanner knew: its successor looks anew."""
         self._fetching = None
         self._settled.clear()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edge.config import Config
+from edge.config_places import check_places
 from edge.daemon.folder_look import list_slide_folders
 from edge.daemon.state_folders import StateFolders
 from edge.delivery.publish import prepare_drop
 from edge.errors import EdgeError
-from edge.journal import NETWORK_FILE_SYSTEMS, file_system_of
+from edge.journal import file_system_of
 
 
 def check_start(config: Config) -> Iterator[str]:
@@ -23,10 +24,8 @@ def check_start(config: Config) -> Iterator[str]:
         folders.make()
     except OSError as error:
         raise EdgeError("MDSE-DAEMON-014", where=str(folders.root), reason=error.strerror or str(error)) from error
-    file_system = file_system_of(folders.root)
-    if file_system in NETWORK_FILE_SYSTEMS:
-        raise EdgeError("MDSE-JOURNAL-003", where=str(folders.root), file_system=file_system)
-    yield f"state folder: {folders.root} on {file_system}"
+    check_places(config)
+    yield f"state folder: {folders.root} on {file_system_of(folders.root)}"
     for source in config.sources:
         try:
             count = len(list_slide_folders(source.path, source.sentinel, lambda: None))

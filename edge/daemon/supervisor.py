@@ -68,7 +68,7 @@ class Supervisor:
         self._next_purge_s = self._started_s + PURGE_EVERY_S
 
     def run(self) -> None:
-        """Turn until told to stop; raises EdgeError for what makes going on impossible, sqlite3.Error of the journal."""
+        """Turn until told to stop; raises EdgeError when going on is impossible, sqlite3.Error of the journal."""
         with signals_as_bytes() as wakeup:
             self.house.selector.register(wakeup, selectors.EVENT_READ, lambda: self._on_signal(wakeup))
             try:

@@ -6,6 +6,7 @@ shortens the wait. Whatever goes wrong here costs promptness and nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from pathlib import Path
@@ -29,10 +30,8 @@ class FolderEvents:
 
     def take_changed(self) -> set[str]:
         """Return the names of slide folders with events since the last call, and forget them."""
-        try:
+        with contextlib.suppress(BlockingIOError):  # nothing to read: nothing has happened
             os.read(self._reading, 65536)
-        except BlockingIOError:
-            pass
         with self._lock:
             changed, self._changed = self._changed, set()
         return changed

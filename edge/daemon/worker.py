@@ -49,11 +49,11 @@ class BundleAnalyzer:
             threads=settings["threads"],
         )
         self._model.prove_golden()
-        manifest = self._model.bundle.manifest
+        manifest = self._model.manifest
         self.facts: Mapping[str, object] = {
             "bundle": manifest.name,
             "version": manifest.version,
-            "digest": self._model.bundle.digest,
+            "digest": self._model.digest,
             "intended_use": manifest.intended_use,
         }
 

@@ -84,7 +84,9 @@ class FakeAnalyzer:
             denominator = total if kind != "rate" else 0
             scale = 100.0 if kind == "per_100_wbc" else 1.0
             value = round(scale * numerator / denominator, 6) if denominator else None
-            rows.append({"name": name, "value": value, "numerator": numerator, "denominator": denominator, "ci95": None})
+            rows.append(
+                {"name": name, "value": value, "numerator": numerator, "denominator": denominator, "ci95": None}
+            )
         return rows
 
 

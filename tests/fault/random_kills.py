@@ -28,7 +28,9 @@ VICTIMS = ("supervisor", "supervisor", "scanner", "worker", "deliver")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser("random_kills", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "random_kills", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--slides-per-kill", type=float, default=2.0)
     parser.add_argument("--seed", type=int, default=1)
@@ -41,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     root = arguments.keep or Path(tempfile.mkdtemp(prefix="mds-edge-kills-"))
     root.mkdir(parents=True, exist_ok=True)
     result = run_kills(root, arguments)
-    print(json.dumps(result, indent=1))
+    print(json.dumps(result, indent=1))  # noqa: T201 - a bench prints
     if not arguments.keep:
         shutil.rmtree(root, ignore_errors=True)
     return 1 if any(result["faults"].values()) else 0

@@ -56,9 +56,7 @@ class Site:
         self.log = root / "daemon.log"
         for name in ("export", "run", "bundle", *(f"drop-{f}" for f in formats)):
             (root / name).mkdir(parents=True, exist_ok=True)
-        outputs = "\n".join(
-            f'[[output]]\nformat = "{f}"\npath = "{root}/drop-{f}"\nack = "{ack}"' for f in formats
-        )
+        outputs = "\n".join(f'[[output]]\nformat = "{f}"\npath = "{root}/drop-{f}"\nack = "{ack}"' for f in formats)
         values = {"quiet_s": 1, "scan_s": 0.1, "max_wait_s": 1800, "attempts": 3, "worker_budget_s": 60, "source": "",
                   "bundle": root / "bundle", "key": ""}  # fmt: skip
         self.test_analyzer = settings.pop("test_analyzer", "tests.fault.fake_analyzer:open_fake_analyzer")
@@ -201,8 +199,15 @@ def findings_of(site: Site, names: list[str], format_name: str = "json") -> dict
     states = dict(connection.execute("SELECT slide_key, state FROM slides"))
     archived = {p.stem for p in (site.root / "state" / "archive").glob("*/*.json")}
     recorded = {row[0] for row in connection.execute("SELECT message_id FROM revisions")}
-    staging = [p.name for f in site.formats for p in (site.drop(f) / ".mds-edge-staging").iterdir() if p.name != "drop.id"]
-    hidden = [p.name for f in site.formats for p in site.drop(f).iterdir() if p.name.startswith(".") and p.name != ".mds-edge-staging"]
+    staging = [
+        p.name for f in site.formats for p in (site.drop(f) / ".mds-edge-staging").iterdir() if p.name != "drop.id"
+    ]
+    hidden = [
+        p.name
+        for f in site.formats
+        for p in site.drop(f).iterdir()
+        if p.name.startswith(".") and p.name != ".mds-edge-staging"
+    ]
     leftovers = [str(p) for p in (site.root / "state").rglob(".*.tmp")]
     incoming = list((site.root / "state" / "spool" / "incoming").iterdir())
     check = verify_audit(connection)
