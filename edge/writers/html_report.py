@@ -6,19 +6,15 @@ render_report(record, thumbnails) -> bytes
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
-from importlib import resources
 
 from edge.writers.html_evidence import evidence
 from edge.writers.html_gallery import CellPictures, gallery, type_anchors
-from edge.writers.html_markup import Html, joined, raw, tag
+from edge.writers.html_markup import Html, tag
+from edge.writers.html_page import page_from_body
 from edge.writers.html_summary import assessments, banners, counted, definitions, header, warnings
 from edge.writers.html_tables import differential, findings_table
 from edge.writers.record_view import RecordView, view_of_record
 from edge.writers.strings import sentence, words
-
-# Nothing may be fetched and nothing may run, whatever an identifier holds: the browser is told so as well.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
 def render_report(record: Mapping[str, object], thumbnails: Mapping[str, bytes]) -> bytes:
@@ -46,26 +42,7 @@ def render_report(record: Mapping[str, object], thumbnails: Mapping[str, bytes])
             _limits(),
         ),
     ]
-    return _page(sentence("report.title", sample=view.slide.sample_id), body).encode("utf-8")
-
-
-def _page(title: str, body: list[Html | None]) -> str:
-    head = joined(
-        (
-            raw('<meta charset="utf-8">'),
-            raw(f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'),
-            raw('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-            raw('<meta name="robots" content="noindex">'),
-            tag("title", title),
-            tag("style", raw(_stylesheet())),
-        )
-    )
-    return "<!doctype html>\n" + tag("html", tag("head", head), tag("body", *body), lang="en") + "\n"
-
-
-@cache
-def _stylesheet() -> str:
-    return resources.files("edge.writers").joinpath("report.css").read_text(encoding="utf-8")
+    return page_from_body(sentence("report.title", sample=view.slide.sample_id), body).encode("utf-8")
 
 
 def _watermark(view: RecordView) -> Html | None:

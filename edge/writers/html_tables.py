@@ -107,15 +107,16 @@ def findings_table(view: RecordView, pictures: CellPictures) -> Html:
 def _group_body(group: str, rows: list[ParameterView], view: RecordView, pictures: CellPictures) -> Html:
     title = tag("tr", tag("th", _group_name(group), colspan=5, scope="rowgroup", class_="group"))
     shown = sorted((row for row in rows if row.numerator), key=lambda row: -row.numerator)
-    return tag("tbody", title, *(_finding_rows(row, view, pictures) for row in shown))
+    # Each finding is a body of its own, so that no page break parts it from its cells.
+    return joined((tag("tbody", title, class_="title"), *(_finding_body(row, view, pictures) for row in shown)))
 
 
-def _finding_rows(row: ParameterView, view: RecordView, pictures: CellPictures) -> Html:
+def _finding_body(row: ParameterView, view: RecordView, pictures: CellPictures) -> Html:
     cells = [cell for cell in view.cells if row.code in cell.findings]
     if not cells:
-        return _finding_row(row, None)
+        return tag("tbody", _finding_row(row, None))
     figures = _finding_row(row, "with-cells")
-    return joined((figures, tag("tr", tag("td", strip(cells, pictures), colspan=5, class_="cells"))))
+    return tag("tbody", figures, tag("tr", tag("td", strip(cells, pictures), colspan=5, class_="cells")))
 
 
 def _finding_row(row: ParameterView, look: str | None) -> Html:

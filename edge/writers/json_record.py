@@ -7,20 +7,20 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from edge.errors import EdgeError
+from edge.record_text import record_bytes
 from edge.writers.base import RenderedFile
 from edge.writers.record_view import view_of_record
 
 
 class JsonRecordWriter:
-    """Writes a record as JSON: UTF-8, keys in the record's own order, one trailing newline."""
+    """Writes a record as its canonical bytes, the very bytes that the archive keeps."""
 
     name = "json"
 
     def render(self, record: Mapping[str, object]) -> RenderedFile:
         """Return the record as a `.json` file. Raises EdgeError MDSE-WRITER-001 or -004."""
         view_of_record(record)
-        text = json.dumps(record, ensure_ascii=False, allow_nan=False, indent=1)
-        content = (text + "\n").encode("utf-8")
+        content = record_bytes(record)
         self.check(content)
         return RenderedFile(".json", content)
 
@@ -41,8 +41,11 @@ def check_json(content: bytes) -> None:
         raise _refused("it is not one object")
     try:
         view_of_record(record)
+        canonical = record_bytes(record)
     except EdgeError as error:
         raise _refused(error.text) from error
+    if canonical != content:
+        raise _refused("it is not written as a record is")
 
 
 def _refused(reason: str) -> EdgeError:

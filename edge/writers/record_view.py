@@ -1,4 +1,4 @@
-"""The record as the writers see it: every field typed, and every count proved to agree with every other.
+"""The record as the writers see it: every field typed, every count proved (edge.record_check) to agree with the others.
 
 view_of_record(record)    the only way in; raises MDSE-WRITER-001 before a single byte is written
 """
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from edge.record_check import first_fault
 from edge.writers.record_reading import Node, record_fault
 
 SCHEMA = "mds-edge.record/1"
@@ -176,7 +177,9 @@ def view_of_record(record: Mapping[str, object]) -> RecordView:
         warnings=_coded_texts(top, "warnings"),
         provenance=_provenance(top.node("provenance")),
     )
-    _refuse_contradictions(view, len(profile))
+    fault = first_fault(record)
+    if fault:
+        raise record_fault(fault)
     return view
 
 
@@ -276,39 +279,3 @@ def _provenance(node: Node) -> ProvenanceView:
 
 def _coded_texts(node: Node, key: str) -> tuple[CodedText, ...]:
     return tuple(CodedText(row.text("code"), row.text("text")) for row in node.nodes(key))
-
-
-def _refuse_contradictions(view: RecordView, parameters: int) -> None:
-    """Refuse a record whose numbers disagree: a reader could not know which of them to believe."""
-    if len({row.name for row in (*view.shares, *view.per_100, *view.rates)}) != parameters:
-        raise record_fault("a parameter of the profile appears twice")
-    if view.leucocytes != sum(view.counts.get(row.code, 0) for row in view.shares):
-        raise record_fault("leucocytes is not the sum of the leucocyte types")
-    if {row.code for row in (*view.shares, *view.per_100)} != set(view.counts):
-        raise record_fault("the counted types are not the types of the profile")
-    for row in (*view.shares, *view.per_100):
-        if row.numerator != view.counts[row.code] or row.denominator != view.leucocytes:
-            raise record_fault(f"{row.name} does not rest on the counts")
-    for row in view.rates:
-        if row.numerator > row.denominator:
-            raise record_fault(f"{row.name} counts more cells than there are")
-    for assessment in view.assessments:
-        _refuse_contradictory_assessment(assessment)
-    if len({a.target for a in view.assessments}) != len(view.assessments):
-        raise record_fault("a target is assessed twice")
-    if view.revision < 1:
-        raise record_fault("revision is less than 1")
-
-
-def _refuse_contradictory_assessment(assessment: AssessmentView) -> None:
-    calls = (f"{assessment.positive}-SUSPECT", f"{assessment.negative}-LIKE", INDETERMINATE)
-    scored = assessment.call in calls
-    if not scored and assessment.call not in (NOT_EVALUABLE, NOT_REQUESTED):
-        raise record_fault(f"the call {assessment.call!r} of {assessment.target} is not known")
-    if scored and assessment.score is None:
-        raise record_fault(f"{assessment.target} has a call without a score")
-    if scored and not assessment.sufficient:
-        raise record_fault(f"{assessment.target} has a call although it lacks cells")
-    for fraction in (assessment.score, assessment.threshold, *(assessment.interval or ())):
-        if fraction is not None and not 0 <= fraction <= 1:
-            raise record_fault(f"a fraction of {assessment.target} is outside 0 to 1")

@@ -217,15 +217,16 @@ def cell_lists(draw: st.DrawFn) -> list[tuple[str | None, dict[str, float]]]:
 
 @st.composite
 def assessments(draw: st.DrawFn) -> list[dict[str, Any]]:
-    call = draw(st.sampled_from(("MDS-SUSPECT", "AA-LIKE", "INDETERMINATE", "NOT-EVALUABLE", "NOT-REQUESTED")))
     fractions = st.integers(0, 10_000).map(lambda tenth_per_mille: tenth_per_mille / 10_000)
-    score = None if call.startswith("NOT-") and draw(st.booleans()) else draw(fractions)
-    if call == "NOT-REQUESTED":
-        score = None
-    interval = None if score is None else sorted((draw(fractions), draw(fractions)))
-    made = [assessment(call, score, interval, reasons=draw(coded_texts()), threshold=draw(fractions))]
+    low, score, high = sorted(draw(st.tuples(fractions, fractions, fractions)))
+    threshold = draw(fractions)
+    sided = "MDS-SUSPECT" if score >= threshold else "AA-LIKE"
+    call = draw(st.sampled_from((sided, "INDETERMINATE", "NOT-EVALUABLE", "NOT-REQUESTED")))
+    scored = call != "NOT-REQUESTED" and (call != "NOT-EVALUABLE" or draw(st.booleans()))
+    interval = (low, high) if scored and draw(st.booleans()) else None
+    made = [assessment(call, score if scored else None, interval, reasons=draw(coded_texts()), threshold=threshold)]
     if draw(st.booleans()):
-        made.append(assessment("INDETERMINATE", draw(fractions), None, target="second target", positive="X"))
+        made.append(assessment("INDETERMINATE", score, None, target="second target", positive="X"))
     return made
 
 
@@ -242,10 +243,11 @@ def records(draw: st.DrawFn) -> dict[str, Any]:
         supersedes=f"9F3C21AA04B7.R{revision - 1}" if revision > 1 else None,
         reason=draw(st.none() | HOSTILE),
         site=draw(IDENTIFIERS),
-        unreadable=draw(st.integers(0, 9)),
         assessments=draw(assessments()),
         warnings=draw(coded_texts()),
     )
+    record["unreadable"] = draw(st.integers(0, 9))
+    record["images"] += record["unreadable"]
     slide = {
         "slide_key": draw(IDENTIFIERS),
         "sample_id": draw(IDENTIFIERS),

@@ -7,9 +7,12 @@ import re
 from pathlib import Path
 
 import pytest
+from records import example_record
 
 from edge.catalogue import load_catalogue
+from edge.catalogue.code_table import page_with_codes
 from edge.catalogue.codes import TARGET_ENDINGS, Loinc, load_codes
+from edge.writers.choose import writer_for
 
 CODES = load_codes()
 CATALOGUE = load_catalogue()
@@ -132,8 +135,12 @@ def test_the_notices_carry_the_licence_lines_of_loinc_and_ucum(repository: Path)
     assert "UCUM" in notice
 
 
-def test_the_results_page_shows_the_table_as_it_is(repository: Path):
+def test_the_results_page_shows_the_table_and_the_message_as_they_are(repository: Path):
     page = (repository / "docs" / "results.md").read_text(encoding="utf-8")
+    assert page == page_with_codes(page), "run: python -m edge.catalogue.code_table docs/results.md"
+    message = writer_for("hl7").render(example_record()).content.decode().split("\r")
+    shown = page.split("```hl7\n")[1].split("\n```")[0].splitlines()
+    assert [line for line in shown if line not in message] == []
     for code in all_local_codes():
         assert f"`{code}`" in page, code
     for loinc in all_loincs():
