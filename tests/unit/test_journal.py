@@ -1,0 +1,218 @@
+"""The journal: durable settings, allowed changes only, an audit row for each, refusal of what it cannot vouch for."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from edge.audit import AuditEvent, verify_audit
+from edge.errors import EdgeError
+from edge.journal import Journal, open_journal
+from edge.journal_results import NewRevision
+from edge.journal_rows import DeliveryIntent
+from edge.journal_states import DELIVERY_MOVES, SLIDE_MOVES
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite"
+
+
+@pytest.fixture
+def journal(path: Path):
+    ticks = itertools.count()
+    opened = open_journal(path, now=lambda: f"2026-11-23T08:00:00.{next(ticks):06d}Z")
+    yield opened
+    opened.close()
+
+
+def spooled(journal: Journal, key: str = "A1") -> int:
+    slide = journal.slides.add("di60", key, key.encode())
+    journal.slides.move(slide.id, "SETTLED")
+    journal.slides.move(slide.id, "SPOOLED", idempotency_key=f"key-{key}", spool_name=f"{slide.id}-x")
+    return slide.id
+
+
+def revision(number: int = 1) -> NewRevision:
+    return NewRevision(number, f"ABC.R{number}", "P", "P", "0" * 64, "1" * 64, "2" * 64, None, "daemon", None)
+
+
+def intent(output: str = "json:/drop", name: str = "a.json") -> DeliveryIntent:
+    content = b"{}\n"
+    import hashlib
+
+    return DeliveryIntent(output, name, content, hashlib.sha256(content).hexdigest(), len(content))
+
+
+def test_the_journal_is_opened_so_that_an_acknowledged_commit_survives_a_power_cut(journal: Journal) -> None:
+    pragma = {
+        name: journal.connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "synchronous", "foreign_keys", "trusted_schema", "cell_size_check")
+    }
+    assert pragma == {
+        "journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "trusted_schema": 0, "cell_size_check": 1,
+    }  # fmt: skip
+
+
+def test_the_journal_is_readable_by_its_owner_alone(journal: Journal, path: Path) -> None:
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_reopened_journal_is_the_same_journal(journal: Journal, path: Path) -> None:
+    identity, slide_id = journal.journal_id, spooled(journal)
+    journal.close()
+    again = open_journal(path, now=lambda: "2026-11-23T09:00:00Z")
+    assert again.journal_id == identity
+    assert again.slides.get(slide_id).state == "SPOOLED"
+    again.close()
+
+
+def test_a_file_without_tables_left_by_a_crash_at_the_first_start_is_made_anew(path: Path) -> None:
+    sqlite3.connect(path).close()
+    path.touch()
+    made = open_journal(path, now=lambda: "t")
+    assert made.slides.counts()["SEEN"] == 0
+    made.close()
+
+
+@pytest.mark.parametrize("state", sorted(SLIDE_MOVES))
+def test_a_slide_changes_only_as_the_table_of_moves_allows(journal: Journal, state: str) -> None:
+    slide_id = spooled(journal)
+    journal.connection.execute("UPDATE slides SET state = ? WHERE id = ?", (state, slide_id))
+    for target in sorted(set(SLIDE_MOVES) - set(SLIDE_MOVES[state])):
+        with pytest.raises(EdgeError, match="MDSE-JOURNAL-006"):
+            journal.slides.move(slide_id, target)
+    assert journal.slides.get(slide_id).state == state
+
+
+@pytest.mark.parametrize("state", sorted(DELIVERY_MOVES))
+def test_a_delivery_changes_only_as_the_table_of_moves_allows(journal: Journal, state: str) -> None:
+    made = journal.results.add_revision(spooled(journal), revision(), [intent()])
+    delivery = journal.results.deliveries_of(made.id)[0]
+    journal.connection.execute("UPDATE deliveries SET state = ? WHERE id = ?", (state, delivery.id))
+    for target in sorted(set(DELIVERY_MOVES) - DELIVERY_MOVES[state]):
+        with pytest.raises(EdgeError, match="MDSE-JOURNAL-006"):
+            journal.results.move_delivery(delivery.id, target)
+
+
+def test_every_change_of_a_state_leaves_one_audit_row_in_the_same_transaction(journal: Journal) -> None:
+    slide_id = spooled(journal)
+    before = verify_audit(journal.connection).rows
+    with pytest.raises(RuntimeError), journal.change():
+        journal.slides.move(slide_id, "COMPUTED")
+        raise RuntimeError("the power goes")
+    assert journal.slides.get(slide_id).state == "SPOOLED"
+    assert verify_audit(journal.connection).rows == before
+    journal.slides.move(slide_id, "COMPUTED")
+    assert verify_audit(journal.connection).rows == before + 1
+
+
+def test_an_audit_row_outside_a_transaction_is_a_programming_error(journal: Journal) -> None:
+    with pytest.raises(AssertionError):
+        journal.note(AuditEvent("daemon", "x", "journal"))
+
+
+def test_result_and_delivery_intents_are_recorded_together_or_not_at_all(journal: Journal) -> None:
+    slide_id = spooled(journal)
+    with pytest.raises(sqlite3.IntegrityError):
+        journal.results.add_revision(slide_id, revision(), [intent(), intent()])
+    assert journal.results.revisions_of_folder("di60", "A1") == []
+    journal.results.add_revision(slide_id, revision(), [intent(), intent("hl7:/drop", "a.hl7")])
+    assert journal.results.counts()["RENDERED"] == 2
+    assert not journal.results.is_delivered(slide_id)
+
+
+def test_the_bytes_to_deliver_are_kept_and_proved_by_their_digest(journal: Journal) -> None:
+    made = journal.results.add_revision(spooled(journal), revision(), [intent()])
+    delivery = journal.results.deliveries_of(made.id)[0]
+    assert journal.results.content(delivery.id) == b"{}\n"
+    journal.connection.execute("UPDATE deliveries SET content = x'00'")
+    with pytest.raises(EdgeError, match="MDSE-JOURNAL-001"):
+        journal.results.content(delivery.id)
+
+
+def test_two_slides_cannot_have_the_same_idempotency_key(journal: Journal) -> None:
+    spooled(journal, "A1")
+    other = journal.slides.add("di60", "A2", b"A2")
+    journal.slides.move(other.id, "SETTLED")
+    with pytest.raises(sqlite3.IntegrityError):
+        journal.slides.move(other.id, "SPOOLED", idempotency_key="key-A1")
+    assert journal.slides.get(other.id).state == "SETTLED"
+
+
+def test_an_attempt_is_counted_before_the_work_and_can_be_taken_back(journal: Journal, path: Path) -> None:
+    slide_id = spooled(journal)
+    assert journal.slides.begin_attempt(slide_id) == 1
+    assert sqlite3.connect(path).execute("SELECT attempts FROM slides").fetchone()[0] == 1
+    journal.slides.refund_attempt(slide_id)
+    assert journal.slides.get(slide_id).attempts == 0
+
+
+def test_a_column_name_from_outside_never_becomes_sql(journal: Journal) -> None:
+    with pytest.raises(ValueError, match="not columns"):
+        journal.slides.move(spooled(journal), "COMPUTED", **{"state = 'CLOSED' --": 1})
+
+
+def test_a_damaged_journal_is_refused_and_left_as_it_is(journal: Journal, path: Path) -> None:
+    for index in range(300):
+        journal.slides.add("di60", f"A{index}", b"x" * 200)
+    journal.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    journal.close()
+    content = bytearray(path.read_bytes())
+    for place in range(4096, len(content), 4096):
+        content[place : place + 64] = b"\xff" * 64
+    path.write_bytes(content)
+    with pytest.raises(EdgeError, match="MDSE-JOURNAL-001") as caught:
+        open_journal(path, now=lambda: "t")
+    assert caught.value.exit_status == 78
+    assert path.read_bytes() == bytes(content)
+
+
+def test_a_journal_of_a_newer_version_is_refused_with_both_versions_named(journal: Journal, path: Path) -> None:
+    journal.connection.execute("PRAGMA user_version = 99")
+    journal.close()
+    with pytest.raises(EdgeError, match="MDSE-JOURNAL-002.*99"):
+        open_journal(path, now=lambda: "t")
+
+
+def test_another_programs_database_is_refused(path: Path) -> None:
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE theirs (x)")
+    other.commit()
+    other.close()
+    with pytest.raises(EdgeError, match="MDSE-JOURNAL-004"):
+        open_journal(path, now=lambda: "t")
+
+
+def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
+    path.write_bytes(b"this is text, not a database" * 400)
+    with pytest.raises(EdgeError, match="MDSE-JOURNAL-001"):
+        open_journal(path, now=lambda: "t")
+
+
+def test_a_journal_on_a_share_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.journal.file_system_of", lambda folder: "cifs")
+    with pytest.raises(EdgeError, match="MDSE-JOURNAL-003"):
+        open_journal(path, now=lambda: "t")
+    assert not path.exists()
+
+
+def test_the_latest_arrival_stands_for_its_folder(journal: Journal) -> None:
+    first = journal.slides.add("di60", "A1", b"A1")
+    second = journal.slides.add("di60", "A1", b"A1", state="LATE", related_slide=first.id)
+    assert (first.arrival, second.arrival) == (1, 2)
+    newest = journal.slides.newest("di60", "A1")
+    assert newest is not None
+    assert newest.id == second.id
+    assert [row.id for row in journal.slides.newest_of_source("di60")] == [second.id]
+
+
+def test_the_slide_that_waits_longest_is_found_and_finished_ones_are_not(journal: Journal) -> None:
+    done, waiting = spooled(journal, "A1"), spooled(journal, "A2")
+    journal.slides.move(done, "COMPUTED")
+    oldest = journal.slides.oldest_without_result()
+    assert oldest is not None
+    assert oldest.id == waiting
