@@ -24,7 +24,8 @@ _CALLS_HELD_BACK = ("NOT-EVALUABLE", "NOT-REQUESTED")
 def first_fault(record: Mapping[str, Any]) -> str | None:
     """Return what is wrong with a record in words, None when it agrees with itself.
 
-    Raises KeyError or TypeError when a field is missing or of another kind than the schema says.
+    Raises KeyError, TypeError, ValueError or AttributeError when a field is missing or of another kind than the schema
+    says.
     """
     checks = (_head_faults, _cell_faults, _count_faults, _profile_faults, _assessment_faults)
     return next((fault for check in checks for fault in check(record)), None)

@@ -3,7 +3,7 @@
     record_bytes    record -> UTF-8 JSON, fixed order of keys, one trailing newline; refuses what contradicts itself
     revise_record   an archived record -> the same measurement under another status, revision and reason
 
-The schema is docs/record.schema.json, its meaning docs/results.md.
+The schema is docs/record.schema.json, its meaning and its promise docs/record.md.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def record_bytes(record: Mapping[str, object]) -> bytes:
         text = json.dumps(ordered, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         content = (text + "\n").encode("utf-8")
         fault = first_fault(json.loads(content))
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise EdgeError("MDSE-SLIDE-012", where=where, reason=f"{type(error).__name__}: {error}") from error
     if fault:
         raise EdgeError("MDSE-SLIDE-012", where=where, reason=fault)

@@ -124,7 +124,7 @@ def build_result(
         "unreadable": len(refused),
         "unidentified": flags["UNIDENTIFIED"],
         "out_of_distribution": flags["OOD"],
-        "profile": _profile_part(profile, intervals),
+        "profile": _profile_part(profile, intervals, counts, catalogue),
         "assessments": [_assessment_part(assessment) for assessment in assessments],
         "cells": _cells_part(slide, cells, refused, catalogue),
         "warnings": _coded([*slide.warnings, *job.warnings, *_refused_warnings(slide, refused), *warnings]),
@@ -153,7 +153,20 @@ def _slide_part(slide: Slide, job: Job) -> dict[str, Any]:
     }
 
 
-def _profile_part(profile: SlideProfile, intervals: NDArray[np.float64]) -> list[dict[str, Any]]:
+def _profile_part(
+    profile: SlideProfile, intervals: NDArray[np.float64], counts: Mapping[str, int], catalogue: Catalogue
+) -> list[dict[str, Any]]:
+    """Return one row per parameter. The denominators of the rates are proved here, because a record names no groups."""
+    of_cells = {f"{f.code}_rate": sum(counts[code] for code in f.applies_to) for f in catalogue.findings}
+    denominators = dict(zip(profile.names, profile.denominators, strict=True))
+    wrong = [name for name, denominator in of_cells.items() if denominators.get(name) != denominator]
+    if wrong or profile.names != catalogue.parameter_names:
+        reason = (
+            f"{wrong[0]} does not rest on the cells it applies to"
+            if wrong
+            else "the parameters are not the catalogue's"
+        )
+        raise EdgeError("MDSE-SLIDE-012", where="profile", reason=reason)
     rows = zip(profile.names, profile.values, profile.numerators, profile.denominators, intervals, strict=True)
     return [
         {
@@ -192,7 +205,7 @@ def _cells_part(
     """Return one row per usable image, in the slide's order; every image must be accounted for, once."""
     files: dict[str, CellFile] = {file.cell_id: file for file in slide.cell_files}
     accounted = Counter([*(cell.cell_id for cell in cells), *(cell.cell_id for cell in refused)])
-    if len(files) != len(slide.cell_files) or accounted != Counter(files):
+    if len(files) != len(slide.cell_files) or accounted != Counter(files.keys()):
         reason = "the analyzed and the refused cells are not the images of the slide"
         raise EdgeError("MDSE-SLIDE-012", where=slide.slide_key, reason=reason)
     column_of = {code: column for column, code in enumerate(catalogue.finding_codes)}

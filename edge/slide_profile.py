@@ -1,6 +1,6 @@
 """The 114 numbers of a slide: shares of cell types, counts per 100 leucocytes and rates of findings.
 
-The paper says "rates" and gives no formula; this reading (design page, section 2; docs/results.md) is ours:
+The paper says "rates" and gives no formula; this reading (design page, section 2; docs/record.md) is ours:
 
     <TYPE>_share         leucocyte types: cells of the type / all leucocytes
     <TYPE>_per_100_wbc   the other types: 100 x objects of the type / all leucocytes (the analyzer's own convention)
