@@ -23,9 +23,6 @@ from edge.golden import GoldenCells, GoldenProof, golden_from_bundle, prove_gold
 from edge.outliers import OutlierRule
 from edge.trees import TreeModel, open_trees
 
-DEMO_BUNDLE = Path(__file__).parent / "demo" / "bundle"
-DEMO_PUBLIC_KEY = Path(__file__).parent / "demo" / "public_key.pem"
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:

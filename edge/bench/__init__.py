@@ -1,0 +1,1 @@
+"""Benchmarks of the shipped pipeline: the same calls that the daemon's worker makes, timed."""

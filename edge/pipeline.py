@@ -1,0 +1,219 @@
+"""One slide, from its images to its record and report: the calls, in order.
+
+    read and decode -> resize -> infer -> findings -> profile -> assess -> explain -> record, report
+
+Images are decoded while the engine works on earlier ones, and none is kept: only a thumbnail of each remains. State is
+in the engine alone; the same slide, model and job give the same record, except for the times in `stage_ms`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.assessment import Assessment, assess_profile
+from edge.contributions import rows_from_contributions
+from edge.engines.base import EngineOutputs
+from edge.findings import CellFindings, decode_findings
+from edge.gates import count_film, film_warnings
+from edge.images import DEFAULT_LIMITS, CellImage, ImageLimits, RefusedCell, read_cells
+from edge.model import Model
+from edge.result import UNREADABLE_FRACTION, Job, Provenance, build_result, reject_slide
+from edge.slide import Slide, SlideWarning
+from edge.slide_profile import SlideProfile, intervals_from_profile, profile_slide
+from edge.tensors import tensors_from_cells
+from edge.thumbnails import thumbnail_from_pixels
+from edge.writers.html_report import render_report
+
+__all__ = ["AnalyzedSlide", "Job", "Rules", "analyze_slide"]
+
+STAGES = ("decode", "resize", "infer", "findings", "profile", "assess", "explain")
+TARGET_UNKNOWN = "TARGET-UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the site decides: bounds of images, the share of unreadable ones, and the targets it uses (empty: all)."""
+
+    limits: ImageLimits = DEFAULT_LIMITS
+    unreadable_fraction: float = UNREADABLE_FRACTION
+    targets: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnalyzedSlide:
+    """What leaves the pipeline: the record (JSON values, see result.py) and the self-contained HTML report."""
+
+    record: dict[str, Any]
+    report_html: bytes
+
+
+@dataclass(slots=True, eq=False)
+class _Reading:
+    """What reading a slide leaves behind besides tensors: ids in the order of the tensors, thumbnails, refusals."""
+
+    cell_ids: list[str] = field(default_factory=list)
+    thumbnails: dict[str, bytes] = field(default_factory=dict)
+    refused: list[RefusedCell] = field(default_factory=list)
+
+
+class StageClock:
+    """Adds up the milliseconds of each stage, from a monotonic clock in seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.stage_ms: dict[str, float] = dict.fromkeys(STAGES, 0.0)
+
+    @contextmanager
+    def timing(self, stage: str) -> Iterator[None]:
+        """Count the time spent inside as time of `stage`."""
+        start_s = self._clock()
+        try:
+            yield
+        finally:
+            self.stage_ms[stage] += 1000 * (self._clock() - start_s)
+
+
+def analyze_slide(
+    slide: Slide,
+    model: Model,
+    job: Job,
+    *,
+    rules: Rules = Rules(),
+    clock: Callable[[], float] = time.monotonic,
+) -> AnalyzedSlide:
+    """Analyze one slide.
+
+    Raises EdgeError MDSE-SLIDE-008 when too many images cannot be used, MDSE-SLIDE-010 when its folder is away,
+    MDSE-SLIDE-012 when the result contradicts itself, and what the engine, the trees and the explanation raise.
+    """
+    stages = StageClock(clock)
+    reading = _Reading()
+    outputs = _infer(slide, model, rules, stages, reading)
+    reject_slide(slide, reading.refused, unreadable_fraction=rules.unreadable_fraction)
+    with stages.timing("findings"):
+        cells = _cells_from_outputs(outputs, reading.cell_ids, model)
+    with stages.timing("profile"):
+        profile = profile_slide(cells, model.catalogue)
+        intervals = intervals_from_profile(profile)
+    assessments = _assess(slide, model, job, rules, profile, cells, stages)
+    record = build_result(
+        slide=slide,
+        job=job,
+        cells=cells,
+        refused=reading.refused,
+        profile=profile,
+        intervals=intervals,
+        assessments=assessments,
+        provenance=provenance_of(model),
+        catalogue=model.catalogue,
+        stage_ms=stages.stage_ms,
+        warnings=_warnings(slide, model, profile),
+    )
+    return AnalyzedSlide(record, render_report(record, reading.thumbnails))
+
+
+def provenance_of(model: Model) -> Provenance:
+    """Return what a record says about the model that made it."""
+    manifest, spec = model.manifest, model.engine.spec
+    return Provenance(
+        bundle_name=manifest.name,
+        bundle_version=manifest.version,
+        bundle_digest=model.digest,
+        intended_use=manifest.intended_use,
+        engine_name=spec.name,
+        engine_device=spec.device,
+        engine_precision=spec.precision,
+        trees=model.trees_kind,
+    )
+
+
+def _infer(slide: Slide, model: Model, rules: Rules, stages: StageClock, reading: _Reading) -> list[EngineOutputs]:
+    """Run every readable cell through the engine, in order. "infer" is the time in which no cell was being prepared."""
+    with stages.timing("infer"):
+        outputs = list(model.engine.infer(_batches(slide, model, rules, stages, reading)))
+    stages.stage_ms["infer"] -= stages.stage_ms["decode"] + stages.stage_ms["resize"]
+    return outputs
+
+
+def _batches(
+    slide: Slide, model: Model, rules: Rules, stages: StageClock, reading: _Reading
+) -> Iterator[NDArray[np.uint8]]:
+    outcomes = read_cells(slide, limits=rules.limits)
+    waiting: list[CellImage] = []
+    finished = False
+    while not finished:
+        with stages.timing("decode"):
+            outcome = next(outcomes, None)
+        if isinstance(outcome, RefusedCell):
+            reading.refused.append(outcome)
+            continue
+        finished = outcome is None
+        if outcome is not None:
+            waiting.append(outcome)
+        if waiting and (finished or len(waiting) == model.engine.spec.max_batch):
+            with stages.timing("resize"):
+                batch = tensors_from_cells(waiting, model.engine.spec.size_px)
+                reading.cell_ids.extend(cell.cell_id for cell in waiting)
+                reading.thumbnails.update({cell.cell_id: thumbnail_from_pixels(cell.pixels) for cell in waiting})
+            waiting = []
+            yield batch
+
+
+def _cells_from_outputs(outputs: list[EngineOutputs], cell_ids: list[str], model: Model) -> tuple[CellFindings, ...]:
+    joined = EngineOutputs(
+        cell_type=np.concatenate([part.cell_type for part in outputs]),
+        findings=np.concatenate([part.findings for part in outputs]),
+        embedding=np.concatenate([part.embedding for part in outputs]),
+    )
+    decision = model.manifest.decision
+    return decode_findings(joined, cell_ids, model.catalogue, decision, outlier_rule=model.outlier_rule)
+
+
+def _assess(
+    slide: Slide,
+    model: Model,
+    job: Job,
+    rules: Rules,
+    profile: SlideProfile,
+    cells: tuple[CellFindings, ...],
+    stages: StageClock,
+) -> list[Assessment]:
+    assessments = []
+    for spec in model.assessments:
+        if rules.targets and spec.target not in rules.targets:
+            continue
+        with stages.timing("assess"):
+            assessment = assess_profile(
+                profile,
+                spec=spec,
+                cohort=model.manifest.cohort[spec.target],
+                gates=model.manifest.decision.gates,
+                trees=model.trees[spec.target],
+                catalogue=model.catalogue,
+                requested=job.assess_all or spec.target in slide.targets,
+            )
+        if assessment.margin is not None:
+            with stages.timing("explain"):
+                contributions = model.explainers[spec.target].explain(profile, assessment.margin)
+                rows = rows_from_contributions(contributions, profile, cells, model.catalogue)
+                assessment = replace(assessment, contributions=rows)
+        assessments.append(assessment)
+    return assessments
+
+
+def _warnings(slide: Slide, model: Model, profile: SlideProfile) -> list[SlideWarning]:
+    known = {spec.target for spec in model.assessments}
+    unknown = [
+        SlideWarning(TARGET_UNKNOWN, f"the order asks for {target}, which bundle {model.manifest.name} does not assess")
+        for target in slide.targets
+        if target not in known
+    ]
+    counted = count_film(profile, model.catalogue)
+    return [*unknown, *film_warnings(profile, counted, model.catalogue, model.manifest.decision.gates)]

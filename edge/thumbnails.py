@@ -1,0 +1,21 @@
+"""Small pictures of cells for the report: JPEG, at most 96 px a side, proportions kept."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+SIDE_PX = 96
+_QUALITY = 82
+
+
+def thumbnail_from_pixels(pixels: NDArray[np.uint8], *, side_px: int = SIDE_PX) -> bytes:
+    """Return a JPEG of `pixels` (H x W x 3 uint8 RGB) whose longer side has at most `side_px` pixels."""
+    height_px, width_px = pixels.shape[:2]
+    scale = min(1.0, side_px / max(height_px, width_px))
+    if scale < 1:
+        size = (max(1, round(width_px * scale)), max(1, round(height_px * scale)))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=_QUALITY, colorspace="RGB"))
