@@ -84,6 +84,12 @@ def test_a_cell_below_the_limit_of_its_best_type_is_unidentified_and_shows_nothi
     assert other.cell_type == "BNE"
 
 
+def test_a_cell_at_the_limit_of_its_type_is_identified():
+    limits = Limits(unidentified_below=dict.fromkeys(TYPES, 0.5))
+    (cell,) = decode(outputs_of(("MO", 0.5, {})), limits)
+    assert cell.cell_type == "MO"
+
+
 def rule(threshold: float = 3.0) -> OutlierRule:
     return OutlierRule(np.eye(2, 8, dtype=np.float32) * 10, np.eye(8, 4, dtype=np.float32), threshold)
 

@@ -288,6 +288,16 @@ def test_a_record_that_contradicts_itself_is_refused(path, value):
     assert code_of(record_bytes, record) == "MDSE-SLIDE-012"
 
 
+@pytest.mark.case("B20")
+@pytest.mark.parametrize(("call", "score"), [("MDS-SUSPECT", 0.4998), ("AA-LIKE", 0.5002)])
+def test_a_call_on_the_wrong_side_of_its_threshold_is_refused(call, score):
+    record = json.loads(record_bytes(build()))
+    record["assessments"][0] |= {"call": call, "score": score, "ci95": None}
+    assert code_of(record_bytes, record) == "MDSE-SLIDE-012"
+    record["assessments"][0]["score"] = 0.5
+    record_bytes(record)
+
+
 @pytest.mark.parametrize("key", KEYS[""])
 def test_a_record_with_a_missing_field_is_refused(key):
     record = build()

@@ -405,6 +405,15 @@ def test_only_cell_images_are_listed_and_what_is_left_out_is_told(tmp_path):
     assert codes == ["EMPTY-FILES", "LINKS-IGNORED", "NESTED-FOLDERS"]
 
 
+def test_a_link_to_a_folder_of_cells_is_not_entered_and_told(tmp_path):
+    put(tmp_path / "elsewhere", "0001.jpg")
+    folder = slide_folder(tmp_path, None, "0002.jpg")
+    (folder / "wbc").symlink_to(tmp_path / "elsewhere")
+    listing = list_slide_folder(folder)
+    assert [file.path for file in listing.images] == ["0002.jpg"]
+    assert listing.links == ("wbc",)
+
+
 def test_metadata_may_exclude_a_file_that_is_no_cell(tmp_path):
     metadata = {"sample_id": "1", "files": [{"name": "0002.jpg", "kind": "overview"}]}
     slide = read_slide(slide_folder(tmp_path, metadata, "0001.jpg", "0002.jpg"))
