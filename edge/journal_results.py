@@ -204,6 +204,16 @@ class ResultBook:
         query = f"SELECT count(*) FROM {joined} WHERE slide_id = ? AND state IN ({marks})"  # noqa: S608 - our own words
         return bool(self._connection.execute(query, (slide_id, *UNDELIVERED)).fetchone()[0] == 0)
 
+    def unanswered(self) -> dict[str, int]:
+        """Count deliveries that our check or the receiver refused and that nothing newer of the slide has replaced."""
+        query = (
+            "SELECT d.state, count(*) FROM deliveries d JOIN revisions r ON r.id = d.revision_id"
+            " WHERE d.state IN ('PARKED', 'REFUSED') AND NOT EXISTS (SELECT 1 FROM deliveries e"
+            " JOIN revisions s ON s.id = e.revision_id WHERE e.output = d.output AND e.id > d.id"
+            " AND s.slide_id = r.slide_id) GROUP BY d.state"
+        )
+        return {"PARKED": 0, "REFUSED": 0} | dict(self._connection.execute(query))
+
     def slide_of_delivery(self, delivery_id: int) -> int:
         """Return the id of the slide that a delivery belongs to."""
         query = "SELECT slide_id FROM revisions JOIN deliveries ON revisions.id = revision_id WHERE deliveries.id = ?"

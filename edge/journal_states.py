@@ -25,7 +25,7 @@ SLIDE_MOVES = MappingProxyType(
             "CLOSED",
         },
         "SPOOLED": {"SPOOLED", "COMPUTED", "QUARANTINED", "SEEN", "CLOSED", "HELD", "DUPLICATE"},
-        "COMPUTED": {"CLOSED"},
+        "COMPUTED": {"CLOSED", "SPOOLED"},
         "CLOSED": {"SPOOLED", "COMPUTED"},
         "HELD": {"SEEN", "SETTLED", "HELD", "VANISHED", "CLOSED", "SPOOLED", "QUARANTINED", "DUPLICATE"},
         "QUARANTINED": {"SPOOLED", "SEEN", "CLOSED", "QUARANTINED", "HELD", "DUPLICATE"},
@@ -57,8 +57,8 @@ DELIVERY_MOVES = MappingProxyType(
 
 NEW_DELIVERY_STATES = frozenset({"RENDERED", "PARKED"})
 
-UNDELIVERED = ("RENDERED", "STAGED")
-"""Deliveries that still have to leave: a slide with one of these is not CLOSED."""
+UNDELIVERED = ("RENDERED", "STAGED", "PARKED")
+"""Deliveries that have not left: a slide with one of these is not CLOSED."""
 
 WITHOUT_RESULT = ("SEEN", "SETTLED", "SPOOLED", "WAITING_SOURCE")
 """Slides on the straight way that have no result yet: their oldest age is the one number a laboratory watches."""

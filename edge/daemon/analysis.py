@@ -65,7 +65,7 @@ class AnalysisKeeper(Keeper):
         child.send({
             "kind": "begin", "bundle": str(config.bundle.path), "public_key": None if key is None else str(key),
             "device": self.device, "threads": config.engine.threads, "cache": str(self.house.books.folders.cache),
-            "test_analyzer": self.house.test_analyzer,
+            "test_analyzer": self.house.test_analyzer, "targets": list(config.assess.targets),
             "limits": {
                 "cell_side_px": config.limits.cell_side_px, "cell_bytes": config.limits.cell_bytes,
                 "unreadable_fraction": config.limits.unreadable_fraction,
@@ -101,14 +101,14 @@ class AnalysisKeeper(Keeper):
         log.info("the model is ready on %s", self.device)
 
     def _on_opening_failed(self, facts: dict[str, Any]) -> None:
-        if self._fall_back(str(facts["text"])):
-            return
         settled = facts.get("exit") in (EXIT_CONFIGURATION, EXIT_BUNDLE_DOES_NOT_FIT)
         if settled and not self.was_ready:
             # At start a bundle that cannot be used is a fault of the configuration: say so and end.
             self.house.fatal = EdgeError(
                 "MDSE-DAEMON-002", where=str(self.house.books.config.bundle.path), reason=facts["text"]
             )
+            return
+        if self._fall_back(str(facts["text"])):
             return
         self.house.alarms.raise_alarm("model", f"the model cannot be opened: {facts['text']}", self.house.monotonic())
         self.end_child(str(facts["text"]))
@@ -183,7 +183,7 @@ class AnalysisKeeper(Keeper):
         }  # fmt: skip
         return {
             "kind": "analyze", "slide_key": slide.slide_key, "sample_id": slide.sample_id, "folder": folder,
-            "sample_id_pattern": pattern, "targets": list(books.config.assess.targets), "job": job,
+            "sample_id_pattern": pattern,  "job": job,
         }  # fmt: skip
 
     def _on_analyzed(self, record_bytes: bytes, report: bytes) -> None:
@@ -239,8 +239,6 @@ class AnalysisKeeper(Keeper):
             books.journal.slides.move(
                 slide.id, "COMPUTED", attempts=0, planned_reason=None, planned_by=None, released=0
             )
-            if books.journal.results.is_delivered(slide.id):
-                books.journal.slides.move(slide.id, "CLOSED", text="no output could take the result")
 
     def _on_failed(self, facts: dict[str, Any]) -> None:
         """Book a failure: the disk's is tried again for ever, any other counts until the slide is set aside."""

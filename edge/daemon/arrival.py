@@ -128,7 +128,7 @@ def twin_of(books: Books, slide: SlideRow, arrival: Arrival) -> SlideRow | None:
     """Return the earliest slide under another name that holds exactly these images."""
     for other in books.journal.slides.with_content(arrival.content_sha256):
         same_folder = (other.source, other.slide_key) == (slide.source, slide.slide_key)
-        if not same_folder and other.state in CLAIMS_CONTENT:
+        if not same_folder and other.state in CLAIMS_CONTENT and other.reason_code != "DISCARDED":
             return other
     return None
 

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from edge.config import Config, OutputSection
 from edge.daemon.lock import lock_state
 from edge.daemon.state_folders import StateFolders
+from edge.errors import EdgeError
 from edge.journal import Journal, open_journal
 
 
@@ -54,10 +55,13 @@ def utc_text(moment: datetime) -> str:
 def opened_books(config: Config, wall: Callable[[], datetime] = utc_now) -> Iterator[Books]:
     """Take the lock, open the journal, and give both back at the end.
 
-    Raises EdgeError MDSE-DAEMON-001 (another process holds them) and MDSE-JOURNAL-*.
+    Raises EdgeError MDSE-DAEMON-001 (another process holds them), -014 (no state folder), MDSE-JOURNAL-*.
     """
     folders = StateFolders(config.site.state_dir)
-    folders.make()
+    try:
+        folders.make()
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        raise EdgeError("MDSE-DAEMON-014", where=str(folders.root), reason=error.strerror or str(error)) from error
     lock = lock_state(folders.root)
     try:
         journal = open_journal(folders.journal, now=lambda: utc_text(wall()))

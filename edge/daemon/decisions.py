@@ -105,15 +105,31 @@ def render_parked(books: Books, slide: SlideRow, *, by: str) -> int:
 
 
 def discard(books: Books, slide: SlideRow, *, by: str, reason: str) -> SlideRow:
-    """Close a slide without a result, with the reason."""
+    """Close a slide without a result, or with a result that an output cannot take, with the reason."""
+    if slide.state == "COMPUTED":
+        return discard_parked(books, slide, by=by, reason=reason)
     if slide.state not in DISCARDABLE:
         raise EdgeError("MDSE-JOURNAL-006", where=f"slide {slide.id}", old=slide.state, new="discarded")
     return books.journal.slides.move(slide.id, "CLOSED", by=by, code="DISCARDED", text=reason)
 
 
+def discard_parked(books: Books, slide: SlideRow, *, by: str, reason: str) -> SlideRow:
+    """Give up what our own check refused to send; everything else of the slide must have left."""
+    results = books.journal.results
+    revisions = [r for r in results.revisions_of_folder(slide.source, slide.slide_key) if r.slide_id == slide.id]
+    deliveries = [delivery for revision in revisions for delivery in results.deliveries_of(revision.id)]
+    if any(delivery.state in ("RENDERED", "STAGED") for delivery in deliveries):
+        raise EdgeError("MDSE-JOURNAL-006", where=f"slide {slide.id}", old=slide.state, new="discarded")
+    with books.journal.change():
+        for delivery in deliveries:
+            if delivery.state == "PARKED":
+                results.move_delivery(delivery.id, "ARCHIVED", by=by, text=f"given up: {reason}")
+        return books.journal.slides.move(slide.id, "CLOSED", by=by, text=f"parked results given up: {reason}")
+
+
 def reanalyze(books: Books, slide: SlideRow, *, by: str, reason: str) -> SlideRow:
     """Analyze a finished slide again with the present bundle; another outcome becomes the next revision."""
-    if slide.state != "CLOSED" or slide.reason_code == "DISCARDED":
+    if slide.state not in ("CLOSED", "COMPUTED") or slide.reason_code == "DISCARDED":
         raise EdgeError("MDSE-JOURNAL-006", where=f"slide {slide.id}", old=slide.state, new="reanalyzed")
     require_spooled(books, slide)
     return books.journal.slides.move(

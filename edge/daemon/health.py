@@ -14,6 +14,8 @@ from edge.daemon.outbox import OutputKeeper
 from edge.daemon.sources import SourceKeeper
 from edge.journal_states import UNDELIVERED
 
+WAITS_FOR_A_PERSON = ("HELD", "QUARANTINED", "LATE")
+
 
 def take_snapshot(
     house: House, sources: list[SourceKeeper], analysis: AnalysisKeeper, outputs: list[OutputKeeper]
@@ -48,6 +50,20 @@ def take_snapshot(
         "alarms": house.alarms.listed(now_s),
         "audit": {"rows": rows, "head": head},
     }
+
+
+def raise_alarms_for_people(house: House) -> None:
+    """Raise an alarm for everything that waits for a person's decision, and clear it when nothing does."""
+    journal, now_s = house.books.journal, house.monotonic()
+    counts = journal.slides.counts()
+    waiting = {f"slides-{state}": counts[state] for state in WAITS_FOR_A_PERSON}
+    waiting |= {f"results-{state}": count for state, count in journal.results.unanswered().items()}
+    for name, count in waiting.items():
+        if count:
+            kind, _, state = name.partition("-")
+            house.alarms.raise_alarm(name, f"{count} {kind} {state}: a person has to decide (edge-journal list)", now_s)
+        else:
+            house.alarms.clear(name)
 
 
 def age_s(house: House, text: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import selectors
+import sqlite3
 from typing import ClassVar
 
 from edge.daemon.backoff import Backoff
@@ -96,10 +97,13 @@ class Keeper:
                     return
         except EOFError:
             self.end_child("it ended")
-        except EdgeError as error:
-            if error.code != "MDSE-DAEMON-010":
-                raise
-            self.end_child(str(error))
+        except (sqlite3.Error, OSError):
+            raise  # the books' own trouble: everything is begun anew
+        except Exception as error:  # a child may send anything: it is the child that ends
+            text = str(error) if isinstance(error, EdgeError) else f"{type(error).__name__}: {error}"
+            log.exception("%s sent what cannot be booked", self.name)
+            self.house.alarms.raise_alarm(f"{self.name}-nonsense", text, self.house.monotonic())
+            self.end_child("its message cannot be booked")
 
     def end_child(self, reason: str) -> None:
         """End the child, whatever its state, and plan its successor."""

@@ -25,7 +25,7 @@ from edge.daemon.analysis import AnalysisKeeper
 from edge.daemon.books import Books, opened_books
 from edge.daemon.control import ControlServer
 from edge.daemon.hardening import refuse_executable_memory
-from edge.daemon.health import status_line, take_snapshot, write_metrics
+from edge.daemon.health import raise_alarms_for_people, status_line, take_snapshot, write_metrics
 from edge.daemon.house import House
 from edge.daemon.keeper import Keeper
 from edge.daemon.outbox import OutputKeeper
@@ -112,6 +112,7 @@ class Supervisor:
 
     def snapshot(self) -> dict[str, Any]:
         """Return how the daemon is."""
+        raise_alarms_for_people(self.house)
         return {"ready": self._is_ready} | take_snapshot(self.house, self.sources, self.analysis, self.outputs)
 
     def _tell(self, now_s: float) -> None:

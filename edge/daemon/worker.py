@@ -49,6 +49,8 @@ class BundleAnalyzer:
             threads=settings["threads"],
         )
         self._model.prove_golden()
+        self._limits: Mapping[str, Any] = settings["limits"]
+        self._targets = tuple(settings["targets"])
         manifest = self._model.manifest
         self.facts: Mapping[str, object] = {
             "bundle": manifest.name,
@@ -59,7 +61,8 @@ class BundleAnalyzer:
 
     def analyze(self, order: Mapping[str, Any]) -> tuple[bytes, bytes]:
         """Read the spooled slide and run it through the pipeline."""
-        from edge.pipeline import Job, analyze_slide
+        from edge.images import ImageLimits
+        from edge.pipeline import Job, Rules, analyze_slide
         from edge.result import record_bytes
         from edge.slide import SlideWarning, read_slide
 
@@ -68,7 +71,9 @@ class BundleAnalyzer:
         )
         fields = dict(order["job"])
         fields["warnings"] = tuple(SlideWarning(code, text) for code, text in fields["warnings"])
-        analyzed = analyze_slide(slide, self._model, Job(**fields))
+        limits = ImageLimits(side_px_max=self._limits["cell_side_px"], bytes_max=self._limits["cell_bytes"])
+        rules = Rules(limits, self._limits["unreadable_fraction"], self._targets)
+        analyzed = analyze_slide(slide, self._model, Job(**fields), rules=rules)
         return record_bytes(analyzed.record), analyzed.report_html
 
 

@@ -13,7 +13,6 @@ The speed is set by the environment variable MDS_EDGE_TEST_SECONDS (per slide).
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 from collections import Counter
@@ -24,6 +23,7 @@ from typing import Any
 import edge
 from edge.catalogue import load_catalogue
 from edge.errors import EdgeError
+from edge.record_text import KEYS, record_bytes
 from edge.slide import read_slide
 
 
@@ -42,8 +42,7 @@ class FakeAnalyzer:
             make_trouble(content)
         time.sleep(self._seconds)
         record = self._record(order["job"], slide, contents)
-        text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
-        return text.encode() + b"\n", b"<!doctype html><title>test</title>"
+        return record_bytes(record), b"<!doctype html><title>test</title>"
 
     def _record(self, job: Mapping[str, Any], slide: Any, contents: list[bytes]) -> dict[str, Any]:
         codes = [self._catalogue.leucocyte_codes[hashlib.sha256(c).digest()[0] % 11] for c in contents]
@@ -73,7 +72,7 @@ class FakeAnalyzer:
                 "engine": {"name": "fake", "device": "cpu", "precision": "fp32"}, "trees": "compiled",
                 "software": f"mds-edge {edge.__version__}", "degraded": job["degraded"],
             },
-            "stage_ms": {},
+            "stage_ms": dict.fromkeys(KEYS["stage_ms"], 0.0),
         }  # fmt: skip
 
     def _profile(self, counts: Mapping[str, int], total: int) -> list[dict[str, Any]]:

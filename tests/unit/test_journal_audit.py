@@ -39,7 +39,7 @@ def test_an_untouched_chain_is_whole(journal: Journal) -> None:
 
 @pytest.mark.parametrize("column", ["at", "actor", "action", "subject", "old", "new", "detail"])
 def test_an_edited_column_breaks_the_chain_at_its_row(journal: Journal, column: str) -> None:
-    tampered(journal, f"UPDATE audit SET {column} = 'x' WHERE seq = 4")
+    tampered(journal, f"UPDATE audit SET {column} = 'x' WHERE seq = 4")  # noqa: S608 - fixed names
     assert verify_audit(journal.connection).broken_at == 4
 
 
@@ -58,7 +58,7 @@ def test_a_row_whose_hash_was_recomputed_breaks_the_next(journal: Journal) -> No
     from edge.audit import COLUMNS, row_hash
 
     tampered(journal, "UPDATE audit SET actor = 'nobody' WHERE seq = 4")
-    row = journal.connection.execute(f"SELECT {COLUMNS} FROM audit WHERE seq = 4").fetchone()
+    row = journal.connection.execute(f"SELECT {COLUMNS} FROM audit WHERE seq = 4").fetchone()  # noqa: S608 - fixed names
     journal.connection.execute("UPDATE audit SET hash = ? WHERE seq = 4", (row_hash(tuple(row)),))
     assert verify_audit(journal.connection).broken_at == 5
 

@@ -96,11 +96,7 @@ def test_the_metadata_are_read_only_when_the_folder_is_quiet() -> None:
     assert not asked
 
 
-@given(
-    st.lists(
-        st.tuples(st.floats(0.01, 60), st.sampled_from("abc"), st.booleans()), min_size=1, max_size=40
-    )
-)
+@given(st.lists(st.tuples(st.floats(0.01, 60), st.sampled_from("abc"), st.booleans()), min_size=1, max_size=40))
 def test_settled_means_unchanged_for_the_quiet_time_over_three_looks(steps) -> None:
     """Whatever arrives in whatever rhythm: never early, and never on fewer looks than three."""
     now, watch, same_since, looks, last = 0.0, None, 0.0, 0, ""
