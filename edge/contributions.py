@@ -6,6 +6,7 @@ that the compiled trees gave, and that is checked on every slide. The only file 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,6 +61,7 @@ class Explainer:
 
 def explainer_from_json(data: bytes, target: str, parameter_names: Sequence[str], *, where: str) -> Explainer:
     """Return the explainer of a target from its XGBoost JSON. Raises EdgeError MDSE-ASSESS-002."""
+    _require_model_json(data, where)
     booster = xgboost.Booster({"nthread": 1})
     try:
         booster.load_model(bytearray(data))
@@ -70,6 +72,17 @@ def explainer_from_json(data: bytes, target: str, parameter_names: Sequence[str]
     if booster.num_features() != len(parameter_names) or (names is not None and names != list(parameter_names)):
         raise EdgeError("MDSE-ASSESS-002", where=where, reason="its parameters are not those of the bundle")
     return Explainer(target, booster, len(parameter_names))
+
+
+def _require_model_json(data: bytes, where: str) -> None:
+    """Refuse what is plainly no model: XGBoost 3 ends the whole process on an empty document."""
+    try:
+        learner = json.loads(data)["learner"]
+        complete = {"gradient_booster", "learner_model_param", "objective"} <= set(learner)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise EdgeError("MDSE-ASSESS-002", where=where, reason="it is not an XGBoost model in JSON") from error
+    if not complete:
+        raise EdgeError("MDSE-ASSESS-002", where=where, reason="it is not a whole XGBoost model")
 
 
 def rows_from_contributions(

@@ -92,6 +92,8 @@ def trees_from_checkpoint(data: bytes, target: str, parameter_count: int, *, whe
         raise EdgeError("MDSE-TREES-002", where=where, reason=reason)
 
     def margins_from_rows(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        if not len(rows):
+            return np.empty(0, np.float64)  # the interpreter has no answer for no rows
         margins = treelite.gtil.predict(model, np.ascontiguousarray(rows), nthread=1, pred_margin=True)
         return np.asarray(margins, np.float64).reshape(len(rows), -1)[:, 0]
 
