@@ -37,13 +37,13 @@ def pixels_from_cells(
     cache_folder.mkdir(parents=True, exist_ok=True)
     cached = cache_folder / f"cells-{size_px}px-{_digest(cells, size_px)}.npy"
     if not cached.exists():
-        pixels = _decoded(cells, size_px)
+        decoded = _decoded(cells, size_px)
         # Renamed when complete, so that an interrupted run leaves no half-written cache behind.
         handle, temporary = tempfile.mkstemp(dir=cache_folder, suffix=".part")
         with os.fdopen(handle, "wb") as stream:
-            np.save(stream, pixels, allow_pickle=False)
+            np.save(stream, decoded, allow_pickle=False)
         Path(temporary).replace(cached)
-    pixels = np.load(cached, mmap_mode="r", allow_pickle=False)
+    pixels: NDArray[np.uint8] = np.load(cached, mmap_mode="r", allow_pickle=False)
     if pixels.shape != (len(cells), size_px, size_px, 3) or pixels.dtype != np.uint8:
         raise EdgeError("MDSE-TRAIN-007", where=str(cached))
     return pixels

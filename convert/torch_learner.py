@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
+import torch  # type: ignore[import-not-found]  # an option, not among the dependencies
 from numpy.typing import NDArray
-from torch.nn import functional
+from torch.nn import functional  # type: ignore[import-not-found]  # as above
 
 from convert.cell_training import CellTraining, network_for
 from convert.keras_learner import GLOBAL_CLIP_NORM, UNDECAYED
@@ -59,8 +59,7 @@ class TorchLearner:
         self._optimizer.zero_grad(set_to_none=True)
         outputs = self._forward(batch.images, learning=True)
         loss = self._loss(outputs, torch.from_numpy(batch.cell_type), torch.from_numpy(batch.findings))
-        # PyTorch's stubs leave these two untyped.
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
         torch.nn.utils.clip_grad_norm_(parameters, GLOBAL_CLIP_NORM)
         self._optimizer.step()

@@ -22,7 +22,7 @@ def positive_weights(findings: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     positives = (findings == 1).sum(axis=0)
     negatives = (findings == 0).sum(axis=0)
-    return np.clip(negatives / np.maximum(positives, 1), 1.0, _LARGEST_POSITIVE_WEIGHT).astype(np.float32)
+    return np.asarray(np.clip(negatives / np.maximum(positives, 1), 1.0, _LARGEST_POSITIVE_WEIGHT), np.float32)
 
 
 def masked_findings_loss(weights: NDArray[np.float32]) -> Callable[[Any, Any], Any]:

@@ -57,9 +57,10 @@ def load_state(path: Path, identity: Mapping[str, Any]) -> TrainingState:
     """Read a checkpoint. Raises EdgeError MDSE-TRAIN-008 (none, damaged, or of a training with other settings)."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            facts = json.loads(arrays["facts"].tobytes())
-            groups = {g: [arrays[n] for n in sorted(arrays.files) if n.startswith(f"{g}/")] for g in _GROUPS}
-        state = TrainingState(**facts, **groups)
+            values: dict[str, Any] = json.loads(arrays["facts"].tobytes())
+            names = sorted(arrays.files)
+            values |= {group: [arrays[n] for n in names if n.startswith(f"{group}/")] for group in _GROUPS}
+        state = TrainingState(**values)
     except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
         raise EdgeError("MDSE-TRAIN-008", where=str(path), reason=f"it cannot be read ({error})") from error
     wanted = json.loads(json.dumps(dict(identity)))

@@ -14,11 +14,18 @@ from edge.errors import run_command
 
 if TYPE_CHECKING:
     from convert.cell_training import CellTraining
+    from convert.dataset import Origin
+
+SMALLEST_SIZE_PX = 32  # of convert/network.py, repeated here because importing it loads TensorFlow
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    fault = _fault_of_cells(arguments) if arguments.what == "cells" else None
+    if fault:
+        parser.error(fault)
     # TensorFlow prints pages about its build before the first useful line.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     body = _train_cells if arguments.what == "cells" else _train_slides
@@ -28,7 +35,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="edge-train", description="Train the networks that a bundle is made of.")
     kinds = parser.add_subparsers(dest="what", required=True)
-    cells = kinds.add_parser("cells", help="train the network of single cells from labelled images")
+    _add_cells(kinds.add_parser("cells", help="train the network of single cells from labelled images"))
+    _add_slides(kinds.add_parser("slides", help="train the assessment of slides from labelled slide folders"))
+    return parser
+
+
+def _add_cells(cells: argparse.ArgumentParser) -> None:
     cells.add_argument("folders", nargs="*", type=Path, metavar="DIR", help="folders of real cells with a label file")
     cells.add_argument("--drawn", action="append", default=[], type=Path, metavar="DIR", help="folder of drawn cells")
     cells.add_argument("--labels", default="labels.csv", help="name of the label file in each folder")
@@ -57,7 +69,39 @@ def _parser() -> argparse.ArgumentParser:
     cells.add_argument("--intended-use", choices=("demo", "research", "clinical"), default="research")
     cells.add_argument("--sources", type=Path, help="JSON: folder name -> {name, licence, attribution}")
     cells.add_argument("--json", action="store_true", help="print the model card's figures as JSON")
-    return parser
+
+
+def _add_slides(slides: argparse.ArgumentParser) -> None:
+    slides.add_argument("folder", type=Path, metavar="DIR", help="folder of slide folders")
+    slides.add_argument("--labels", type=Path, help="table slide,patient,<target> (default: DIR/slides.csv)")
+    slides.add_argument("--bundle", type=Path, required=True, help="bundle whose cell network makes the profiles")
+    slides.add_argument("--public-key", type=Path, help="PEM of the key that signed the bundle (default: unsigned)")
+    slides.add_argument("--target", required=True, help="name of the question, e.g. mds_aa: a column of the table")
+    slides.add_argument("--positive", required=True, help="value of the positive class, e.g. MDS")
+    slides.add_argument("--negative", required=True, help="value of the negative class, e.g. AA")
+    slides.add_argument("--out", type=Path, required=True, help="the trees to write, trees.json")
+    slides.add_argument("--depth", type=int, choices=(1, 2, 3), default=2, help="depth of the trees")
+    slides.add_argument("--rounds", type=int, default=200, help="number of trees")
+    slides.add_argument("--seed", type=int, default=1, help="seed of folds and trees")
+    slides.add_argument("--specificity", type=float, help="fix the threshold at this specificity (default: Youden)")
+    slides.add_argument("--minimum-wbc", type=int, default=100, help="leucocytes needed for a score")
+    slides.add_argument("--minimum-neutrophil", type=int, default=20, help="neutrophils needed for a score")
+    slides.add_argument("--threads", type=int, help="threads of the engine")
+    slides.add_argument("--json", action="store_true", help="print the figures as JSON")
+
+
+def _fault_of_cells(arguments: argparse.Namespace) -> str | None:
+    if not arguments.folders and not arguments.drawn:
+        return "give a folder of cells"
+    if arguments.epochs is None and arguments.minutes is None:
+        return "give --epochs, --minutes or both: a training must know when it ends"
+    if min(arguments.epochs or 1, arguments.minutes or 1, arguments.batch, arguments.rate) <= 0:
+        return "--epochs, --minutes, --batch and --rate must be positive"
+    if not 0 < arguments.width <= 2:
+        return "--width must be above 0 and at most 2"
+    if min(arguments.size, arguments.start_size or arguments.size) < SMALLEST_SIZE_PX:
+        return f"--size and --start-size must be at least {SMALLEST_SIZE_PX} px"
+    return None
 
 
 def _train_cells(arguments: argparse.Namespace) -> int:
@@ -68,7 +112,8 @@ def _train_cells(arguments: argparse.Namespace) -> int:
 
     catalogue = load_catalogue()
     sources = read_sources(arguments.sources)
-    folders = [(folder, "real") for folder in arguments.folders] + [(folder, "drawn") for folder in arguments.drawn]
+    folders: list[tuple[Path, Origin]] = [(folder, "real") for folder in arguments.folders]
+    folders += [(folder, "drawn") for folder in arguments.drawn]
     labelled = read_labelled_cells(folders, catalogue, labels_name=arguments.labels)
     for notice in labelled.notices:
         _say(f"note: {notice}")
@@ -116,7 +161,47 @@ def _settings(arguments: argparse.Namespace) -> CellTraining:
 
 
 def _train_slides(arguments: argparse.Namespace) -> int:
-    raise NotImplementedError
+    from convert.slide_cohort import cohort_from_slides, read_slide_labels, write_profiles
+    from convert.train_assessment import AssessmentTraining, save_assessment, train_assessment
+    from edge.model import open_model
+
+    training = AssessmentTraining(
+        target=arguments.target,
+        positive=arguments.positive,
+        negative=arguments.negative,
+        depth=arguments.depth,
+        rounds=arguments.rounds,
+        seed=arguments.seed,
+        specificity=arguments.specificity,
+        minimum_wbc=arguments.minimum_wbc,
+        minimum_neutrophil=arguments.minimum_neutrophil,
+    )
+    table = arguments.labels or arguments.folder / "slides.csv"
+    labelled = read_slide_labels(table, training.target, training.positive, training.negative, _say)
+    public_key = arguments.public_key.read_bytes() if arguments.public_key else None
+    model = open_model(arguments.bundle, public_key=public_key, threads=arguments.threads)
+    try:
+        cohort = cohort_from_slides(arguments.folder, labelled, model, _say)
+    finally:
+        model.close()
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    write_profiles(arguments.out.with_suffix(".profiles.csv"), cohort, training.positive, training.negative)
+    trained = train_assessment(cohort, training, _say)
+    save_assessment(trained, arguments.out)
+    report = trained.report["cross_validation"]
+    if arguments.json:
+        print(json.dumps(report, indent=1))
+    else:
+        kind = "SIMULATED slides" if report["simulated"] else "slides"
+        low, high = report["auc_ci95"]
+        print(f"{report['slides']} {kind} of {report['patients']} patients, {report['split']}")
+        print(f"AUC {report['auc']:.3f} (95 % interval {low:.3f}-{high:.3f})")
+        print(
+            f"at threshold {trained.report['threshold']:.3f}: sensitivity {report['sensitivity']:.3f}, "
+            f"specificity {report['specificity']:.3f}"
+        )
+        print(f"wrote {arguments.out}")
+    return 0
 
 
 def _say(line: str) -> None:
