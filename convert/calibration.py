@@ -68,13 +68,11 @@ def activation_ranges(
     return ranges
 
 
-def _watching_session(
-    model: onnx.ModelProto, watched: Sequence[str], threads: int
-) -> onnxruntime.InferenceSession:
+def _watching_session(model: onnx.ModelProto, watched: Sequence[str], threads: int) -> onnxruntime.InferenceSession:
     watching = onnx.ModelProto()
     watching.CopyFrom(model)
     graph = watching.graph
-    graph.initializer.append(numpy_helper.from_array(np.int64([0, 2, 3]), _AXES))
+    graph.initializer.append(numpy_helper.from_array(np.array([0, 2, 3], np.int64), _AXES))
     for name in watched:
         for operator, end in (("ReduceMin", "lowest"), ("ReduceMax", "highest")):
             made = f"{name}/{end}"

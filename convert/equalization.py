@@ -84,12 +84,10 @@ def _factors(seen: ChannelRange, pointwise: NDArray[Any]) -> NDArray[np.float32]
         return np.ones_like(activation)
     activation = np.maximum(activation, _SMALLEST_SHARE * activation.max())
     weight = np.maximum(weight, _SMALLEST_SHARE * weight.max())
-    return np.sqrt(weight / activation).astype(np.float32)
+    return np.asarray(np.sqrt(weight / activation), np.float32)
 
 
-def _only_reader(
-    value: str, readers: dict[str, list[onnx.NodeProto]], outputs: set[str]
-) -> onnx.NodeProto | None:
+def _only_reader(value: str, readers: dict[str, list[onnx.NodeProto]], outputs: set[str]) -> onnx.NodeProto | None:
     found = readers.get(value, [])
     return found[0] if len(found) == 1 and value not in outputs else None
 

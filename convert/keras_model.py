@@ -15,12 +15,13 @@ from typing import Any
 
 import keras
 
+from convert.native_messages import native_messages_kept
 from edge.errors import EdgeError
 
 # The layers that the writer knows; the same set as convert/network.py uses, and their close relatives.
 KNOWN_LAYERS = frozenset(
-    "InputLayer Functional Sequential Conv2D SeparableConv2D DepthwiseConv2D BatchNormalization ReLU Activation Softmax "
-    "MaxPooling2D Add GlobalAveragePooling2D Dropout Dense Rescaling".split()
+    "InputLayer Functional Sequential Conv2D SeparableConv2D DepthwiseConv2D BatchNormalization ReLU Activation "
+    "Softmax MaxPooling2D Add GlobalAveragePooling2D Dropout Dense Rescaling".split()
 )
 # Initializers and the like come with every layer and leave nothing in the graph.
 PART_MODULES = (
@@ -47,11 +48,14 @@ def load_keras_model(path: Path) -> keras.Model:
     config = read_architecture(path)
     refuse_unknown_layers(config, where=str(path))
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        with native_messages_kept():
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except (ValueError, TypeError, KeyError, OSError, AttributeError) as error:
         raise EdgeError("MDSE-CONVERT-004", where=str(path), reason=_first_line(error)) from error
     if not hasattr(model, "inputs") or not hasattr(model, "_nodes_by_depth"):
-        raise EdgeError("MDSE-CONVERT-004", where=str(path), reason=f"a {type(model).__name__} is not a functional model")
+        raise EdgeError(
+            "MDSE-CONVERT-004", where=str(path), reason=f"a {type(model).__name__} is not a functional model"
+        )
     compute_in_float32(model)
     return model
 

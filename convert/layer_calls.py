@@ -1,7 +1,7 @@
 """A Keras model as a plain list of layer calls, nested models unrolled, in the order of computation.
 
-    LayerCall          one layer applied once: its name, the values it reads, the value it makes
-    calls_from_model   the list, with the numbers of the input and output values
+LayerCall          one layer applied once: its name, the values it reads, the value it makes
+calls_from_model   the list, with the numbers of the input and output values
 """
 
 from __future__ import annotations

@@ -27,6 +27,10 @@ class Heads:
     cell_type_output: str
     findings_output: str
 
+    def widths(self) -> dict[str, int]:
+        """Return the width of each output by its name in the bundle."""
+        return {"cell_type": self.type_count, "findings": self.finding_count, "embedding": self.embedding_dim}
+
 
 def find_heads(model: UnrolledModel, *, type_count: int, finding_count: int) -> Heads:
     """Return the heads of `model`.
@@ -36,7 +40,7 @@ def find_heads(model: UnrolledModel, *, type_count: int, finding_count: int) -> 
     """
     widths = {name: _width(model, value) for name, value in model.outputs}
     chosen = {
-        head: _choose(model, head, expected, widths)
+        head: _choose(head, expected, widths)
         for head, expected in (("cell_type", type_count), ("findings", finding_count))
     }
     values = dict(model.outputs)
@@ -72,7 +76,7 @@ def _width_or_zero(model: UnrolledModel, value: int) -> int:
     return _width(model, value) or 0
 
 
-def _choose(model: UnrolledModel, head: str, expected: int, widths: dict[str, int | None]) -> str:
+def _choose(head: str, expected: int, widths: dict[str, int | None]) -> str:
     by_name = [name for name in widths if name == head]
     candidates = by_name or [name for name, width in widths.items() if width == expected]
     if len(candidates) == 1 and widths[candidates[0]] == expected:
@@ -115,9 +119,7 @@ def _features_under(model: UnrolledModel, value: int) -> int | None:
         kind = type(call.layer).__name__
         if kind == "Dense" and not dense_passed:
             dense_passed = True
-        elif kind not in ("Dropout", "Activation", "Softmax"):
-            break
-        elif dense_passed and kind != "Dropout":
+        elif kind not in (("Dropout",) if dense_passed else ("Dropout", "Activation", "Softmax")):
             break
         value = call.inputs[0]
         call = model.maker_of(value)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from convert.onnx_graph import INPUT_NAME, OUTPUT_NAMES, constants_of
+from convert.qdq_from_onnx import is_float_layer
 from edge.errors import EdgeError
 
 Precision = Literal["fp32", "fp16", "int8", "int8-fp16"]
@@ -26,18 +27,30 @@ _ALLOWED = frozenset(
 _NEWEST_OPSET = 19
 
 
-def check_onnx(model: onnx.ModelProto, precision: Precision, *, size_px: int, widths: dict[str, int]) -> None:
+def check_onnx(
+    model: onnx.ModelProto,
+    precision: Precision,
+    *,
+    size_px: int,
+    widths: dict[str, int],
+    float_layers: tuple[str, ...] = (),
+) -> None:
     """Raise EdgeError MDSE-CONVERT-025 naming the first promise that the file breaks.
 
     `widths` are those of the outputs. Promised: input and outputs of the contract, a dynamic batch, plain operators
     only, no data outside of the file, and per precision the types of weights, activations, scales and zero points.
+    Convolutions whose name begins with one of `float_layers` were asked to stay in floating point.
     """
-    for fault in _faults(model, precision, size_px, widths):
+    for fault in _faults(model, precision, size_px, widths, float_layers):
         raise EdgeError("MDSE-CONVERT-025", where=f"cells {precision}", fault=fault)
 
 
 def _faults(
-    model: onnx.ModelProto, precision: Precision, size_px: int, widths: dict[str, int]
+    model: onnx.ModelProto,
+    precision: Precision,
+    size_px: int,
+    widths: dict[str, int],
+    float_layers: tuple[str, ...],
 ) -> Iterator[str]:
     yield from _border_faults(model, size_px, widths)
     yield from _operator_faults(model)
@@ -45,7 +58,7 @@ def _faults(
     yield from _number_faults(constants)
     if precision in ("int8", "int8-fp16"):
         yield from _pair_faults(model, constants)
-        yield from _convolution_faults(model, constants)
+        yield from _convolution_faults(model, constants, float_layers)
     elif any(node.op_type == "QuantizeLinear" for node in model.graph.node):
         yield "a file that is not int8 holds quantization"
     yield from _type_faults(model, constants, half=precision in ("fp16", "int8-fp16"))
@@ -115,10 +128,12 @@ def _pair_faults(model: onnx.ModelProto, constants: dict[str, NDArray[Any]]) -> 
             yield f"{node.name} has not one scale per output channel"
 
 
-def _convolution_faults(model: onnx.ModelProto, constants: dict[str, NDArray[Any]]) -> Iterator[str]:
+def _convolution_faults(
+    model: onnx.ModelProto, constants: dict[str, NDArray[Any]], float_layers: tuple[str, ...]
+) -> Iterator[str]:
     makers = {name: node for node in model.graph.node for name in node.output}
     for node in model.graph.node:
-        if node.op_type != "Conv":
+        if node.op_type != "Conv" or is_float_layer(node.name, float_layers):
             continue
         for place, what in ((0, "input"), (1, "weights")):
             maker = makers.get(node.input[place])

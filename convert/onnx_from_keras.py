@@ -19,7 +19,7 @@ from onnx import TensorProto
 from convert.layer_calls import LayerCall, UnrolledModel, calls_from_model
 from convert.model_heads import Heads, activation_of, find_heads
 from convert.onnx_graph import INPUT_NAME, OnnxGraph
-from convert.onnx_layers import FOLDING, WRITERS, Affine, Feature, affine_from_batch_normalization
+from convert.onnx_layers import FOLDING, WRITERS, Affine, Call, Feature, affine_from_batch_normalization
 from edge.errors import EdgeError
 
 # What training did outside of the model, for models that carry no Rescaling: factor and offset on 0..255.
@@ -66,7 +66,10 @@ def origin_from_keras(
 
 
 def onnx_from_keras(origin: OriginModel) -> onnx.ModelProto:
-    """Return the fp32 ONNX model of a checked Keras model. Raises EdgeError MDSE-CONVERT-009 (a setting we cannot write)."""
+    """Return the fp32 ONNX model of a checked Keras model.
+
+    Raises EdgeError MDSE-CONVERT-009 for a setting of a layer that we cannot write.
+    """
     graph = OnnxGraph()
     values: dict[int, Feature] = {origin.unrolled.input: _write_input(graph, origin)}
     folded: set[int] = set()
@@ -81,14 +84,15 @@ def onnx_from_keras(origin: OriginModel) -> onnx.ModelProto:
         if normalization is not None:
             folded.add(normalization.output)
         inputs = [values[value] for value in call.inputs]
-        values[call.output] = WRITERS[type(call.layer).__name__](graph, call.layer, _inner(call.name), inputs, fold)
+        values[call.output] = WRITERS[type(call.layer).__name__](
+            graph, Call(call.layer, _inner(call.name), inputs, fold)
+        )
     heads = origin.heads
     outputs = {"cell_type": heads.cell_type, "findings": heads.findings, "embedding": heads.embedding}
     for name, value in outputs.items():
         graph.node("Identity", [values[value].name], name)
-    widths = {"cell_type": heads.type_count, "findings": heads.finding_count, "embedding": heads.embedding_dim}
     _join_identities(graph, set(outputs))
-    return graph.model(size_px=origin.size_px, widths=widths)
+    return graph.model(size_px=origin.size_px, widths=heads.widths())
 
 
 def keras_outputs(origin: OriginModel, images: NDArray[np.uint8], batch: int = 16) -> dict[str, NDArray[np.float32]]:
@@ -130,7 +134,7 @@ def _with_embedding(origin: OriginModel) -> Any:
 def _with_temperature(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
     logits = np.log(np.maximum(probabilities.astype(np.float64), 1e-300)) / temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
 def _write_input(graph: OnnxGraph, origin: OriginModel) -> Feature:
@@ -155,17 +159,15 @@ def _fold_for(model: UnrolledModel, call: LayerCall, heads: Heads) -> tuple[Affi
     return affine_from_batch_normalization(readers[0].layer), readers[0]
 
 
-def _write_type_head(
-    graph: OnnxGraph, call: LayerCall, values: dict[int, Feature], temperature: float
-) -> Feature:
+def _write_type_head(graph: OnnxGraph, call: LayerCall, values: dict[int, Feature], temperature: float) -> Feature:
     """The head of the types: logits, divided by the temperature, softmax."""
     logits = values[call.inputs[0]]
     if type(call.layer).__name__ == "Dense":
         bare = _LinearDense(call.layer)
-        logits = WRITERS["Dense"](graph, bare, _inner(call.name), [logits], None)
+        logits = WRITERS["Dense"](graph, Call(bare, _inner(call.name), [logits]))
     name = logits.name
     if temperature != 1.0:
-        factor = graph.constant("cell_type/inverse_temperature", np.float32([[1.0 / temperature]]))
+        factor = graph.constant("cell_type/inverse_temperature", np.array([[1.0 / temperature]], np.float32))
         name = graph.node("Mul", [name, factor], "cell_type/tempered")
     return Feature(graph.node("Softmax", [name], "cell_type/softmax", axis=-1), logits.shape)
 

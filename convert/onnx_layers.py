@@ -34,6 +34,16 @@ class Affine:
     shift: NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """A layer to be written: its name in the graph, the values it reads, and a normalization to fold into it."""
+
+    layer: Any
+    name: str
+    inputs: list[Feature]
+    fold: Affine | None = None
+
+
 def affine_from_batch_normalization(layer: Any) -> Affine:
     """Return scale and shift of a batch normalization in inference."""
     mean = _weights(layer.moving_mean).astype(np.float64)
@@ -54,125 +64,120 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[in
     return total // 2, total - total // 2
 
 
-def write_conv(graph: OnnxGraph, layer: Any, name: str, inputs: list[Feature], fold: Affine | None) -> Feature:
+def write_conv(graph: OnnxGraph, call: Call) -> Feature:
     """Conv2D: kernel [h,w,in/groups,out] becomes [out,in/groups,h,w]."""
-    kernel = _weights(layer.kernel).transpose(3, 2, 0, 1)
-    return _conv(graph, layer, name, inputs[0], kernel, _bias(layer), fold, groups=layer.groups)
+    kernel = _weights(call.layer.kernel).transpose(3, 2, 0, 1)
+    return _activated(graph, call, _conv(graph, call, _sizes(call, kernel, groups=call.layer.groups)))
 
 
-def write_depthwise(graph: OnnxGraph, layer: Any, name: str, inputs: list[Feature], fold: Affine | None) -> Feature:
+def write_depthwise(graph: OnnxGraph, call: Call) -> Feature:
     """DepthwiseConv2D: kernel [h,w,in,multiplier] becomes [in*multiplier,1,h,w], one group per input channel."""
-    kernel = _depthwise_kernel(_weights(layer.kernel))
-    return _conv(graph, layer, name, inputs[0], kernel, _bias(layer), fold, groups=inputs[0].shape[0])
+    kernel = _depthwise_kernel(_weights(call.layer.kernel))
+    return _activated(graph, call, _conv(graph, call, _sizes(call, kernel, groups=call.inputs[0].shape[0])))
 
 
-def write_separable(graph: OnnxGraph, layer: Any, name: str, inputs: list[Feature], fold: Affine | None) -> Feature:
+def write_separable(graph: OnnxGraph, call: Call) -> Feature:
     """SeparableConv2D: a depthwise convolution without bias, then a pointwise one that takes bias and folding."""
-    depthwise = _depthwise_kernel(_weights(layer.depthwise_kernel))
-    features = _conv(
-        graph, layer, f"{name}/depthwise", inputs[0], depthwise, None, None, groups=inputs[0].shape[0], activate=False
-    )
-    pointwise = _weights(layer.pointwise_kernel).transpose(3, 2, 0, 1)
-    return _conv(graph, layer, name, features, pointwise, _bias(layer), fold, groups=1, pointwise=True)
+    kernel = _depthwise_kernel(_weights(call.layer.depthwise_kernel))
+    first = Call(call.layer, f"{call.name}/depthwise", call.inputs)
+    features = _conv(graph, first, _sizes(first, kernel, groups=call.inputs[0].shape[0]), with_bias=False)
+    second = Call(call.layer, call.name, [features], call.fold)
+    pointwise = _Sizes(_weights(call.layer.pointwise_kernel).transpose(3, 2, 0, 1), (1, 1), (1, 1), 1)
+    return _activated(graph, call, _conv(graph, second, pointwise))
 
 
-def write_dense(graph: OnnxGraph, layer: Any, name: str, inputs: list[Feature], fold: Affine | None) -> Feature:
+def write_dense(graph: OnnxGraph, call: Call) -> Feature:
     """Dense on one vector per cell, as Gemm with the weights [out,in]."""
-    if len(inputs[0].shape) != 1:
-        raise _unsupported(name, f"a Dense layer on a {len(inputs[0].shape)}-dimensional value")
-    weights, bias = _folded(_weights(layer.kernel).T, _bias(layer), fold)
-    operands = [inputs[0].name, graph.constant(f"{name}/kernel", weights)]
+    if len(call.inputs[0].shape) != 1:
+        raise _unsupported(call.name, f"a Dense layer on a {len(call.inputs[0].shape)}-dimensional value")
+    weights, bias = _folded(_weights(call.layer.kernel).T, _bias(call.layer), call.fold)
+    operands = [call.inputs[0].name, graph.constant(f"{call.name}/kernel", weights)]
     if bias is not None:
-        operands.append(graph.constant(f"{name}/bias", bias))
-    made = graph.node("Gemm", operands, f"{name}/gemm", transB=1)
-    return write_activation(graph, layer.activation, name, Feature(made, (weights.shape[0],)))
+        operands.append(graph.constant(f"{call.name}/bias", bias))
+    made = graph.node("Gemm", operands, f"{call.name}/gemm", transB=1)
+    return write_activation(graph, call.layer.activation, call.name, Feature(made, (weights.shape[0],)))
 
 
-def write_batch_normalization(
-    graph: OnnxGraph, layer: Any, name: str, inputs: list[Feature], fold: Affine | None
-) -> Feature:
+def write_batch_normalization(graph: OnnxGraph, call: Call) -> Feature:
     """A batch normalization that follows no convolution: one multiplication and one addition per channel."""
-    affine = affine_from_batch_normalization(layer)
-    if layer.axis not in (-1, 3, len(inputs[0].shape)):
-        raise _unsupported(name, "normalization over an axis other than the channels")
-    form = (1, -1, 1, 1) if len(inputs[0].shape) == 3 else (1, -1)
-    scale = graph.constant(f"{name}/scale", affine.scale.astype(np.float32).reshape(form))
-    shift = graph.constant(f"{name}/shift", affine.shift.astype(np.float32).reshape(form))
-    scaled = graph.node("Mul", [inputs[0].name, scale], f"{name}/scaled")
-    return Feature(graph.node("Add", [scaled, shift], name), inputs[0].shape)
+    affine = affine_from_batch_normalization(call.layer)
+    if call.layer.axis not in (-1, 3, len(call.inputs[0].shape)):
+        raise _unsupported(call.name, "normalization over an axis other than the channels")
+    form = (1, -1, 1, 1) if len(call.inputs[0].shape) == 3 else (1, -1)
+    scale = graph.constant(f"{call.name}/scale", affine.scale.astype(np.float32).reshape(form))
+    shift = graph.constant(f"{call.name}/shift", affine.shift.astype(np.float32).reshape(form))
+    scaled = graph.node("Mul", [call.inputs[0].name, scale], f"{call.name}/scaled")
+    return Feature(graph.node("Add", [scaled, shift], call.name), call.inputs[0].shape)
 
 
-def write_rescaling(graph: OnnxGraph, layer: Any, name: str, inputs: list[Feature], fold: Affine | None) -> Feature:
+def write_rescaling(graph: OnnxGraph, call: Call) -> Feature:
     """Rescaling: x * scale + offset."""
-    scale = graph.constant(f"{name}/scale", np.asarray(layer.scale, np.float32).reshape(_channel_form(layer.scale)))
-    offset = graph.constant(f"{name}/offset", np.asarray(layer.offset, np.float32).reshape(_channel_form(layer.offset)))
-    scaled = graph.node("Mul", [inputs[0].name, scale], f"{name}/scaled")
-    return Feature(graph.node("Add", [scaled, offset], name), inputs[0].shape)
+    scale = graph.constant(f"{call.name}/scale", _per_channel(call.layer.scale))
+    offset = graph.constant(f"{call.name}/offset", _per_channel(call.layer.offset))
+    scaled = graph.node("Mul", [call.inputs[0].name, scale], f"{call.name}/scaled")
+    return Feature(graph.node("Add", [scaled, offset], call.name), call.inputs[0].shape)
 
 
-def write_relu(graph: OnnxGraph, layer: Any, name: str, inputs: list[Feature], fold: Affine | None) -> Feature:
+def write_relu(graph: OnnxGraph, call: Call) -> Feature:
     """ReLU without slope or threshold."""
-    if layer.negative_slope or layer.threshold or layer.max_value is not None:
-        raise _unsupported(name, "a ReLU with a slope, a threshold or a maximum")
-    return Feature(graph.node("Relu", [inputs[0].name], name), inputs[0].shape)
+    if call.layer.negative_slope or call.layer.threshold or call.layer.max_value is not None:
+        raise _unsupported(call.name, "a ReLU with a slope, a threshold or a maximum")
+    return Feature(graph.node("Relu", [call.inputs[0].name], call.name), call.inputs[0].shape)
 
 
-def write_activation_layer(
-    graph: OnnxGraph, layer: Any, name: str, inputs: list[Feature], fold: Affine | None
-) -> Feature:
+def write_activation_layer(graph: OnnxGraph, call: Call) -> Feature:
     """Activation: relu, softmax, sigmoid or linear."""
-    return write_activation(graph, layer.activation, name, inputs[0])
+    return write_activation(graph, call.layer.activation, call.name, call.inputs[0])
 
 
-def write_softmax(graph: OnnxGraph, layer: Any, name: str, inputs: list[Feature], fold: Affine | None) -> Feature:
+def write_softmax(graph: OnnxGraph, call: Call) -> Feature:
     """Softmax over the last axis."""
-    if layer.axis != -1:
-        raise _unsupported(name, "a Softmax over another axis than the last")
-    return Feature(graph.node("Softmax", [inputs[0].name], name, axis=-1), inputs[0].shape)
+    if call.layer.axis != -1:
+        raise _unsupported(call.name, "a Softmax over another axis than the last")
+    return Feature(graph.node("Softmax", [call.inputs[0].name], call.name, axis=-1), call.inputs[0].shape)
 
 
-def write_max_pooling(graph: OnnxGraph, layer: Any, name: str, inputs: list[Feature], fold: Affine | None) -> Feature:
+def write_max_pooling(graph: OnnxGraph, call: Call) -> Feature:
     """MaxPooling2D; padding never wins against a pixel, in Keras as in ONNX."""
-    _require_channels_last(layer, name)
-    pads, size = _pads_and_size(layer, name, inputs[0].shape[1:], layer.pool_size, layer.strides, (1, 1))
+    _require_channels_last(call)
+    pads, size = _pads_and_size(call, tuple(call.layer.pool_size), tuple(call.layer.strides), (1, 1))
     made = graph.node(
         "MaxPool",
-        [inputs[0].name],
-        name,
-        kernel_shape=list(layer.pool_size),
-        strides=list(layer.strides),
+        [call.inputs[0].name],
+        call.name,
+        kernel_shape=list(call.layer.pool_size),
+        strides=list(call.layer.strides),
         pads=pads,
     )
-    return Feature(made, (inputs[0].shape[0], *size))
+    return Feature(made, (call.inputs[0].shape[0], *size))
 
 
-def write_add(graph: OnnxGraph, layer: Any, name: str, inputs: list[Feature], fold: Affine | None) -> Feature:
+def write_add(graph: OnnxGraph, call: Call) -> Feature:
     """Add of two or more values of one shape."""
-    if any(feature.shape != inputs[0].shape for feature in inputs):
-        raise _unsupported(name, "an Add of values of different shapes")
-    total = inputs[0].name
-    for number, feature in enumerate(inputs[1:], start=2):
-        total = graph.node("Add", [total, feature.name], name if number == len(inputs) else f"{name}/sum{number}")
-    return Feature(total, inputs[0].shape)
+    if any(feature.shape != call.inputs[0].shape for feature in call.inputs):
+        raise _unsupported(call.name, "an Add of values of different shapes")
+    total = call.inputs[0].name
+    for number, feature in enumerate(call.inputs[1:], start=2):
+        made = call.name if number == len(call.inputs) else f"{call.name}/sum{number}"
+        total = graph.node("Add", [total, feature.name], made)
+    return Feature(total, call.inputs[0].shape)
 
 
-def write_global_average(
-    graph: OnnxGraph, layer: Any, name: str, inputs: list[Feature], fold: Affine | None
-) -> Feature:
+def write_global_average(graph: OnnxGraph, call: Call) -> Feature:
     """GlobalAveragePooling2D, then one vector per cell."""
-    _require_channels_last(layer, name)
-    if layer.keepdims:
-        raise _unsupported(name, "a GlobalAveragePooling2D with keepdims")
-    averaged = graph.node("GlobalAveragePool", [inputs[0].name], f"{name}/average")
-    return Feature(graph.node("Flatten", [averaged], name, axis=1), (inputs[0].shape[0],))
+    _require_channels_last(call)
+    if call.layer.keepdims:
+        raise _unsupported(call.name, "a GlobalAveragePooling2D with keepdims")
+    averaged = graph.node("GlobalAveragePool", [call.inputs[0].name], f"{call.name}/average")
+    return Feature(graph.node("Flatten", [averaged], call.name, axis=1), (call.inputs[0].shape[0],))
 
 
-def write_nothing(graph: OnnxGraph, layer: Any, name: str, inputs: list[Feature], fold: Affine | None) -> Feature:
+def write_nothing(_graph: OnnxGraph, call: Call) -> Feature:
     """Dropout: nothing at inference."""
-    return inputs[0]
+    return call.inputs[0]
 
 
-Writer = Callable[[OnnxGraph, Any, str, list[Feature], Affine | None], Feature]
+Writer = Callable[[OnnxGraph, Call], Feature]
 
 WRITERS: dict[str, Writer] = {
     "Conv2D": write_conv,
@@ -204,39 +209,48 @@ def write_activation(graph: OnnxGraph, function: Any, name: str, feature: Featur
     return Feature(graph.node(operators[kind], [feature.name], name, **attributes), feature.shape)
 
 
-def _conv(
-    graph: OnnxGraph,
-    layer: Any,
-    name: str,
-    feature: Feature,
-    kernel: NDArray[Any],
-    bias: NDArray[Any] | None,
-    fold: Affine | None,
-    *,
-    groups: int,
-    pointwise: bool = False,
-    activate: bool = True,
-) -> Feature:
-    _require_channels_last(layer, name)
-    strides, dilation = ((1, 1), (1, 1)) if pointwise else (layer.strides, layer.dilation_rate)
-    pads, size = _pads_and_size(layer, name, feature.shape[1:], kernel.shape[2:], strides, dilation)
-    weights, bias = _folded(kernel, bias, fold)
-    operands = [feature.name, graph.constant(f"{name}/kernel", weights)]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sizes:
+    """What a convolution is made of: kernel [out,in/groups,h,w], strides, dilation and groups."""
+
+    kernel: NDArray[Any]
+    strides: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+
+
+def _sizes(call: Call, kernel: NDArray[Any], *, groups: int) -> _Sizes:
+    return _Sizes(kernel, tuple(call.layer.strides), tuple(call.layer.dilation_rate), groups)
+
+
+def _conv(graph: OnnxGraph, call: Call, sizes: _Sizes, *, with_bias: bool = True) -> Feature:
+    """Write one convolution with its padding; where the layer ends in an activation, it is called name/linear."""
+    _require_channels_last(call)
+    window = sizes.kernel.shape[2:]
+    pads, made_size = _pads_and_size(call, window, sizes.strides, sizes.dilation)
+    weights, bias = _folded(sizes.kernel, _bias(call.layer) if with_bias else None, call.fold)
+    operands = [call.inputs[0].name, graph.constant(f"{call.name}/kernel", weights)]
     if bias is not None:
-        operands.append(graph.constant(f"{name}/bias", bias))
-    linear = not activate or layer.activation is None or layer.activation.__name__ == "linear"
+        operands.append(graph.constant(f"{call.name}/bias", bias))
     made = graph.node(
         "Conv",
         operands,
-        name if linear else f"{name}/linear",
-        kernel_shape=list(kernel.shape[2:]),
-        strides=list(strides),
-        dilations=list(dilation),
-        group=groups,
+        call.name if _is_linear(call.layer.activation) or not with_bias else f"{call.name}/linear",
+        kernel_shape=list(window),
+        strides=list(sizes.strides),
+        dilations=list(sizes.dilation),
+        group=sizes.groups,
         pads=pads,
     )
-    convolved = Feature(made, (kernel.shape[0], *size))
-    return convolved if linear else write_activation(graph, layer.activation, name, convolved)
+    return Feature(made, (sizes.kernel.shape[0], *made_size))
+
+
+def _activated(graph: OnnxGraph, call: Call, feature: Feature) -> Feature:
+    return write_activation(graph, call.layer.activation, call.name, feature)
+
+
+def _is_linear(function: Any) -> bool:
+    return function is None or getattr(function, "__name__", "") == "linear"
 
 
 def _folded(
@@ -250,16 +264,17 @@ def _folded(
 
 
 def _pads_and_size(
-    layer: Any, name: str, size: tuple[int, ...], kernel: Any, strides: Any, dilation: Any
+    call: Call, window: tuple[int, ...], strides: tuple[int, int], dilation: tuple[int, int]
 ) -> tuple[list[int], tuple[int, ...]]:
     """Return ONNX pads (top, left, bottom, right) and the height and width of the result."""
-    if layer.padding == "same":
-        pairs = [same_padding(*axis) for axis in zip(size, kernel, strides, dilation, strict=True)]
-    elif layer.padding == "valid":
+    size = call.inputs[0].shape[1:]
+    if call.layer.padding == "same":
+        pairs = [same_padding(*axis) for axis in zip(size, window, strides, dilation, strict=True)]
+    elif call.layer.padding == "valid":
         pairs = [(0, 0), (0, 0)]
     else:
-        raise _unsupported(name, f"padding {layer.padding!r}")
-    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+        raise _unsupported(call.name, f"padding {call.layer.padding!r}")
+    reach = [(k - 1) * d + 1 for k, d in zip(window, dilation, strict=True)]
     made = tuple((n + sum(p) - r) // s + 1 for n, p, r, s in zip(size, pairs, reach, strides, strict=True))
     return [pairs[0][0], pairs[1][0], pairs[0][1], pairs[1][1]], made
 
@@ -277,13 +292,13 @@ def _bias(layer: Any) -> NDArray[Any] | None:
     return _weights(layer.bias) if layer.use_bias else None
 
 
-def _channel_form(values: Any) -> tuple[int, ...]:
-    return (1, -1, 1, 1) if np.ndim(values) else (1, 1, 1, 1)
+def _per_channel(values: Any) -> NDArray[np.float32]:
+    return np.asarray(values, np.float32).reshape((1, -1, 1, 1) if np.ndim(values) else (1, 1, 1, 1))
 
 
-def _require_channels_last(layer: Any, name: str) -> None:
-    if layer.data_format != "channels_last":
-        raise _unsupported(name, "channels_first data")
+def _require_channels_last(call: Call) -> None:
+    if call.layer.data_format != "channels_last":
+        raise _unsupported(call.name, "channels_first data")
 
 
 def _unsupported(name: str, what: str) -> EdgeError:

@@ -41,10 +41,18 @@ def quantized_values(model: onnx.ModelProto) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values))
 
 
-def qdq_from_onnx(model: onnx.ModelProto, ranges: Mapping[str, ChannelRange]) -> onnx.ModelProto:
+def is_float_layer(name: str, float_layers: tuple[str, ...]) -> bool:
+    """Return whether a layer was asked to stay in floating point: its name begins with one of `float_layers`."""
+    return bool(float_layers) and name.startswith(float_layers)
+
+
+def qdq_from_onnx(
+    model: onnx.ModelProto, ranges: Mapping[str, ChannelRange], *, float_layers: tuple[str, ...] = ()
+) -> onnx.ModelProto:
     """Return the explicitly quantized model. `ranges` holds every value of `quantized_values(model)`.
 
-    Raises EdgeError MDSE-CONVERT-023 where a range is missing.
+    Layers whose name begins with one of `float_layers` stay as they are. Raises EdgeError
+    MDSE-CONVERT-023 where a range is missing.
     """
     quantized = onnx.ModelProto()
     quantized.CopyFrom(model)
@@ -53,6 +61,9 @@ def qdq_from_onnx(model: onnx.ModelProto, ranges: Mapping[str, ChannelRange]) ->
     writer = _PairWriter(ranges)
     nodes: list[onnx.NodeProto] = []
     for node in quantized.graph.node:
+        if is_float_layer(node.name, float_layers):
+            nodes.append(node)
+            continue
         if node.op_type in ("Conv", "MaxPool"):
             node.input[0] = writer.pair_on(node.input[0], nodes)
         elif node.op_type == "Add" and (skip := _skip_input(node, makers)) is not None:

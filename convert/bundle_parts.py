@@ -1,0 +1,105 @@
+"""What goes into the bundle beside the networks: the parts of the manifest, the certificate, and the tree files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from convert.conversion_request import Preflight
+from convert.derived_files import FILE_OF
+from convert.engine_proof import ProvedEngine, gpu_entry
+from convert.library_from_xgboost import CompiledTrees
+from convert.model_card import image_document
+from convert.onnx_check import Precision
+from convert.onnx_from_keras import OriginModel
+from convert.parity import FINDING_TOLERANCE, TYPE_TOLERANCE, document_from_parity
+from convert.tree_model import TrainedTrees
+
+
+def engine_entries(proved: Sequence[ProvedEngine], precisions: Sequence[Precision]) -> list[dict[str, str]]:
+    """Return the manifest's engines: those proved here, then the files for a GPU, float16 first (its default)."""
+    for_gpu: list[Precision] = [precision for precision in ("fp16", "int8-fp16") if precision in precisions]
+    return [engine.entry for engine in proved] + [gpu_entry(FILE_OF[p], p) for p in for_gpu]
+
+
+def manifest_parts(ready: Preflight, origin: OriginModel, engines: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """Return every field of the manifest but `schema` and `files`."""
+    card, catalogue = ready.card, ready.catalogue
+    return {
+        "name": card.name,
+        "version": card.version,
+        "intended_use": card.intended_use,
+        "image": image_document(origin.size_px),
+        "embedding_dim": origin.heads.embedding_dim,
+        "types": list(catalogue.type_codes),
+        "findings": list(catalogue.finding_codes),
+        "parameters": list(catalogue.parameter_names),
+        "evidence": card.evidence,
+        "engines": [dict(entry) for entry in engines],
+        "decision": card.decision,
+        "assessments": [trees.assessment for trees in ready.trees],
+        "cohort": {trees.target: trees.cohort for trees in ready.trees},
+    }
+
+
+def parity_document(
+    proved: Sequence[ProvedEngine],
+    slides: Mapping[str, Mapping[str, Any]],
+    trees: Sequence[tuple[TrainedTrees, CompiledTrees]],
+    reference: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return parity.json: the engine that runs by default at the top, the others beside it.
+
+    `slides`: composed-slide comparison by engine name. `reference`: what the engines were compared with.
+    """
+    engines = [_engine_document(engine, slides) for engine in proved]
+    return {
+        "schema": "mds-edge.parity/1",
+        **engines[0],
+        "other_engines": engines[1:],
+        "reference": dict(reference),
+        "tolerance": {"types": TYPE_TOLERANCE, "findings": FINDING_TOLERANCE, "level": 0.95, "correction": "Holm"},
+        "trees": {
+            trained.target: {
+                "rows": made.rows,
+                "checkpoint_max_difference": _short(made.checkpoint_difference),
+                "library_max_difference": _short(made.library_difference),
+            }
+            for trained, made in trees
+        },
+    }
+
+
+def tree_files(trained: TrainedTrees, made: CompiledTrees) -> dict[str, bytes]:
+    """Return the files of one target by their names in the bundle."""
+    folder = f"trees/{trained.target}"
+    files = {f"{folder}/model.json": trained.model_json, f"{folder}/model.treelite": made.checkpoint}
+    return files if made.library is None else {**files, f"{folder}/{made.library_name}": made.library}
+
+
+def json_bytes(document: Mapping[str, Any]) -> bytes:
+    """Return readable JSON with a fixed order."""
+    return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=True, allow_nan=False) + "\n").encode("ascii")
+
+
+def _engine_document(engine: ProvedEngine, slides: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    types, findings = engine.golden_difference
+    proof = {"mean_abs_dp": {"types": _short(types), "findings": _short(findings)}}
+    if engine.parity is None:
+        name = f"openvino {engine.entry['device']} {engine.entry['precision']}"
+        return {"engine": name, "n": 0, "golden": proof, "verdict": "NOT PROVEN"}
+    document = document_from_parity(engine.parity)
+    return (
+        {**document, "golden": proof, "slides": dict(slides[engine.parity.engine])}
+        if slides
+        else {
+            **document,
+            "golden": proof,
+        }
+    )
+
+
+def _short(value: float | None) -> float | None:
+    """Three digits: the rest of a difference is noise, and would change the bundle's digest."""
+    return None if value is None else float(f"{value:.3g}")

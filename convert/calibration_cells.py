@@ -1,0 +1,75 @@
+"""Which labelled cells calibrate and which ones prove: chosen by rule, audited, and never random pixels.
+
+Calibration takes validation and training cells (splits 2-7), parity takes test cells (0-1), so that a network is never
+judged on what set its int8 steps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from convert.dataset import LabelledCell, read_labelled_cells
+from edge.catalogue import Catalogue
+from edge.errors import EdgeError
+
+CALIBRATION_CELLS = 512
+FEWEST_CALIBRATION_CELLS = 64
+ENOUGH_OF_A_TYPE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenCells:
+    """The cells for calibration and for parity, and what a person must know about them."""
+
+    calibration: tuple[LabelledCell, ...]
+    parity: tuple[LabelledCell, ...]
+    notices: tuple[str, ...]
+
+
+def choose_cells(folder: Path, catalogue: Catalogue, *, calibration_count: int = CALIBRATION_CELLS) -> ChosenCells:
+    """Read a folder of labelled real cells and choose.
+
+    Calibration: the types in equal numbers as far as they reach, in the order of a digest of the file's name. Raises
+    EdgeError MDSE-CONVERT-001 (no labels.csv), MDSE-TRAIN-* (its content), MDSE-CONVERT-026 where fewer than 64 cells
+    remain for calibration.
+    """
+    if not (folder / "labels.csv").is_file():
+        raise EdgeError("MDSE-CONVERT-001", where=str(folder / "labels.csv"), kind="label")
+    labelled = read_labelled_cells([(folder, "real")], catalogue)
+    candidates = [cell for cell in labelled.cells if cell.split != "test"]
+    calibration = _in_equal_numbers(candidates, calibration_count)
+    if len(calibration) < FEWEST_CALIBRATION_CELLS:
+        raise EdgeError("MDSE-CONVERT-026", where=str(folder), found=len(calibration), needed=FEWEST_CALIBRATION_CELLS)
+    audit = _audit(calibration, labelled.of("test"), catalogue)
+    return ChosenCells(calibration, labelled.of("test"), (*labelled.notices, *audit))
+
+
+def _in_equal_numbers(cells: list[LabelledCell], count: int) -> tuple[LabelledCell, ...]:
+    ordered: dict[str, list[LabelledCell]] = {}
+    for cell in sorted(cells, key=lambda c: hashlib.sha256(c.cell_id.encode("utf-8")).digest()):
+        ordered.setdefault(cell.cell_type, []).append(cell)
+    chosen: list[LabelledCell] = []
+    turn = 0
+    while len(chosen) < count and any(turn < len(of_type) for of_type in ordered.values()):
+        chosen += [ordered[code][turn] for code in sorted(ordered) if turn < len(ordered[code])]
+        turn += 1
+    return tuple(chosen[:count])
+
+
+def _audit(
+    calibration: tuple[LabelledCell, ...], parity: tuple[LabelledCell, ...], catalogue: Catalogue
+) -> tuple[str, ...]:
+    notices = []
+    for what, cells in (("calibration", calibration), ("parity", parity)):
+        counts = Counter(cell.cell_type for cell in cells)
+        none = [code for code in catalogue.type_codes if not counts[code]]
+        few = [f"{code} {counts[code]}" for code in catalogue.type_codes if 0 < counts[code] < ENOUGH_OF_A_TYPE]
+        notices.append(f"{what}: {len(cells)} cells of {len(counts)} types")
+        if few:
+            notices.append(f"{what}: fewer than {ENOUGH_OF_A_TYPE} cells of {', '.join(few)}")
+        if none:
+            notices.append(f"{what}: no cell of {', '.join(none)}; nothing is known about them in this precision")
+    return tuple(notices)

@@ -1,0 +1,246 @@
+"""From a Keras model to a sealed bundle: the steps of edge-convert, in order, each proving what the one before it made.
+
+preflight -> Keras -> fp32 graph -> equality -> derived files -> engines proved -> trees proved -> manifest -> folder
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from convert.bundle_parts import engine_entries, json_bytes, manifest_parts, parity_document, tree_files
+from convert.calibration_cells import ChosenCells, choose_cells
+from convert.cell_pixels import pixels_from_cells
+from convert.conversion_request import ConversionRequest, Preflight, preflight
+from convert.derived_files import FILE_OF, check_models, derive_models
+from convert.engine_proof import ProofMaterial, ProvedEngine, prove_cpu_engine, with_views
+from convert.golden import chosen_golden_images, drawn_golden_images, golden_files
+from convert.keras_model import load_keras_model
+from convert.layer_noise import noisiest_layers
+from convert.library_from_xgboost import compile_trees
+from convert.model_card import require_image
+from convert.onnx_check import Precision
+from convert.onnx_from_keras import OriginModel, keras_outputs, onnx_from_keras, origin_from_keras
+from convert.onnx_graph import bytes_from_onnx
+from convert.pack import manifest_from_parts, write_bundle
+from convert.parity import outputs_of_onnx, require_keras_equality
+from convert.progress import Progress
+from convert.report import model_card_text
+from convert.slide_parity import prove_slides, require_slides
+from edge.catalogue import json_from_catalogue
+from edge.engines.base import EngineOutputs
+from edge.errors import EdgeError
+
+# Within a device the first engine of the manifest runs unless another one is asked for.
+_CPU_ORDER: tuple[Precision, ...] = ("int8", "fp32", "fp16")
+_KERAS_CHECKED_CELLS = 32
+_NOISE_CELLS = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Converted:
+    """What the conversion made: the digest (None for a dry run) and the facts for people and for --json."""
+
+    digest: str | None
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Opened:
+    """The checked request with the network as Keras and as fp32 graph."""
+
+    request: ConversionRequest
+    ready: Preflight
+    origin: OriginModel
+    graph: onnx.ModelProto
+    chosen: ChosenCells | None
+    stream: TextIO | None
+
+
+def convert(request: ConversionRequest, stream: TextIO | None) -> Converted:
+    """Run the conversion; progress goes to `stream`. Raises EdgeError MDSE-CONVERT-*, MDSE-PARITY-* and those below."""
+    opened = _open(request, stream)
+    facts = _plain_facts(opened)
+    if request.dry_run:
+        return Converted(None, facts)
+    material, reference = _proof_material(opened)
+    models = _derive(opened)
+    networks = {FILE_OF[precision]: bytes_from_onnx(model) for precision, model in models.items()}
+    proved = [_prove(opened, precision, networks, material) for precision in _CPU_ORDER if precision in models]
+    _refuse_bad_parity(opened, proved, models, material)
+    compiled = [(trees, compile_trees(trees, with_library=request.with_library)) for trees in opened.ready.trees]
+    slides = prove_slides(opened.ready, material, proved, compiled)
+    require_slides(slides)
+    parity = parity_document(proved, slides, compiled, reference)
+    engines = engine_entries(proved, tuple(models))
+    parts = manifest_parts(opened.ready, opened.origin, engines)
+    files = networks | _other_files(opened, material, parity, parts)
+    for trained, made in compiled:
+        files |= tree_files(trained, made)
+    manifest = manifest_from_parts(parts, files)
+    digest = write_bundle(request.out, manifest, files, opened.ready.private_key, replace=request.replace)
+    sizes = {name: len(data) for name, data in sorted(files.items())}
+    return Converted(digest, {**facts, "digest": digest, "files": sizes, "engines": engines, "parity": parity})
+
+
+def _open(request: ConversionRequest, stream: TextIO | None) -> _Opened:
+    ready = preflight(request)
+    with Progress("opening the model", 1, stream):
+        origin = origin_from_keras(
+            load_keras_model(request.model),
+            type_count=len(ready.catalogue.type_codes),
+            finding_count=len(ready.catalogue.finding_codes),
+            scaling=request.scaling,
+            temperature=ready.card.temperature,
+        )
+        require_image(ready.card_size, origin.size_px, str(request.model))
+        graph = onnx_from_keras(origin)
+    check_models({"fp32": graph}, size_px=origin.size_px, widths=origin.heads.widths())
+    chosen = None
+    if request.cells is not None:
+        chosen = choose_cells(request.cells, ready.catalogue, calibration_count=request.calibration_count)
+    return _Opened(request, ready, origin, graph, chosen, stream)
+
+
+def _proof_material(opened: _Opened) -> tuple[ProofMaterial, dict[str, Any]]:
+    """Decode, run the reference, and prove in the same run that the fp32 graph is the Keras model."""
+    size_px, chosen = opened.origin.size_px, opened.chosen
+    parity = None
+    if chosen is not None and chosen.parity:
+        with Progress("decoding test cells", len(chosen.parity), opened.stream):
+            parity = pixels_from_cells(chosen.parity, size_px)
+    if opened.request.golden == "cells" and chosen is not None:
+        calibration = pixels_from_cells(chosen.calibration, size_px)
+        golden = chosen_golden_images(calibration, [cell.cell_type for cell in chosen.calibration])
+    else:
+        golden = drawn_golden_images(opened.ready.catalogue, size_px)
+    # One thread: the reference must come out the same, bit by bit, whenever the bundle is built again.
+    with Progress("reference of the golden cells", len(golden), opened.stream) as progress:
+        expected = outputs_of_onnx(opened.graph, golden, progress, threads=1)
+    checked = golden if parity is None else np.concatenate([golden, parity[:_KERAS_CHECKED_CELLS]])
+    with Progress("comparing with Keras", len(checked), opened.stream) as progress:
+        written = outputs_of_onnx(opened.graph, checked, progress)
+        differences = require_keras_equality(keras_outputs(opened.origin, checked), written)
+    reference = {
+        "compared_with": "the fp32 graph in ONNX Runtime, equal to the Keras original in the same run",
+        "keras_cells": len(checked),
+        "keras_max_difference": {name: float(f"{value:.1e}") for name, value in differences.items()},
+    }
+    return _with_parity(opened, golden, expected, parity), reference
+
+
+def _with_parity(
+    opened: _Opened, golden: NDArray[np.uint8], expected: EngineOutputs, parity: NDArray[np.uint8] | None
+) -> ProofMaterial:
+    threshold = opened.ready.card.decision["finding_threshold"]
+    if parity is None:
+        return ProofMaterial(golden, expected, None, None, None, threshold)
+    images, cells = with_views(parity, opened.request.parity_views)
+    with Progress("reference of the test cells", len(images), opened.stream) as progress:
+        outputs = outputs_of_onnx(opened.graph, images, progress, threads=opened.request.threads or 0)
+    return ProofMaterial(golden, expected, images, outputs, cells, threshold)
+
+
+def _derive(opened: _Opened) -> dict[Precision, onnx.ModelProto]:
+    request, calibration = opened.request, None
+    if request.precision == "int8" and opened.chosen is not None:
+        with Progress("decoding calibration cells", len(opened.chosen.calibration), opened.stream):
+            calibration = pixels_from_cells(opened.chosen.calibration, opened.origin.size_px)
+    models = derive_models(
+        opened.graph,
+        precision=request.precision,
+        for_gpu=request.target != "cpu",
+        with_fp32=request.with_fp32,
+        calibration=calibration,
+        float_layers=request.float_layers,
+        threads=request.threads,
+        stream=opened.stream,
+    )
+    check_models(
+        models,
+        size_px=opened.origin.size_px,
+        widths=opened.origin.heads.widths(),
+        float_layers=request.float_layers,
+    )
+    return models
+
+
+def _prove(opened: _Opened, precision: Precision, networks: dict[str, bytes], material: ProofMaterial) -> ProvedEngine:
+    file = FILE_OF[precision]
+    return prove_cpu_engine(
+        file,
+        precision,
+        networks[file],
+        material,
+        opened.ready.catalogue,
+        threads=opened.request.threads,
+        stream=opened.stream,
+    )
+
+
+def _refuse_bad_parity(
+    opened: _Opened,
+    proved: list[ProvedEngine],
+    models: dict[Precision, onnx.ModelProto],
+    material: ProofMaterial,
+) -> None:
+    """Raise EdgeError MDSE-PARITY-001 for the first refused engine, naming its worst codes and layers."""
+    for engine in proved:
+        if engine.parity is None or engine.parity.verdict != "REFUSED" or material.parity_images is None:
+            continue
+        worst = [
+            f"{code.code} {100 * code.loss.value:.1f} % of {code.loss.views}"
+            for code in engine.parity.worst()
+            if code.loss is not None
+        ]
+        precision = next(p for p in _CPU_ORDER if p == engine.entry["precision"])
+        layers = noisiest_layers(opened.graph, models[precision], material.parity_images[:_NOISE_CELLS])
+        raise EdgeError(
+            "MDSE-PARITY-001",
+            where=engine.entry["file"],
+            engine=engine.parity.engine,
+            worst=", ".join(worst),
+            layers=", ".join(layers),
+        )
+
+
+def _other_files(
+    opened: _Opened, material: ProofMaterial, parity: dict[str, Any], parts: dict[str, Any]
+) -> dict[str, bytes]:
+    ready = opened.ready
+    card = model_card_text(ready.card, ready.catalogue, parts["engines"], parity, parts["assessments"], parts["cohort"])
+    golden = golden_files(
+        material.golden_images, material.golden_expected, ready.trees, len(ready.catalogue.parameter_names)
+    )
+    return {
+        **golden,
+        "catalogue.json": json_from_catalogue(ready.catalogue),
+        "parity.json": json_bytes(parity),
+        "MODEL_CARD.md": card.encode("utf-8"),
+    }
+
+
+def _plain_facts(opened: _Opened) -> dict[str, Any]:
+    """What is known before anything long ran; all that a dry run says."""
+    request, card = opened.request, opened.ready.card
+    return {
+        "model": str(request.model),
+        "out": str(request.out),
+        "name": card.name,
+        "version": card.version,
+        "intended_use": card.intended_use,
+        "card": card.given,
+        "size_px": opened.origin.size_px,
+        "embedding_dim": opened.origin.heads.embedding_dim,
+        "layers": len(opened.origin.unrolled.calls),
+        "precision": request.precision,
+        "target": request.target,
+        "assessments": [trees.target for trees in opened.ready.trees],
+        "signed": opened.ready.private_key is not None,
+        "notices": list(opened.chosen.notices) if opened.chosen else [],
+        "digest": None,
+    }

@@ -1,0 +1,115 @@
+"""What a conversion is asked for, and every check that needs no network: made before the first long step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from convert.library_from_xgboost import find_compiler
+from convert.model_card import ModelCard, image_size_of_card, read_model_card
+from convert.pack import require_writable
+from convert.tree_model import TrainedTrees, read_trained_trees
+from edge.bundle.signature import public_from_private
+from edge.catalogue import Catalogue, catalogue_from_json, load_catalogue
+from edge.errors import EdgeError
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionRequest:
+    """All settings of edge-convert. `trees` maps targets to files; None keeps what the card says."""
+
+    model: Path
+    out: Path
+    trees: Mapping[str, Path] = field(default_factory=dict)
+    cells: Path | None = None
+    catalogue: Path | None = None
+    precision: Literal["fp32", "fp16", "int8"] = "fp16"
+    target: Literal["cpu", "tensorrt", "rtx"] = "cpu"
+    key: Path | None = None
+    name: str | None = None
+    version: str | None = None
+    intended_use: str | None = None
+    golden: Literal["drawn", "cells"] = "drawn"
+    scaling: str | None = None
+    float_layers: tuple[str, ...] = ()
+    calibration_count: int = 512
+    parity_views: int = 1
+    threads: int | None = None
+    with_fp32: bool = True
+    with_library: bool = True
+    replace: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Preflight:
+    """Everything that was read and checked before the network was opened."""
+
+    catalogue: Catalogue
+    card: ModelCard
+    card_size: object
+    trees: tuple[TrainedTrees, ...]
+    private_key: bytes | None
+
+
+def preflight(request: ConversionRequest) -> Preflight:
+    """Check the request as far as possible without the network.
+
+    Raises EdgeError: MDSE-CONVERT-001 (files that are not there), -012 (card), -030 to -034 (trees, compiler), -041
+    (the place of the bundle), -043 (options that contradict each other), MDSE-BUNDLE-010 (key).
+    """
+    if not request.model.is_file():
+        raise EdgeError("MDSE-CONVERT-001", where=str(request.model), kind="model")
+    if request.precision == "int8" and request.cells is None:
+        raise EdgeError("MDSE-CONVERT-020", where="--precision int8")
+    if request.golden == "cells" and request.cells is None:
+        raise EdgeError(
+            "MDSE-CONVERT-043", where="--golden cells", reason="it takes them from --cells, which is missing"
+        )
+    if not 1 <= request.parity_views <= 8:
+        raise EdgeError("MDSE-CONVERT-043", where="--parity-views", reason="a cell has 1 to 8 orientations")
+    if not request.with_fp32 and request.precision == "fp32":
+        raise EdgeError("MDSE-CONVERT-043", where="--without-fp32", reason="no network file would be left")
+    if request.float_layers and request.precision != "int8":
+        raise EdgeError("MDSE-CONVERT-043", where="--float-layers", reason="only int8 leaves layers in floating point")
+    require_writable(request.out, replace=request.replace)
+    catalogue = _read_catalogue(request.catalogue)
+    card = _with_overrides(read_model_card(request.model, catalogue), request)
+    trees = tuple(read_trained_trees(path, target, catalogue) for target, path in sorted(request.trees.items()))
+    if trees and request.with_library:
+        find_compiler(trees[0].target)
+    return Preflight(catalogue, card, image_size_of_card(request.model), trees, _read_key(request.key))
+
+
+def _read_catalogue(path: Path | None) -> Catalogue:
+    if path is None:
+        return load_catalogue()
+    if not path.is_file():
+        raise EdgeError("MDSE-CONVERT-001", where=str(path), kind="catalogue")
+    return catalogue_from_json(path.read_bytes())
+
+
+def _read_key(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    if not path.is_file():
+        raise EdgeError("MDSE-CONVERT-001", where=str(path), kind="private key")
+    data = path.read_bytes()
+    public_from_private(data)
+    return data
+
+
+def _with_overrides(card: ModelCard, request: ConversionRequest) -> ModelCard:
+    return ModelCard(
+        name=request.name or card.name,
+        version=request.version or card.version,
+        intended_use=request.intended_use or card.intended_use,
+        evidence=card.evidence,
+        decision=card.decision,
+        trained_on=card.trained_on,
+        limits=card.limits,
+        validation=card.validation,
+        given=card.given,
+    )

@@ -1,0 +1,121 @@
+"""Opens every engine that this machine has from the very bytes that go into the bundle, and proves each.
+
+First on the golden cells (does it compute the network at all), then, where labelled cells were given, by the parity
+certificate. A file for a GPU cannot be opened here; it says so, and is proved on the machine that runs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.parity import EngineParity, compare_outputs, outputs_of_engine, views_of_cells
+from convert.progress import Progress
+from edge.catalogue import Catalogue
+from edge.engines.base import EngineOutputs
+from edge.engines.openvino import open_openvino
+from edge.errors import EdgeError
+
+# Mean |difference| of probabilities on the golden cells, (types, findings). Drawn cells are strange to many networks,
+# so a flip near 50 % says nothing; a mean this large says that another network is being computed.
+GOLDEN_TOLERANCE = {"fp32": (1e-5, 1e-5), "fp16": (1e-3, 2e-3), "int8": (2e-2, 3e-2), "int8-fp16": (2e-2, 3e-2)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProofMaterial:
+    """What engines are compared on: golden cells, and test cells with the original's outputs where there are some."""
+
+    golden_images: NDArray[np.uint8]
+    golden_expected: EngineOutputs
+    parity_images: NDArray[np.uint8] | None
+    parity_expected: EngineOutputs | None
+    parity_cells: NDArray[np.int64] | None
+    finding_threshold: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProvedEngine:
+    """The manifest's entry of an engine, its parity, and its outputs on the test cells (for composed slides)."""
+
+    entry: dict[str, str]
+    parity: EngineParity | None
+    outputs: EngineOutputs | None
+    golden_difference: tuple[float, float]
+
+
+def prove_cpu_engine(
+    file: str,
+    precision: str,
+    data: bytes,
+    material: ProofMaterial,
+    catalogue: Catalogue,
+    *,
+    threads: int | None,
+    stream: TextIO | None,
+) -> ProvedEngine:
+    """Open `data` with OpenVINO and prove it.
+
+    Raises EdgeError MDSE-PARITY-005 where the golden cells come out otherwise. A REFUSED parity is not raised here:
+    the caller reports every engine first.
+    """
+    size_px = material.golden_images.shape[1]
+    engine = open_openvino(data, precision=precision, size_px=size_px, cache_dir=None, threads=threads)
+    try:
+        with Progress(f"golden cells, cpu {precision}", len(material.golden_images), stream) as progress:
+            found = outputs_of_engine(engine, material.golden_images, progress)
+        difference = require_golden(file, precision, material.golden_expected, found)
+        if material.parity_images is None or material.parity_expected is None or material.parity_cells is None:
+            entry = _entry(
+                file, "cpu", precision, f"golden: {len(material.golden_images)} cells; no labelled cells given"
+            )
+            return ProvedEngine(entry, None, None, difference)
+        with Progress(f"parity, cpu {precision}", len(material.parity_images), stream) as progress:
+            outputs = outputs_of_engine(engine, material.parity_images, progress)
+    finally:
+        engine.close()
+    parity = compare_outputs(
+        f"openvino cpu {precision}",
+        material.parity_expected,
+        outputs,
+        material.parity_cells,
+        catalogue,
+        material.finding_threshold,
+    )
+    proof = f"{parity.verdict}: {parity.cells} cells, {100 * parity.top1_agreement:.2f} % agree; see parity.json"
+    return ProvedEngine(_entry(file, "cpu", precision, proof), parity, outputs, difference)
+
+
+def gpu_entry(file: str, precision: str) -> dict[str, str]:
+    """Return the manifest's entry of a file for a GPU, which is proved where it runs."""
+    return _entry(file, "gpu", precision, "none yet: a plan built from it is proved on its own machine")
+
+
+def require_golden(file: str, precision: str, expected: EngineOutputs, found: EngineOutputs) -> tuple[float, float]:
+    """Return the mean differences of types and findings. Raises EdgeError MDSE-PARITY-005 above the tolerance."""
+    types = float(np.abs(expected.cell_type - found.cell_type).mean())
+    findings = float(np.abs(expected.findings - found.findings).mean())
+    limits = GOLDEN_TOLERANCE[precision]
+    if not (types <= limits[0] and findings <= limits[1]):
+        raise EdgeError(
+            "MDSE-PARITY-005",
+            where=file,
+            types=f"{types:.2g}",
+            findings=f"{findings:.2g}",
+            limits=f"{limits[0]:g} and {limits[1]:g}",
+        )
+    return types, findings
+
+
+def with_views(images: NDArray[np.uint8], views: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return the test cells in `views` orientations each (1 to 8)."""
+    if views == 1:
+        return images, np.arange(len(images))
+    return views_of_cells(images, views)
+
+
+def _entry(file: str, device: str, precision: str, proof: str) -> dict[str, Any]:
+    return {"file": file, "device": device, "precision": precision, "proof": proof}

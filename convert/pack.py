@@ -1,0 +1,99 @@
+"""Seals a bundle: the manifest over every file, the signature over the manifest, the folder in one rename.
+
+Equal inputs give an equal bundle, byte for byte: canonical JSON, archives without time stamps, nothing about when or
+where. What was written is opened again by the runtime's own reader before it gets its name.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edge.bundle.digest import manifest_bytes, sha256_hex
+from edge.bundle.manifest import manifest_from_bytes
+from edge.bundle.reader import MANIFEST_NAME, SIGNATURE_NAME, open_bundle
+from edge.bundle.signature import public_from_private, sign_manifest
+from edge.errors import EdgeError
+
+
+def manifest_from_parts(parts: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
+    """Return the canonical manifest of `parts` with size and SHA-256 of every file.
+
+    Raises EdgeError MDSE-BUNDLE-002 where the parts do not make a manifest.
+    """
+    listed = {name: {"sha256": sha256_hex(data), "bytes": len(data)} for name, data in files.items()}
+    data = manifest_bytes({"schema": "mds-edge.bundle/1", **parts, "files": listed})
+    manifest_from_bytes(data)
+    return data
+
+
+def require_writable(out: Path, *, replace: bool) -> None:
+    """Raise EdgeError MDSE-CONVERT-041 unless `out` is free, or is a bundle that may be replaced."""
+    if not out.exists() and not out.is_symlink():
+        if not out.absolute().parent.is_dir():
+            raise EdgeError("MDSE-CONVERT-041", where=str(out), reason="its parent folder does not exist")
+        return
+    if out.is_symlink() or not out.is_dir():
+        raise EdgeError("MDSE-CONVERT-041", where=str(out), reason="it is not a folder")
+    if not any(out.iterdir()):
+        return
+    if not (out / MANIFEST_NAME).is_file():
+        raise EdgeError("MDSE-CONVERT-041", where=str(out), reason="it holds other files than a bundle")
+    if not replace:
+        raise EdgeError("MDSE-CONVERT-041", where=str(out), reason="a bundle is there already")
+
+
+def write_bundle(
+    out: Path, manifest: bytes, files: Mapping[str, bytes], private_key: bytes | None, *, replace: bool
+) -> str:
+    """Write the bundle and return its digest. Nothing is at `out` until everything is there and verified.
+
+    Raises EdgeError MDSE-CONVERT-041 (`require_writable`), MDSE-CONVERT-042 where the disk refuses.
+    """
+    require_writable(out, replace=replace)
+    partial = out.absolute().with_name(f".{out.name}.{secrets.token_hex(4)}.partial")
+    contents = {**files, MANIFEST_NAME: manifest}
+    if private_key is not None:
+        contents[SIGNATURE_NAME] = sign_manifest(manifest, private_key)
+    try:
+        for name, data in contents.items():
+            _write_durably(partial / name, data)
+        opened = open_bundle(partial, public_key=public_from_private(private_key) if private_key else None)
+        _exchange(partial, out)
+        _sync_folder(out.absolute().parent)
+    except OSError as error:
+        raise EdgeError("MDSE-CONVERT-042", where=str(out), reason=error.strerror or str(error)) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)  # gone already when all went well
+    return opened.digest
+
+
+def _exchange(partial: Path, out: Path) -> None:
+    """Put `partial` in the place of `out`; an earlier bundle is moved aside first and removed last."""
+    if not out.exists():
+        partial.rename(out)
+        return
+    aside = partial.with_suffix(".replaced")
+    out.rename(aside)
+    partial.rename(out)
+    shutil.rmtree(aside)
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("xb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,209 @@
+"""The parity certificate: the built engine, from JPEG bytes on, against the Keras original, type by type.
+
+Agreement needs no truth label: both sides look at the same cells, decoded and resized by the runtime's own functions.
+The loss of a type is the share of the cells the original calls so and the engine does not; of a finding, the share of
+the cells it applies to on which one says yes and the other no. Tolerances: 1 point and 2 points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from convert.onnx_graph import INPUT_NAME, OUTPUT_NAMES, bytes_from_onnx
+from convert.parity_statistics import Loss, Verdict, loss_from_disagreements, overall_verdict, verdicts_from_losses
+from convert.progress import Progress
+from edge.catalogue import Catalogue
+from edge.engines.base import Engine, EngineOutputs
+from edge.errors import EdgeError
+
+TYPE_TOLERANCE = 0.01
+FINDING_TOLERANCE = 0.02
+# Writing the same arithmetic in ONNX moves the last bits only; more means that the graph is another one.
+KERAS_PROBABILITY_TOLERANCE = 1e-5
+KERAS_EMBEDDING_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class CodeParity:
+    """Loss and verdict of one type or finding; `shown` is how many of the views the original says have it."""
+
+    code: str
+    shown: int
+    loss: Loss | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class EngineParity:
+    """Everything that the comparison of one engine with the original gave."""
+
+    engine: str
+    views: int
+    cells: int
+    top1_agreement: float
+    mean_abs_dp_types: float
+    mean_abs_dp_findings: float
+    types: tuple[CodeParity, ...]
+    findings: tuple[CodeParity, ...]
+    verdict: Verdict
+
+    def worst(self, count: int = 3) -> tuple[CodeParity, ...]:
+        """Return the refused codes with the largest losses."""
+        refused = [code for code in (*self.types, *self.findings) if code.verdict == "REFUSED"]
+        return tuple(sorted(refused, key=lambda code: -(code.loss.value if code.loss else 0))[:count])
+
+
+def compare_outputs(
+    engine: str,
+    original: EngineOutputs,
+    found: EngineOutputs,
+    cells: NDArray[np.int64],
+    catalogue: Catalogue,
+    finding_threshold: Mapping[str, float],
+) -> EngineParity:
+    """Compare two sets of outputs for the same views; `cells` [views] says which cell each view shows.
+
+    A finding is asked only on the types it applies to, by the original's type. Raises EdgeError MDSE-PARITY-003 where
+    there is nothing to compare.
+    """
+    if len(cells) == 0:
+        raise EdgeError("MDSE-PARITY-003", where=engine)
+    top, found_top = original.cell_type.argmax(axis=1), found.cell_type.argmax(axis=1)
+    rows = [_type_row(code, top == place, found_top != place, cells) for place, code in enumerate(catalogue.type_codes)]
+    applicable = _applicable(top, catalogue)
+    for place, code in enumerate(catalogue.finding_codes):
+        limit = finding_threshold[code]
+        says, other = original.findings[:, place] >= limit, found.findings[:, place] >= limit
+        views = applicable[:, place]
+        loss = loss_from_disagreements((says != other)[views], cells[views], tolerance=FINDING_TOLERANCE)
+        rows.append((code, int(says[views].sum()), loss, FINDING_TOLERANCE))
+    verdicts = verdicts_from_losses([(loss, tolerance) for _, _, loss, tolerance in rows])
+    # A finding that the original never saw on these cells was not put to the test, however well nothing agrees.
+    judged = [
+        CodeParity(code, shown, loss, "NOT PROVEN" if verdict == "PROVEN" and shown == 0 else verdict)
+        for (code, shown, loss, _), verdict in zip(rows, verdicts, strict=True)
+    ]
+    return EngineParity(
+        engine=engine,
+        views=len(cells),
+        cells=len(np.unique(cells)),
+        top1_agreement=float((top == found_top).mean()),
+        mean_abs_dp_types=float(np.abs(original.cell_type - found.cell_type).mean()),
+        mean_abs_dp_findings=float(np.abs(original.findings - found.findings).mean()),
+        types=tuple(judged[: len(catalogue.type_codes)]),
+        findings=tuple(judged[len(catalogue.type_codes) :]),
+        verdict=overall_verdict([code.verdict for code in judged]),
+    )
+
+
+def outputs_of_engine(
+    engine: Engine, images: NDArray[np.uint8], progress: Progress, *, batch: int = 8
+) -> EngineOutputs:
+    """Run u8 [N,S,S,3] through an opened engine of the runtime."""
+    size = min(batch, engine.spec.max_batch)
+    return _joined(engine.infer(_batches(images, size)), progress)
+
+
+def outputs_of_onnx(
+    model: onnx.ModelProto, images: NDArray[np.uint8], progress: Progress, *, batch: int = 8, threads: int = 0
+) -> EngineOutputs:
+    """Run u8 [N,S,S,3] through ONNX Runtime, our reference for the fp32 graph."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(bytes_from_onnx(model), options, providers=["CPUExecutionProvider"])
+    results = (
+        EngineOutputs(*session.run(list(OUTPUT_NAMES), {INPUT_NAME: pixels})) for pixels in _batches(images, batch)
+    )
+    return _joined(results, progress)
+
+
+def require_keras_equality(keras: Mapping[str, NDArray[np.float32]], written: EngineOutputs) -> dict[str, float]:
+    """Return the largest differences between Keras and the written graph.
+
+    Raises EdgeError MDSE-PARITY-004 above 1e-5 for probabilities, or 1e-4 of the largest value for the features.
+    """
+    differences = {
+        "cell_type": float(np.abs(keras["cell_type"] - written.cell_type).max()),
+        "findings": float(np.abs(keras["findings"] - written.findings).max()),
+        "embedding_relative": float(np.abs(keras["embedding"] - written.embedding).max())
+        / max(float(np.abs(keras["embedding"]).max()), 1e-12),
+    }
+    for name, difference in differences.items():
+        limit = KERAS_EMBEDDING_TOLERANCE if name == "embedding_relative" else KERAS_PROBABILITY_TOLERANCE
+        if not difference <= limit:
+            raise EdgeError("MDSE-PARITY-004", where=name, difference=f"{difference:.3g}", limit=f"{limit:g}")
+    return differences
+
+
+def views_of_cells(images: NDArray[np.uint8], views: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return `views` mirrorings and quarter turns of each cell, and the number of the cell each one shows."""
+    turned = [np.rot90(images if k < 4 else images[:, :, ::-1], k % 4, axes=(1, 2)) for k in range(views)]
+    return np.ascontiguousarray(np.concatenate(turned)), np.tile(np.arange(len(images)), views)
+
+
+def document_from_parity(parity: EngineParity) -> dict[str, Any]:
+    """Return the certificate of one engine as it stands in parity.json; numbers to 6 decimals."""
+    return {
+        "engine": parity.engine,
+        "n": parity.views,
+        "cells": parity.cells,
+        "top1_agreement": round(parity.top1_agreement, 6),
+        "mean_abs_dp": {
+            "types": round(parity.mean_abs_dp_types, 6),
+            "findings": round(parity.mean_abs_dp_findings, 6),
+        },
+        "types": _document_from_codes(parity.types),
+        "findings": _document_from_codes(parity.findings),
+        "verdict": parity.verdict,
+    }
+
+
+def _document_from_codes(codes: Sequence[CodeParity]) -> dict[str, Any]:
+    return {
+        code.code: {
+            "n": code.loss.views if code.loss else 0,
+            "shown": code.shown,
+            "loss": round(code.loss.value, 6) if code.loss else None,
+            "lo": round(code.loss.lowest, 6) if code.loss else None,
+            "hi": round(code.loss.highest, 6) if code.loss else None,
+            "verdict": code.verdict,
+        }
+        for code in codes
+    }
+
+
+def _type_row(
+    code: str, views: NDArray[np.bool_], otherwise: NDArray[np.bool_], cells: NDArray[np.int64]
+) -> tuple[str, int, Loss | None, float]:
+    loss = loss_from_disagreements(otherwise[views], cells[views], tolerance=TYPE_TOLERANCE)
+    return code, int(views.sum()), loss, TYPE_TOLERANCE
+
+
+def _applicable(top: NDArray[np.intp], catalogue: Catalogue) -> NDArray[np.bool_]:
+    table = np.array([[t in finding.applies_to for finding in catalogue.findings] for t in catalogue.type_codes])
+    return np.asarray(table[top], np.bool_)
+
+
+def _batches(images: NDArray[np.uint8], size: int) -> Iterator[NDArray[np.uint8]]:
+    for start in range(0, len(images), size):
+        yield np.ascontiguousarray(images[start : start + size])
+
+
+def _joined(results: Iterable[EngineOutputs], progress: Progress) -> EngineOutputs:
+    parts = []
+    for outputs in results:
+        parts.append(outputs)
+        progress.advance(len(outputs.cell_type))
+    return EngineOutputs(
+        np.concatenate([part.cell_type for part in parts]),
+        np.concatenate([part.findings for part in parts]),
+        np.concatenate([part.embedding for part in parts]),
+    )

@@ -1,0 +1,78 @@
+"""MODEL_CARD.md: what the bundle is for, what it rests on, how it was proved, and what it cannot do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from convert.model_card import ModelCard
+from edge.catalogue import Catalogue
+
+_USES = {
+    "demo": "A demonstration. It must not be used on people; every output is marked.",
+    "research": "Research. Its results are not for patient care.",
+    "clinical": "Decision support for review by a qualified person. Its results are preliminary and no diagnosis.",
+}
+
+
+def model_card_text(
+    card: ModelCard,
+    catalogue: Catalogue,
+    engines: Sequence[Mapping[str, Any]],
+    parity: Mapping[str, Any],
+    assessments: Sequence[Mapping[str, Any]],
+    cohorts: Mapping[str, Mapping[str, Any]],
+) -> str:
+    """Return the card as Markdown, the same text for the same facts."""
+    lines = [f"# {card.name} {card.version}", "", _USES.get(card.intended_use, card.intended_use), ""]
+    if not card.given:
+        lines += ["No card came with the model: nothing is known about its training, and every threshold is 0.5.", ""]
+    lines += _evidence_lines(card, catalogue) + _training_lines(card) + _assessment_lines(assessments, cohorts)
+    lines += _engine_lines(engines, parity) + _validation_lines(card)
+    lines += ["## Limits", "", *[f"- {limit}" for limit in card.limits or ["None were stated; assume many."]]]
+    lines.append("- Results are decision support for review. They are no diagnosis.")
+    return "\n".join(lines) + "\n"
+
+
+def _evidence_lines(card: ModelCard, catalogue: Catalogue) -> list[str]:
+    lines = ["## What the outputs were learned from", "", "| evidence | cell types | findings |", "|---|---|---|"]
+    for kind in ("real", "drawn", "none"):
+        types = [code for code in catalogue.type_codes if card.evidence[code] == kind]
+        findings = [code for code in catalogue.finding_codes if card.evidence[code] == kind]
+        lines.append(f"| {kind} | {' '.join(types) or '-'} | {' '.join(findings) or '-'} |")
+    return [*lines, ""]
+
+
+def _training_lines(card: ModelCard) -> list[str]:
+    lines = ["## Trained on", ""]
+    for source in card.trained_on:
+        facts = [str(source.get("name", "unnamed")), f"{source.get('cells', 'an unknown number of')} cells"]
+        facts += [str(source[key]) for key in ("licence", "attribution") if source.get(key)]
+        lines.append(f"- {'; '.join(facts)}")
+    return [*(lines if card.trained_on else [*lines, "- not stated"]), ""]
+
+
+def _assessment_lines(assessments: Sequence[Mapping[str, Any]], cohorts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    lines = ["## Assessments", ""]
+    for spec in assessments:
+        cohort = cohorts[spec["target"]]
+        cases = ", ".join(f"{count} {name}" for name, count in cohort["cases"].items())
+        lines.append(
+            f"- {spec['target']}: {spec['positive']} against {spec['negative']}, threshold {spec['threshold']}, "
+            f"{'SIMULATED slides' if cohort['simulated'] else 'slides'}: {cases}"
+        )
+    return [*(lines if assessments else [*lines, "- none: the bundle counts cells and findings only"]), ""]
+
+
+def _engine_lines(engines: Sequence[Mapping[str, Any]], parity: Mapping[str, Any]) -> list[str]:
+    lines = ["## Engines and their proof", "", f"Compared with: {parity['reference']['compared_with']}.", ""]
+    lines += ["| file | device | precision | proof |", "|---|---|---|---|"]
+    lines += [f"| {e['file']} | {e['device']} | {e['precision']} | {e['proof']} |" for e in engines]
+    return [*lines, ""]
+
+
+def _validation_lines(card: ModelCard) -> list[str]:
+    facts = {key: value for key, value in card.validation.items() if isinstance(value, (int, float, str))}
+    lines = ["## Validation", ""]
+    lines += [f"- {key}: {value}" for key, value in sorted(facts.items())]
+    return [*(lines if facts else [*lines, "- none stated"]), ""]

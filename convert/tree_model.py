@@ -1,0 +1,122 @@
+"""Reads a trained tree model: XGBoost JSON with the attribute `mds_edge`, which says what question it answers and how.
+
+The attribute travels inside of trees.json, so that a threshold can never be paired with another model's trees.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xgboost
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from edge.bundle.manifest import AssessmentSpec, Cohort
+from edge.catalogue import Catalogue
+from edge.errors import EdgeError
+
+ATTRIBUTE = "mds_edge"
+_OBJECTIVES = ("binary:logistic", "binary:logitraw", "reg:logistic")
+_SPEC_KEYS = ("target", "positive", "negative", "threshold", "calibration", "minimum", "parameters", "cohort")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedTrees:
+    """One tree model with its specification. `model_json` is the file as it was given, byte for byte."""
+
+    target: str
+    assessment: dict[str, Any]
+    cohort: dict[str, Any]
+    model_json: bytes
+    booster: xgboost.Booster
+    split_values: NDArray[np.float32]
+
+    def margins(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return XGBoost's own raw margin for rows f32 [N, parameters]; NaN is missing."""
+        matrix = xgboost.DMatrix(rows, feature_names=self.booster.feature_names)
+        return np.asarray(self.booster.predict(matrix, output_margin=True), np.float64)
+
+
+def read_trained_trees(path: Path, target: str, catalogue: Catalogue) -> TrainedTrees:
+    """Read and check trees.json for `target`.
+
+    Raises EdgeError: MDSE-CONVERT-001 no such file; -030 not an XGBoost JSON model; -031 the attribute is missing or
+    wrong; -032 its parameters are not those of the catalogue; -033 another objective or number of parameters.
+    """
+    if not path.is_file():
+        raise EdgeError("MDSE-CONVERT-001", where=str(path), kind="tree model")
+    data = path.read_bytes()
+    booster = xgboost.Booster()
+    try:
+        document = json.loads(data)
+        booster.load_model(bytearray(data))
+    except (ValueError, xgboost.core.XGBoostError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise EdgeError("MDSE-CONVERT-030", where=str(path), reason=reason) from error
+    spec = _read_spec(booster, target, str(path))
+    _require_parameters(spec, booster, catalogue, str(path))
+    _require_objective(document, catalogue, str(path))
+    assessment = {key: spec[key] for key in ("positive", "negative", "threshold", "calibration", "minimum")}
+    assessment |= {"target": target, "trees": f"trees/{target}"}
+    cohort = spec["cohort"]
+    try:
+        AssessmentSpec.model_validate_json(json.dumps(assessment))
+        Cohort.model_validate_json(json.dumps(cohort))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise EdgeError("MDSE-CONVERT-031", where=str(path), reason=f"{place}: {first['msg']}") from error
+    return TrainedTrees(target, assessment, cohort, data, booster, _split_values(document))
+
+
+def _read_spec(booster: xgboost.Booster, target: str, where: str) -> dict[str, Any]:
+    text = booster.attr(ATTRIBUTE)
+    if text is None:
+        raise EdgeError("MDSE-CONVERT-031", where=where, reason=f"it has no attribute {ATTRIBUTE}")
+    try:
+        spec = json.loads(text)
+    except ValueError as error:
+        raise EdgeError("MDSE-CONVERT-031", where=where, reason=f"{ATTRIBUTE} is not JSON") from error
+    missing = [key for key in _SPEC_KEYS if not isinstance(spec, dict) or key not in spec]
+    if missing:
+        raise EdgeError("MDSE-CONVERT-031", where=where, reason=f"{ATTRIBUTE} lacks {', '.join(missing)}")
+    if spec["target"] != target:
+        reason = f"it was trained for {spec['target']!r}, and was given for {target!r}"
+        raise EdgeError("MDSE-CONVERT-031", where=where, reason=reason)
+    return dict(spec)
+
+
+def _require_parameters(spec: dict[str, Any], booster: xgboost.Booster, catalogue: Catalogue, where: str) -> None:
+    expected = list(catalogue.parameter_names)
+    for found in (spec["parameters"], booster.feature_names or expected):
+        if list(found) == expected:
+            continue
+        place = next((i for i, pair in enumerate(zip(found, expected, strict=False)) if pair[0] != pair[1]), None)
+        difference = (
+            f"{len(found)} instead of {len(expected)}"
+            if place is None
+            else f"number {place + 1} is {found[place]!r}, expected {expected[place]!r}"
+        )
+        raise EdgeError("MDSE-CONVERT-032", where=where, difference=difference)
+
+
+def _require_objective(document: dict[str, Any], catalogue: Catalogue, where: str) -> None:
+    try:
+        learner = document["learner"]
+        objective, features = learner["objective"]["name"], int(learner["learner_model_param"]["num_feature"])
+        booster_kind = learner["gradient_booster"]["name"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise EdgeError("MDSE-CONVERT-030", where=where, reason=f"its JSON lacks {error}") from error
+    if objective not in _OBJECTIVES or booster_kind != "gbtree" or features != len(catalogue.parameter_names):
+        found = f"{booster_kind}, {objective}, {features} parameters"
+        raise EdgeError("MDSE-CONVERT-033", where=where, found=found, expected=len(catalogue.parameter_names))
+
+
+def _split_values(document: dict[str, Any]) -> NDArray[np.float32]:
+    trees = document["learner"]["gradient_booster"]["model"]["trees"]
+    values = {float(value) for tree in trees for value in tree["split_conditions"]}
+    return np.array(sorted(values), np.float32)
