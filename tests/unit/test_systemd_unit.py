@@ -107,6 +107,14 @@ def test_the_daemon_is_started_isolated_and_its_module_exists(settings: dict[str
     assert words[words.index("--config") + 1] == str(DEFAULT_CONFIG_PATH)
 
 
+def test_nothing_can_be_run_from_a_place_that_can_be_written(settings: dict[str, list[str]]) -> None:
+    # Such places are mounts of their own inside the unit, and noexec on "/" does not reach them.
+    closed = {path.lstrip("-") for value in settings["NoExecPaths"] for path in value.split()}
+    assert {"/", "/var/lib/mds-edge", "/run/mds-edge", "/tmp", "/var/tmp", "/dev/shm"} <= closed
+    for name in ("ReadOnlyPaths", "ReadWritePaths"):
+        assert {path.lstrip("-") for value in settings[name] for path in value.split()} <= closed
+
+
 def test_missing_folders_do_not_keep_the_unit_from_starting(settings: dict[str, list[str]]) -> None:
     for name in ("ReadOnlyPaths", "ReadWritePaths"):
         assert all(path.startswith("-") for value in settings[name] for path in value.split())
