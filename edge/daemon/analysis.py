@@ -88,6 +88,9 @@ class AnalysisKeeper(Keeper):
             self._set_aside(str(message.header["code"]), str(message.header["text"]), "analyzing")
         elif message.kind == "failed":
             self._on_failed(dict(message.header))
+            if not message.header.get("retry"):
+                # It ends by itself now: the next slide must not be handed to a process that is going.
+                self.end_child("an unforeseen error")
 
     def _on_ready(self, facts: dict[str, Any]) -> None:
         books = self.house.books

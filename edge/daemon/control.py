@@ -49,7 +49,9 @@ class ControlServer:
         self._selector.register(connection, selectors.EVENT_READ, lambda: self._on_ready(connection))
 
     def _on_ready(self, connection: socket.socket) -> None:
-        client = self._clients[connection]
+        client = self._clients.get(connection)
+        if client is None:
+            return  # it gave way to a newer one within this very turn of the loop
         try:
             if client.unsent:
                 sent = connection.send(client.unsent)

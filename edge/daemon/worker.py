@@ -121,7 +121,7 @@ def serve(channel: Channel) -> None:
         except Exception as error:  # noqa: BLE001 - as above
             answer = failure_of(error)
             channel.send(answer)
-            if answer["kind"] == "failed":
+            if answer["kind"] == "failed" and not answer["retry"]:
                 return  # an unforeseen error leaves a state that nobody vouches for: a fresh process takes over
         else:
             channel.send({"kind": "analyzed"}, (record, report))

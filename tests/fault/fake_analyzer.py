@@ -7,7 +7,8 @@ content begins with one of these words makes trouble on purpose:
     REJECT   the slide is refused (exit 5)              FAULT   an unforeseen exception
     CRASH-ONCE <path>   dies when <path> does not exist yet, after making it
 
-The speed is set by the environment variable MDS_EDGE_TEST_SECONDS (per slide).
+The speed is set by the environment variable MDS_EDGE_TEST_SECONDS (per slide); MDS_EDGE_TEST_BROKEN_DEVICE names a
+device that cannot be opened.
 """
 
 from __future__ import annotations
@@ -106,4 +107,6 @@ def make_trouble(content: bytes) -> None:
 
 
 def open_fake_analyzer(settings: Mapping[str, Any]) -> FakeAnalyzer:
+    if settings["device"] == os.environ.get("MDS_EDGE_TEST_BROKEN_DEVICE"):
+        raise RuntimeError("the device fell off the bus")
     return FakeAnalyzer()

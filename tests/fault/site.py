@@ -28,6 +28,8 @@ state_dir = "{root}/state"
 path = "{bundle}"
 allow_demo = true
 {key}
+[engine]
+device = "{device}"
 [[source]]
 id = "di60"
 path = "{root}/export"
@@ -58,7 +60,7 @@ class Site:
             (root / name).mkdir(parents=True, exist_ok=True)
         outputs = "\n".join(f'[[output]]\nformat = "{f}"\npath = "{root}/drop-{f}"\nack = "{ack}"' for f in formats)
         values = {"quiet_s": 1, "scan_s": 0.1, "max_wait_s": 1800, "attempts": 3, "worker_budget_s": 60, "source": "",
-                  "bundle": root / "bundle", "key": ""}  # fmt: skip
+                  "bundle": root / "bundle", "key": "", "device": "cpu"}  # fmt: skip
         self.test_analyzer = settings.pop("test_analyzer", "tests.fault.fake_analyzer:open_fake_analyzer")
         values |= settings
         self.config = root / "mds-edge.toml"
