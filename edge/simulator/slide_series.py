@@ -65,22 +65,33 @@ def plan_slides(
 def write_truth(folder: Path, slides: Sequence[WrittenSlide]) -> tuple[Path, Path]:
     """Write `slides.csv` (slide, patient, mds_aa) and `truth.csv` (every cell) into `folder` and return their paths.
 
-    A film of a healthy person has no value for mds_aa: the target separates two diseases.
+    Rows of other slides that the tables already hold stay, so that a cohort can be exported in several series. A film
+    of a healthy person has no value for mds_aa: the target separates two diseases.
     """
     slides_path, truth_path = folder / "slides.csv", folder / "truth.csv"
-    with slides_path.open("w", newline="", encoding="utf-8") as lines:
-        table = csv.writer(lines, lineterminator="\n")
-        table.writerow(["slide", "patient", TARGET])
-        for slide in slides:
-            kind = slide.film.kind
-            table.writerow([slide.slide_key, slide.facts.patient_id, kind if kind in ("MDS", "AA") else ""])
-    with truth_path.open("w", newline="", encoding="utf-8") as lines:
-        table = csv.writer(lines, lineterminator="\n")
-        table.writerow(["slide", "file", "cell_type", "findings", "kind"])
-        for slide in slides:
-            for path, cell in zip(slide.cell_paths, slide.film.cells, strict=True):
-                table.writerow([slide.slide_key, path, cell.type_code, " ".join(cell.findings), slide.film.kind])
+    rows = [
+        [slide.slide_key, slide.facts.patient_id, slide.film.kind if slide.film.kind in ("MDS", "AA") else ""]
+        for slide in slides
+    ]
+    _merge_rows(slides_path, ["slide", "patient", TARGET], rows)
+    cells = [
+        [slide.slide_key, path, cell.type_code, " ".join(cell.findings), slide.film.kind]
+        for slide in slides
+        for path, cell in zip(slide.cell_paths, slide.film.cells, strict=True)
+    ]
+    _merge_rows(truth_path, ["slide", "file", "cell_type", "findings", "kind"], cells)
     return slides_path, truth_path
+
+
+def _merge_rows(path: Path, header: list[str], rows: list[list[str]]) -> None:
+    """Write the table with these rows; rows of slides (first column) that are not among them are kept."""
+    new_slides = {row[0] for row in rows}
+    kept: list[list[str]] = []
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as lines:
+            kept = [row for row in list(csv.reader(lines))[1:] if row[0] not in new_slides]
+    with path.open("w", newline="", encoding="utf-8") as lines:
+        csv.writer(lines, lineterminator="\n").writerows([header, *kept, *rows])
 
 
 _KIND_OF: dict[str, FilmKind] = {kind.lower(): kind for kind in FILM_KINDS}

@@ -241,3 +241,28 @@ def test_the_tables_of_truth_name_every_slide_and_every_cell(tmp_path):
         ("LP", "PL01"),
     ]
     assert (tmp_path / ".export_root").is_file()
+
+
+def test_a_second_series_keeps_the_rows_of_the_first_in_the_tables_of_truth(tmp_path):
+
+    def export(seed):
+        planned = next(plan_slides("mds", (3, 3), seed))
+        rng = np.random.default_rng(planned.seed)
+        source = DrawnCells(size_px=64)
+        return write_slide(
+            planned.film,
+            tmp_path,
+            planned.slide_key,
+            planned.facts.sample_id,
+            source=source,
+            rng=rng,
+            facts=planned.facts,
+        )
+
+    first, second = export(1), export(2)
+    write_truth(tmp_path, [first])
+    write_truth(tmp_path, [second])
+    write_truth(tmp_path, [second])
+    slides = (tmp_path / "slides.csv").read_text(encoding="utf-8").splitlines()
+    assert [line.split(",")[0] for line in slides] == ["slide", first.slide_key, second.slide_key]
+    assert len((tmp_path / "truth.csv").read_text(encoding="utf-8").splitlines()) == 1 + 3 + 3
