@@ -1,6 +1,6 @@
 """The drawings of the report as inline SVG: interval bars, the score scale, the contribution chart.
 
-Blue and orange keep their meaning for the colour-blind; in grey the direction, the labels and the hatching carry it.
+Blue and orange keep their meaning for the colour-blind; in grey the direction and the labels carry it.
 """
 
 from __future__ import annotations

@@ -40,6 +40,7 @@ def render_report(record: Mapping[str, object], thumbnails: Mapping[str, bytes])
             gallery(view, pictures),
             _provenance(view),
             _limits(),
+            _running_line(view),
         ),
     ]
     return page_from_body(sentence("report.title", sample=view.slide.sample_id), body).encode("utf-8")
@@ -50,6 +51,13 @@ def _watermark(view: RecordView) -> Html | None:
         return None
     key = "withdrawn" if view.status == "W" else "test" if view.mode == "T" else "simulated"
     return tag("div", sentence(f"banner.{key}_title"), class_="watermark", aria_hidden="true")
+
+
+def _running_line(view: RecordView) -> Html:
+    """Return the line that stands at the foot of every printed page: a loose sheet must say whose it is."""
+    parts = (view.slide.sample_id, view.slide.slide_key, view.message_id, sentence(f"status.{view.status}"))
+    test = (sentence("banner.test_title"),) if view.mode == "T" else ()
+    return tag("footer", tag("span", " \u00b7 ".join((*parts, *test))), class_="running")
 
 
 def _provenance(view: RecordView) -> Html:

@@ -301,6 +301,7 @@ BROKEN = {
     "cut inside an OBX, ended": GOOD[: LAST_OBX + 20] + b"\r",
     "cut exactly after an OBX": GOOD[: LAST_OBX + 1],
     "an OBX lost from the middle": GOOD.replace(OBX_1, b""),
+    "the last but one OBX lost and the rest renumbered": re.sub(rb"\rOBX\|65\|[^\r]*\rOBX\|66\|", b"\rOBX|65|", GOOD),
     "an OBX twice": GOOD.replace(OBX_1, OBX_1 + OBX_1),
     "BOM": b"\xef\xbb\xbf" + GOOD,
     "MLLP bytes": b"\x0b" + GOOD + b"\x1c\r",
