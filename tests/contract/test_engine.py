@@ -213,6 +213,13 @@ def test_a_file_that_is_not_such_a_network_is_refused(onnx, size_px):
         open_openvino(onnx, precision="fp32", size_px=size_px, cache_dir=None, threads=1)
 
 
+def test_what_the_device_computes_is_checked_before_it_is_handed_over():
+    network = painted_network(type_weight=float("nan"))
+    engine = open_openvino(network, precision="fp32", size_px=SIZE_PX, cache_dir=None, threads=1)
+    with pytest.raises(EdgeError, match=r"MDSE-ENGINE-004 openvino: .* not a number"):
+        list(engine.infer([images_of(2)]))
+
+
 def test_two_inferences_at_a_time_are_an_error_of_the_caller():
     engine = open_painted()
     first = engine.infer(images_of(1, seed=n) for n in range(4))

@@ -267,6 +267,18 @@ def test_an_engine_that_differs_on_the_golden_cells_is_refused(tmp_path, name):
         model.prove_golden()
 
 
+@pytest.mark.case("H12")
+def test_one_clear_cut_cell_of_another_type_refuses_an_int8_engine_however_small_the_mean(tmp_path):
+    expected = painted_outputs(golden_images())
+    expected["cell_type"][3] = expected["cell_type"][4]
+    contents = bundle_contents(**{"golden/expected.npz": npz(**expected)})
+    document = manifest_document(contents)
+    document["engines"][0]["precision"] = "int8"
+    model = open_model(write_bundle(tmp_path / "b", contents, document), public_key=PUBLIC_KEY)
+    with pytest.raises(EdgeError, match="1 of 17 clear-cut cells"):
+        model.prove_golden()
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -106,6 +106,14 @@ def test_a_score_at_the_threshold_is_positive():
     assert assess(profile(), trees_of(lambda row: 0.0)).call == "MDS-SUSPECT"
 
 
+def test_an_interval_that_only_touches_the_threshold_from_below_is_indeterminate():
+    column = NAMES.index("SNE_share")
+    counted = np.float32(0.6)
+    found = assess(profile(), trees_of(lambda row: 0.0 if row[column] == counted else -3.0))
+    assert found.interval[1] == found.score == 0.5
+    assert found.call == "INDETERMINATE"
+
+
 def test_huge_margins_give_scores_and_no_overflow():
     assert score_from_margin(1e6, SPEC.calibration) == 1
     assert score_from_margin(-1e6, SPEC.calibration) == 0

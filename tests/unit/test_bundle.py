@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.bundle import reader
 from edge.bundle.digest import manifest_bytes, sha256_hex
 from edge.bundle.manifest import manifest_from_bytes
 from edge.bundle.reader import open_bundle
@@ -208,6 +209,21 @@ def test_a_symbolic_link_is_refused_even_to_the_right_bytes(folder, tmp_path, na
     (folder / name).symlink_to(tmp_path / "elsewhere")
     error = refusal(folder)
     assert (error.code, error.where) == ("MDSE-BUNDLE-003", name)
+
+
+@pytest.mark.case("H4")
+def test_a_link_that_replaces_a_file_after_the_folder_was_listed_is_not_followed(folder, tmp_path, monkeypatch):
+    listed = reader._list_files
+
+    def list_then_replace(root):
+        found = listed(root)
+        (folder / "golden" / "images.npz").rename(tmp_path / "elsewhere")
+        (folder / "golden" / "images.npz").symlink_to(tmp_path / "elsewhere")
+        return found
+
+    monkeypatch.setattr(reader, "_list_files", list_then_replace)
+    error = refusal(folder)
+    assert (error.code, error.where) == ("MDSE-BUNDLE-003", "golden/images.npz")
 
 
 @pytest.mark.case("H4")
