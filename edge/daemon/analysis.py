@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from edge.audit import AuditEvent
 from edge.daemon.archive import archived_record, store_result
 from edge.daemon.arrival import spooled_folder
 from edge.daemon.backoff import Backoff
@@ -98,6 +99,9 @@ class AnalysisKeeper(Keeper):
         if facts.get("intended_use") == "demo" and books.config.outputs and not books.config.bundle.allow_demo:
             self.house.fatal = EdgeError("MDSE-DAEMON-003", where=str(books.config.bundle.path))
             return
+        with books.journal.change():
+            detail = self.facts | {"device": self.device}
+            books.journal.note(AuditEvent("daemon", "model ready", "journal", detail=detail))
         self.is_ready = self.was_ready = True
         self.restart.succeeded()
         self.house.alarms.clear("model")

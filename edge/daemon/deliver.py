@@ -3,10 +3,11 @@
 It alone touches the drop folder, so an output that is full or hangs stops neither the other outputs nor the books.
 It keeps no state of its own: the journal says what is staged, and this process carries out one order after the other.
 
-    from the supervisor   begin {folder, identity, lock} · recover {staged, collected} · stage {id, staged_name} + bytes
-                          publish {id, staged_name, final_name, sha256, size} · acks {wanted}
-    to the supervisor     ready {identity, method} · recovered {states, swept, removed} · staged · published
-                          acks {states} · failed {id, code, text}
+    from the supervisor   begin {folder, identity, lock} · claim · prepare · recover {staged, collected}
+                          stage {id, staged_name} + bytes · publish {id, staged_name, final_name, sha256, size}
+                          acks {wanted}
+    to the supervisor     claimed {taken} · ready {identity, method} · recovered {states, swept, removed}
+                          staged · published · acks {states} · failed {id, code, text}
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 from edge.daemon.channel import Channel, Message
 from edge.daemon.child_main import run_child
 from edge.delivery.acknowledge import read_acknowledgement
+from edge.delivery.durable import STAGING_NAME, is_there, opened_folder, read_identity
 from edge.delivery.publish import (
     Drop,
     prepare_drop,
@@ -56,6 +58,8 @@ class Deliverer:
 
     def _carry_out(self, message: Message) -> dict[str, object]:
         order: dict[str, Any] = dict(message.header)
+        if message.kind == "claim":
+            return {"kind": "claimed", "taken": self._is_taken()}
         if message.kind == "prepare":
             self._drop = prepare_drop(self._folder, expected_identity=self._identity)
             self._identity = self._drop.identity
@@ -72,6 +76,14 @@ class Deliverer:
         if message.kind == "acks":
             return {"kind": "acks", "states": [self._answer_to(drop, *wanted) for wanted in order["wanted"]]}
         raise AssertionError(f"an order of kind {message.kind!r}")
+
+    def _is_taken(self) -> bool:
+        """Tell whether the drop folder carries the identity of another journal (raises OSError when it is away)."""
+        with opened_folder(self._folder) as folder:
+            if not is_there(folder, STAGING_NAME):
+                return False
+        with opened_folder(self._folder / STAGING_NAME) as staging:
+            return bool(read_identity(staging))
 
     def _prepared(self) -> Drop:
         if self._drop is None:

@@ -16,6 +16,7 @@ import logging
 import secrets
 from typing import Any
 
+from edge.audit import AuditEvent
 from edge.config import OutputSection
 from edge.daemon.backoff import Backoff
 from edge.daemon.books import output_name
@@ -23,6 +24,7 @@ from edge.daemon.channel import Message
 from edge.daemon.child_process import ChildProcess
 from edge.daemon.house import House
 from edge.daemon.keeper import Keeper
+from edge.errors import EdgeError
 from edge.journal_rows import DeliveryRow
 
 log = logging.getLogger("mds_edge.daemon")
@@ -69,15 +71,20 @@ class OutputKeeper(Keeper):
 
     def begin(self, child: ChildProcess) -> None:
         """Send the settings; the first order prepares the drop folder."""
+        identity = self._identity()
+        child.send({
+            "kind": "begin", "folder": str(self.output.path), "ack": self.output.ack, "lock": str(self._lock),
+            "ack_folder": str(self.output.ack_folder), "identity": identity or None,
+        })  # fmt: skip
+        self._phase = "claiming" if identity is None else "preparing"
+        self._in_flight = None
+
+    def _identity(self) -> str | None:
+        """Return the drop folder's identity as the books know it; "" when claimed but not prepared, None when new."""
         row = self.house.books.journal.connection.execute(
             "SELECT value FROM meta WHERE name = ?", (f"drop {self.journal_name}",)
         ).fetchone()
-        child.send({
-            "kind": "begin", "folder": str(self.output.path), "ack": self.output.ack, "lock": str(self._lock),
-            "ack_folder": str(self.output.ack_folder), "identity": row[0] if row else None,
-        })  # fmt: skip
-        self._phase = "preparing"
-        self._in_flight = None
+        return None if row is None else str(row[0])
 
     def _send(self, order: dict[str, Any], blobs: tuple[bytes, ...] = ()) -> None:
         if self.child is not None:
@@ -91,7 +98,9 @@ class OutputKeeper(Keeper):
         self._watch_pickup(now_s)
         if self._in_flight is not None or self.house.stopping or not self._pause.is_ready(now_s):
             return
-        if self._phase == "preparing":
+        if self._phase == "claiming":
+            self._send({"kind": "claim"})
+        elif self._phase == "preparing":
             self._send({"kind": "prepare"})
         elif self._phase == "recovering":
             self._recover()
@@ -155,7 +164,9 @@ class OutputKeeper(Keeper):
         if message.kind == "failed":
             self._on_failed(order or {}, facts, now_s)
             return
-        if message.kind == "ready":
+        if message.kind == "claimed":
+            self._on_claimed(facts, now_s)
+        elif message.kind == "ready":
             self._on_prepared(facts)
         elif message.kind == "recovered":
             self._on_recovered(facts)
@@ -173,14 +184,33 @@ class OutputKeeper(Keeper):
     def _alarm(self) -> str:
         return f"output-{self.journal_name}"
 
-    def _on_prepared(self, facts: dict[str, Any]) -> None:
+    def _on_claimed(self, facts: dict[str, Any], now_s: float) -> None:
+        """Take a drop folder that nobody has. Another journal's is left alone.
+
+        Either two machines write there, or our own journal was lost: then everything in the export folder looks new,
+        and sending it again is for a person to say.
+        """
+        if facts["taken"]:
+            wait_s = self._pause.failed(now_s)
+            error = EdgeError("MDSE-DAEMON-015", where=str(self.output.path))
+            self.house.alarms.raise_alarm(self._alarm, f"looked at again in {wait_s:.0f} s: {error}", now_s)
+            return
+        self._remember_identity("")
+        self._phase = "preparing"
+
+    def _remember_identity(self, identity: str) -> None:
         journal = self.house.books.journal
-        self.method = facts["method"]
         with journal.change():
             journal.connection.execute(
                 "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                (f"drop {self.journal_name}", facts["identity"]),
+                (f"drop {self.journal_name}", identity),
             )
+            journal.note(AuditEvent("daemon", "drop folder claimed", self.journal_name, new=identity))
+
+    def _on_prepared(self, facts: dict[str, Any]) -> None:
+        self.method = facts["method"]
+        if facts["identity"] != self._identity():
+            self._remember_identity(facts["identity"])
         self._phase = "recovering"
 
     def _on_recovered(self, facts: dict[str, Any]) -> None:
@@ -218,7 +248,7 @@ class OutputKeeper(Keeper):
         wait_s = self._pause.failed(now_s)
         self.house.alarms.raise_alarm(self._alarm, f"tried again in {wait_s:.0f} s: {facts['text']}", now_s)
         # Whatever happened there: prepare, look at what is staged, clean up, and only then go on.
-        self._phase = "preparing"
+        self._phase = "claiming" if self._identity() is None else "preparing"
 
     def _on_acks(self, states: list[list[Any]], now_s: float) -> None:
         for delivery_id, kind, text in states:
