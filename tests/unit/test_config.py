@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from edge.config import Config, config_digest, config_from_text, load_config
+from edge.config_lines import line_of_location
 from edge.errors import EdgeError
 
 GOOD = """\
@@ -258,6 +259,11 @@ def test_the_lines_of_later_tables_are_right_behind_long_strings_and_lists() -> 
     faults = faults_of(text.replace('"file-gone"', '"maybe"'))
     number = next(n for n, content in enumerate(text.splitlines(), 1) if content.startswith("ack ="))
     assert f"line {number}, output[1].ack" in faults
+
+
+def test_what_looks_like_a_table_inside_a_list_or_a_string_is_none() -> None:
+    text = 'a = [\n["site"],\n]\nb = """\n[site]\nid = 1\n"""\n[site]\nid = 2\n'
+    assert line_of_location(text) == {("a",): 1, ("b",): 4, ("site",): 8, ("site", "id"): 9}
 
 
 def test_the_digest_follows_the_effective_values_not_the_text() -> None:

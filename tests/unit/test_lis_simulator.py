@@ -77,6 +77,7 @@ def changed(pattern: bytes, replacement: bytes) -> bytes:
 BROKEN = {
     "no specimen": changed(rb"SPM\|[^\r]*\r", b""),
     "line feeds": WHOLE.replace(b"\r", b"\n"),
+    "one line feed": changed(rb"\rOBX\|2\|", b"\r\nOBX|2|"),
     "both line ends": WHOLE.replace(b"\r", b"\r\n"),
     "byte order mark": b"\xef\xbb\xbf" + WHOLE,
     "MLLP frame": b"\x0b" + WHOLE + b"\x1c\r",

@@ -70,6 +70,14 @@ def test_an_error_is_logged_with_its_code_and_words_but_without_the_place() -> N
     assert "A0042" not in line
 
 
+@pytest.mark.case("S11")
+def test_a_fact_of_an_error_that_nobody_declared_harmless_is_a_pseudonym() -> None:
+    stream = lines()
+    log_error(LOGGER, EdgeError("MDSE-DELIVERY-005", where="/srv/drop", expected="A0042"))
+    assert "A0042" not in stream.getvalue()
+    assert "expected identity ~" in stream.getvalue()
+
+
 def test_an_error_about_the_configuration_is_readable_in_full() -> None:
     stream = lines()
     log_error(LOGGER, EdgeError("MDSE-CONFIG-001", where="/etc/mds-edge.toml", reason="No such file"))
