@@ -1,0 +1,189 @@
+"""Labels are read whole or refused with a reason; the split is fixed."""
+
+from __future__ import annotations
+
+import hashlib
+
+import cv2
+import numpy as np
+import pytest
+
+from convert.cell_pixels import pixels_from_cells
+from convert.dataset import read_labelled_cells, require_trainable, split_from_key
+from edge.catalogue import load_catalogue
+from edge.errors import EdgeError
+
+CATALOGUE = load_catalogue()
+
+
+def write_image(path, seed=0, side_px=40):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (side_px, side_px, 3), dtype=np.uint8)
+    cv2.imwrite(str(path), pixels)
+
+
+def write_labels(folder, text, images=()):
+    for index, name in enumerate(images):
+        write_image(folder / name, seed=index)
+    (folder / "labels.csv").write_text(text, encoding="utf-8")
+    return [(folder, "real")]
+
+
+def read(folder, text, images=()):
+    return read_labelled_cells(write_labels(folder, text, images), CATALOGUE)
+
+
+def code_of(raised):
+    return raised.value.code
+
+
+def test_the_split_is_byte_zero_of_the_hash_modulo_eight():
+    for name in (f"cell-{number}.jpg" for number in range(200)):
+        remainder = hashlib.sha256(name.encode()).digest()[0] % 8
+        expected = "test" if remainder in (0, 1) else "validation" if remainder == 2 else "training"
+        assert split_from_key(name) == expected
+
+
+def test_the_split_follows_the_base_name_not_the_folder(tmp_path):
+    cells = read(tmp_path, "file,cell_type\na/x.jpg,SNE\nb/x.jpg,LY\n", ["a/x.jpg", "b/x.jpg"]).cells
+    assert {cell.split for cell in cells} == {split_from_key("x.jpg")}
+
+
+def test_cells_of_one_patient_never_meet_in_two_splits(tmp_path):
+    rows = "".join(f"{number}.jpg,SNE,P7\n" for number in range(12))
+    cells = read(tmp_path, "file,cell_type,patient\n" + rows, [f"{number}.jpg" for number in range(12)]).cells
+    assert {cell.split for cell in cells} == {split_from_key("P7")}
+
+
+def test_findings_are_one_zero_or_not_annotated(tmp_path):
+    text = "file,cell_type,NE01,NE03\na.jpg,SNE,1,\nb.jpg,BNE,0,1\n"
+    first, second = read(tmp_path, text, ["a.jpg", "b.jpg"]).cells
+    assert first.findings == {"NE01": 1}
+    assert second.findings == {"NE01": 0, "NE03": 1}
+
+
+def test_a_finding_that_does_not_apply_to_the_type_is_not_annotated(tmp_path):
+    (cell,) = read(tmp_path, "file,cell_type,NE01,LY01\na.jpg,LY,0,1\n", ["a.jpg"]).cells
+    assert cell.findings == {"LY01": 1}
+
+
+def test_the_vacuole_attribute_is_read_on_neutrophils_only(tmp_path):
+    text = "file,cell_type,cytoplasm_vacuole\na.jpg,SNE,yes\nb.jpg,BNE,no\nc.jpg,MO,yes\nd.jpg,SNE,\n"
+    labelled = read(tmp_path, text, ["a.jpg", "b.jpg", "c.jpg", "d.jpg"])
+    assert [dict(cell.findings) for cell in labelled.cells] == [{"NE07": 1}, {"NE07": 0}, {}, {}]
+    assert any("NE07" in notice for notice in labelled.notices)
+
+
+def test_unknown_columns_are_ignored_and_named(tmp_path):
+    labelled = read(tmp_path, "file,cell_type,NE1,colour\na.jpg,SNE,1,blue\n", ["a.jpg"])
+    assert any("NE1, colour" in notice for notice in labelled.notices)
+    assert labelled.cells[0].findings == {}
+
+
+def test_rows_that_cannot_be_used_are_counted_not_lost(tmp_path):
+    text = "file,cell_type\na.jpg,SNE\nb.jpg,\nc.jpg,XX\nd.jpg,XX\n"
+    labelled = read(tmp_path, text, ["a.jpg"])
+    assert [cell.cell_id for cell in labelled.cells] == ["a.jpg"]
+    assert any("1 rows left out: no cell type" in notice for notice in labelled.notices)
+    assert any("2 rows left out: type XX" in notice for notice in labelled.notices)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("name,cell_type\na.jpg,SNE\n", "MDSE-TRAIN-001"),
+        ("file,cell_type,file\na.jpg,SNE,b.jpg\n", "MDSE-TRAIN-001"),
+        ("file,cell_type\na.jpg\n", "MDSE-TRAIN-001"),
+        ("file,cell_type\na.jpg,SNE,1\n", "MDSE-TRAIN-001"),
+        ("file,cell_type,NE01\na.jpg,SNE,yes\n", "MDSE-TRAIN-002"),
+        ("file,cell_type,NE01\na.jpg,SNE,2\n", "MDSE-TRAIN-002"),
+        ("file,cell_type\n,SNE\n", "MDSE-TRAIN-002"),
+        ("file,cell_type\n../a.jpg,SNE\n", "MDSE-TRAIN-002"),
+        ("file,cell_type\n/etc/hostname,SNE\n", "MDSE-TRAIN-002"),
+        ("file,cell_type\na.jpg,SNE\na.jpg,BNE\n", "MDSE-TRAIN-003"),
+        ("file,cell_type\na.jpg,SNE\na.jpg,SNE\n", "MDSE-TRAIN-003"),
+        ("file,cell_type\nmissing.jpg,SNE\n", "MDSE-TRAIN-004"),
+    ],
+)
+def test_a_contradiction_stops_the_training_with_its_own_code(tmp_path, text, code):
+    with pytest.raises(EdgeError) as raised:
+        read(tmp_path, text, ["a.jpg"])
+    assert code_of(raised) == code
+
+
+def test_a_folder_without_labels_is_named(tmp_path):
+    with pytest.raises(EdgeError, match=r"labels\.csv") as raised:
+        read_labelled_cells([(tmp_path, "real")], CATALOGUE)
+    assert code_of(raised) == "MDSE-TRAIN-001"
+
+
+def names_of_split(split, count):
+    names = (f"n{number}.jpg" for number in range(10_000))
+    return [name for name in names if split_from_key(name) == split][:count]
+
+
+def test_a_type_without_training_cells_is_refused_unless_it_is_accepted(tmp_path):
+    names = names_of_split("training", 1) + names_of_split("validation", 1)
+    labelled = read(tmp_path, "file,cell_type\n" + "".join(f"{name},SNE\n" for name in names), names)
+    with pytest.raises(EdgeError, match="BNE") as raised:
+        require_trainable(labelled, CATALOGUE, allow_missing_types=False)
+    assert code_of(raised) == "MDSE-TRAIN-005"
+    missing = require_trainable(labelled, CATALOGUE, allow_missing_types=True)
+    assert set(missing) == set(CATALOGUE.type_codes) - {"SNE"}
+
+
+def test_a_type_without_validation_cells_is_refused(tmp_path):
+    names = names_of_split("training", 2)
+    labelled = read(tmp_path, "file,cell_type\n" + "".join(f"{name},SNE\n" for name in names), names)
+    with pytest.raises(EdgeError, match="SNE") as raised:
+        require_trainable(labelled, CATALOGUE, allow_missing_types=True)
+    assert code_of(raised) == "MDSE-TRAIN-006"
+
+
+def test_labels_without_any_usable_cell_are_refused_even_if_missing_types_are_accepted(tmp_path):
+    with pytest.raises(EdgeError) as raised:
+        require_trainable(read(tmp_path, "file,cell_type\n"), CATALOGUE, allow_missing_types=True)
+    assert code_of(raised) == "MDSE-TRAIN-005"
+
+
+def test_pixels_are_those_of_the_runtime_and_come_from_the_cache_the_second_time(tmp_path, monkeypatch):
+    labelled = read(tmp_path, "file,cell_type\na.jpg,SNE\nb.jpg,LY\n", ["a.jpg", "b.jpg"])
+    cache = tmp_path / "cache"
+    direct = pixels_from_cells(labelled.cells, 24)
+    first = np.array(pixels_from_cells(labelled.cells, 24, cache))
+    monkeypatch.setattr("convert.cell_pixels.decode_image", None)  # would fail if anything were decoded again
+    second = pixels_from_cells(labelled.cells, 24, cache)
+    assert direct.shape == (2, 24, 24, 3)
+    assert direct.dtype == np.uint8
+    assert np.array_equal(direct, first)
+    assert np.array_equal(first, second)
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_a_changed_file_is_decoded_anew(tmp_path):
+    labelled = read(tmp_path, "file,cell_type\na.png,SNE\n", ["a.png"])
+    before = np.array(pixels_from_cells(labelled.cells, 24, tmp_path / "cache"))
+    write_image(tmp_path / "a.png", seed=9, side_px=50)
+    assert not np.array_equal(before, pixels_from_cells(labelled.cells, 24, tmp_path / "cache"))
+
+
+def test_an_unreadable_image_stops_the_training_and_is_named(tmp_path):
+    labelled = read(tmp_path, "file,cell_type\na.jpg,SNE\n", ["a.jpg"])
+    (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:100])
+    with pytest.raises(EdgeError, match=r"a\.jpg"):
+        pixels_from_cells(labelled.cells, 24)
+
+
+def test_the_same_bytes_under_two_types_are_refused(tmp_path):
+    labelled = read(tmp_path, "file,cell_type\na.jpg,SNE\nb.jpg,LY\n", ["a.jpg", "b.jpg"])
+    (tmp_path / "b.jpg").write_bytes((tmp_path / "a.jpg").read_bytes())
+    with pytest.raises(EdgeError) as raised:
+        pixels_from_cells(labelled.cells, 24)
+    assert code_of(raised) == "MDSE-TRAIN-003"
+
+
+def test_the_real_labels_hold_eleven_types_with_hundreds_of_cells(real_cells_dir):
+    labelled = read_labelled_cells([(real_cells_dir, "real")], CATALOGUE)
+    frequent = {code for code, count in labelled.counts("training").items() if count > 200}
+    assert frequent == {"SNE", "BNE", "MMY", "MY", "PMY", "LY", "MO", "EO", "BA", "LP", "ERB"}
+    assert any("151 rows left out: no cell type" in notice for notice in labelled.notices)
