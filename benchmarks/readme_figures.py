@@ -43,7 +43,7 @@ def speed(figures: dict[str, Any]) -> str:
         ("memory of the process", f"{figures['rss_mb']:.0f} MB"),
     ]
     note = f"{figures['engine']} {figures['precision']}, {figures['image_px']} px, {machine['cores']} cores"
-    return table(rows, f"{note} of {machine['processor']}", figures)
+    return table(rows, f"{note} of {machine['cpu']}", figures)
 
 
 def table(rows: list[tuple[str, str]], note: str, figures: dict[str, Any]) -> str:
