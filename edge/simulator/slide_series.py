@@ -83,10 +83,10 @@ def write_truth(folder: Path, slides: Sequence[WrittenSlide]) -> tuple[Path, Pat
     return slides_path, truth_path
 
 
-def _merge_rows(path: Path, header: list[str], rows: list[list[str]]) -> None:
+def _merge_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:
     """Write the table with these rows; rows of slides (first column) that are not among them are kept."""
     new_slides = {row[0] for row in rows}
-    kept: list[list[str]] = []
+    kept: list[Sequence[str | None]] = []
     if path.exists():
         with path.open(newline="", encoding="utf-8") as lines:
             kept = [row for row in list(csv.reader(lines))[1:] if row[0] not in new_slides]
