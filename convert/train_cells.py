@@ -1,6 +1,7 @@
 """Train the network of single cells: both heads at once, balanced over types, within epochs or a time budget.
 
-    train_network     the loop: warm-up + cosine, AdamW, averaged weights, a checkpoint per epoch, early stopping
+    train_network     from labelled cells to a proved Keras model
+    learn             the loop: warm-up + cosine, averaged weights, a checkpoint per epoch, early stopping
 
 What is kept are the averaged weights (an exponential mean over training, batch statistics included) of the epoch with
 the best macro recall on the validation split.
@@ -9,9 +10,10 @@ the best macro recall on the validation split.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import keras
 import numpy as np
@@ -21,7 +23,7 @@ from convert.cell_pixels import pixels_from_cells
 from convert.cell_training import CellTraining, Learner, network_for
 from convert.dataset import LabelledCell
 from convert.keras_learner import KerasLearner, predict_cells
-from convert.training_batches import TrainingBatches, sampling_weights, targets_from_cells
+from convert.training_batches import Batch, TrainingBatches, sampling_weights, targets_from_cells
 from convert.training_loss import positive_weights
 from convert.training_state import TrainingState, load_state, save_state
 from edge.catalogue import Catalogue
@@ -33,6 +35,14 @@ _AVERAGE_DECAY = 0.98
 _CACHE_SCALE = 1.25
 _PROOF_CELLS = 32
 _PROOF_TOLERANCE = 1e-4
+
+
+class EpochSource(Protocol):
+    """What gives the batches of an epoch: `TrainingBatches`."""
+
+    def epoch(self, epoch: int, steps: int, size_px: int) -> Iterator[Batch]:
+        """Yield `steps` batches of images of a size."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,13 +93,19 @@ def train_network(
     _restore(learner, state, initial)
     truth = targets_from_cells(validation_cells, catalogue).cell_type
     say(f"{len(training_cells)} training cells, {len(validation_cells)} validation cells")
-    steps = -(-len(training_cells) // training.batch)
-    loop = _Loop(training, learner, batches, state, steps, started, clock)
-    while not loop.ended():
-        loop.run_epoch()
-        loop.judge(pixels_from_cells(validation_cells, learner.size_px, cache_folder), truth)
-        loop.report(say)
-        save_state(checkpoint, state)
+    learn(
+        training,
+        learner,
+        batches,
+        state,
+        steps=-(-len(training_cells) // training.batch),
+        validation=lambda size_px: pixels_from_cells(validation_cells, size_px, cache_folder),
+        truth=truth,
+        keep=lambda: save_state(checkpoint, state),
+        say=say,
+        started=started,
+        clock=clock,
+    )
     model = network_for(training, catalogue, training.size_px)
     model.set_weights(state.best)
     learner.resize(training.size_px)
@@ -98,11 +114,38 @@ def train_network(
     return Trained(model, state.rows, state.best_epoch)
 
 
+def learn(
+    training: CellTraining,
+    learner: Learner,
+    batches: EpochSource,
+    state: TrainingState,
+    *,
+    steps: int,
+    validation: Callable[[int], NDArray[np.uint8]],
+    truth: NDArray[np.int64],
+    keep: Callable[[], None],
+    say: Callable[[str], None],
+    started: float,
+    clock: Callable[[], float],
+) -> None:
+    """Train epoch after epoch until the schedule ends or the recall no longer rises; `state` holds the result.
+
+    `validation` gives the validation cells at an image size, `truth` their type indices; `keep` is called after every
+    epoch. `started` is the time on `clock` (seconds) from which the budget counts.
+    """
+    loop = _Loop(training, learner, batches, state, steps, started, clock)
+    while not loop.ended():
+        loop.run_epoch()
+        loop.judge(validation(learner.size_px), truth)
+        loop.report(say)
+        keep()
+
+
 @dataclass(slots=True, eq=False)
 class _Loop:
     training: CellTraining
     learner: Learner
-    batches: TrainingBatches
+    batches: EpochSource
     state: TrainingState
     steps: int
     started: float

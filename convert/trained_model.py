@@ -27,7 +27,7 @@ from convert.training_log import draw_training_curves, write_training_csv
 from edge.catalogue import Catalogue
 from edge.errors import EdgeError
 
-# Fewer real training cells than this carry no evidence of their own.
+# Fewer real training cells than this do not outweigh drawn ones.
 FEWEST_REAL_CELLS = 20
 # The bias of a finding that no cell annotated: its probability stays below one in a million.
 _NEVER_BIAS = -20.0
@@ -107,15 +107,17 @@ def save_trained(
 def evidence_from_cells(cells: Sequence[LabelledCell], catalogue: Catalogue) -> dict[str, str]:
     """Return "real", "drawn" or "none" for every type and finding.
 
-    A type counts its training cells, a finding the cells that show it. Real needs FEWEST_REAL_CELLS of them.
+    A type counts its training cells, a finding the cells that show it. A handful of real cells beside more drawn ones
+    is "drawn": what was learned was learned from the drawings.
     """
     counts: dict[Origin, Counter[str]] = {"real": Counter(), "drawn": Counter()}
     for cell in cells:
         counts[cell.origin].update([cell.cell_type, *(code for code, value in cell.findings.items() if value)])
     evidence = {}
     for code in (*catalogue.type_codes, *catalogue.finding_codes):
-        drawn = "drawn" if counts["drawn"][code] else "none"
-        evidence[code] = "real" if counts["real"][code] >= FEWEST_REAL_CELLS else drawn
+        real, drawn = counts["real"][code], counts["drawn"][code]
+        mostly_real = real > 0 and real >= min(FEWEST_REAL_CELLS, drawn)
+        evidence[code] = "real" if mostly_real else "drawn" if drawn else "none"
     return evidence
 
 

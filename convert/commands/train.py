@@ -95,7 +95,8 @@ def _fault_of_cells(arguments: argparse.Namespace) -> str | None:
         return "give a folder of cells"
     if arguments.epochs is None and arguments.minutes is None:
         return "give --epochs, --minutes or both: a training must know when it ends"
-    if min(arguments.epochs or 1, arguments.minutes or 1, arguments.batch, arguments.rate) <= 0:
+    given = (arguments.epochs, arguments.minutes, arguments.batch, arguments.rate)
+    if any(value is not None and value <= 0 for value in given):
         return "--epochs, --minutes, --batch and --rate must be positive"
     if not 0 < arguments.width <= 2:
         return "--width must be above 0 and at most 2"
