@@ -180,6 +180,8 @@ def test_the_threshold_lies_between_the_classes_or_keeps_the_specificity():
     scores = np.array([0.1, 0.2, 0.3, 0.7, 0.8, 0.9])
     positive = np.array([False, False, False, True, True, True])
     assert threshold_from_scores(scores, positive) == pytest.approx(0.5)
+    skewed = np.array([False, True, True, True, True, True])
+    assert threshold_from_scores(scores, skewed) == pytest.approx(0.15)
     mixed = np.array([False, False, True, False, True, True])
     fixed = threshold_from_scores(scores, mixed, specificity=1.0)
     assert fixed == pytest.approx(0.75)
