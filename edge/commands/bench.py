@@ -86,3 +86,7 @@ def _read_key(path: Path | None) -> bytes | None:
         return path.read_bytes() if path else None
     except OSError as error:
         raise EdgeError("MDSE-BUNDLE-010", where=str(path), reason=error.strerror or str(error)) from error
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

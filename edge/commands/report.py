@@ -97,3 +97,7 @@ def _link(path: Path, start: Path) -> str:
 
 def _refused(folder: Path, reason: str) -> EdgeError:
     return EdgeError("MDSE-WRITER-006", where=str(folder), reason=reason)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

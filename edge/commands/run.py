@@ -181,3 +181,7 @@ def _replace_file(path: Path, content: bytes) -> None:
 
 def _tell(text: str) -> None:
     print(text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
