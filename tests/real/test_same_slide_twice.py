@@ -1,0 +1,42 @@
+"""The same slide, analyzed twice by two processes, gives the same bytes but for the times it took."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.real.real_site import TestedBundle, drawn_files, export_slide, run
+
+MOMENT = "2026-11-23T18:00:00+09:00"
+TIMES = re.compile(rb'"stage_ms":\{[^}]*\}')
+
+
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory: pytest.TempPathFactory, bundle: TestedBundle) -> list[tuple[bytes, Path]]:
+    root = tmp_path_factory.mktemp("twice")
+    slide = export_slide(root, "A0042_S1", drawn_files(seed=42, count=40), sample_id="A0042", targets=["mds_aa"])
+    runs = []
+    for name in ("first", "second"):
+        options = [*bundle.options, "--json", "--at", MOMENT, "--out", str(root / name)]
+        runs.append((run("edge.commands.run", str(slide), *options).stdout, root / name))
+    return runs
+
+
+def test_standard_output_is_the_record_and_only_the_times_differ(two_runs: list[tuple[bytes, Path]]) -> None:
+    first, second = (output for output, _ in two_runs)
+    assert json.loads(first)["analysed_at"] == MOMENT
+    assert len(TIMES.findall(first)) == 1
+    assert TIMES.sub(b"", first) == TIMES.sub(b"", second)
+
+
+def test_the_written_record_is_the_printed_one_and_the_message_is_the_same_in_every_byte(
+    two_runs: list[tuple[bytes, Path]],
+) -> None:
+    for output, folder in two_runs:
+        (record,) = folder.glob("*.json")
+        assert record.read_bytes() == output
+    messages = [next(folder.glob("*.hl7")).read_bytes() for _, folder in two_runs]
+    assert messages[0] == messages[1]
