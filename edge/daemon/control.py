@@ -19,6 +19,7 @@ from edge.errors import EXIT_TRY_LATER, EdgeError
 log = logging.getLogger("mds_edge.daemon")
 SOCKET_MODE = 0o660
 CLIENTS_MAX = 16
+WAITING_MAX = 128
 REQUEST_BYTES_MAX = 65_536
 PEER = struct.Struct("3i")
 Answer = Callable[[Mapping[str, Any], int], dict[str, Any]]
@@ -36,10 +37,15 @@ class ControlServer:
         selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
     def _accept(self) -> None:
-        try:
-            connection, _ = self._listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            return
+        """Take every caller that waits: a full queue would turn the next one away."""
+        for _ in range(WAITING_MAX):
+            try:
+                connection, _ = self._listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            self._welcome(connection)
+
+    def _welcome(self, connection: socket.socket) -> None:
         if len(self._clients) >= CLIENTS_MAX:
             # The oldest gives way: callers that connect and say nothing must not shut the others out.
             self._close(next(iter(self._clients)))
@@ -139,7 +145,7 @@ def listen(path: Path) -> socket.socket:
             path.unlink()
         listener.bind(str(path))
         path.chmod(SOCKET_MODE)
-        listener.listen(CLIENTS_MAX)
+        listener.listen(WAITING_MAX)
     except OSError as error:
         listener.close()
         raise EdgeError("MDSE-DAEMON-013", where=str(path), reason=error.strerror or str(error)) from error
