@@ -224,11 +224,13 @@ def _cells_part(
 
 
 def _refused_warnings(slide: Slide, refused: Sequence[RefusedCell]) -> list[SlideWarning]:
+    """Name the refused images with their codes; of the first say also what is wrong and what to do."""
     if not refused:
         return []
     first = ", ".join(f"{cell.cell_id} {cell.code}" for cell in refused[:REFUSED_NAMED_MAX])
     more = "" if len(refused) <= REFUSED_NAMED_MAX else f" and {len(refused) - REFUSED_NAMED_MAX} more"
     text = f"{len(refused)} of {len(slide.cell_files)} images could not be used ({first}{more})."
+    text += f" The first: {refused[0].text}"
     return [SlideWarning("UNREADABLE-IMAGES", text)]
 
 
