@@ -46,9 +46,7 @@ class TestedBundle:
 
 def real_site(root: Path, bundle: TestedBundle, *, allow_demo: bool = True, **settings: Any) -> Site:
     """Return a site with HL7 (acknowledged by files in root/ack) and JSON outputs and no stand-in for the models."""
-    site = Site(
-        root, formats=("hl7", "json"), test_analyzer="", bundle=bundle.path, key=bundle.config_line, **settings
-    )
+    site = Site(root, formats=("hl7", "json"), test_analyzer="", bundle=bundle.path, key=bundle.config_line, **settings)
     (root / "ack").mkdir()
     text = site.config.read_text()
     text = text.replace('drop-hl7"\nack = "none"', f'drop-hl7"\nack = "ack-file"\nack_path = "{root}/ack"')

@@ -170,9 +170,7 @@ def test_score_interval_and_call_of_the_message_are_the_records(delivered: Deliv
         assert Decimal(results[code.local("THRES")]) == Decimal(repr(row["threshold"]))
 
 
-def test_the_record_keeps_its_published_schema_and_is_the_archived_one(
-    delivered: Delivered, repository: Path
-) -> None:
+def test_the_record_keeps_its_published_schema_and_is_the_archived_one(delivered: Delivered, repository: Path) -> None:
     schema = json.loads((repository / "docs" / "record.schema.json").read_bytes())
     jsonschema.validators.validator_for(schema)(schema).validate(delivered.record)
     (archived,) = (delivered.site.root / "state" / "archive").rglob(f"{delivered.record['message_id']}.json")
