@@ -16,13 +16,10 @@ from numpy.typing import NDArray
 from convert.parity import EngineParity, compare_outputs, outputs_of_engine, views_of_cells
 from convert.progress import Progress
 from edge.catalogue import Catalogue
-from edge.engines.base import EngineOutputs
+from edge.engines.base import Engine, EngineOutputs
 from edge.engines.openvino import open_openvino
 from edge.errors import EdgeError
-
-# Mean |difference| of probabilities on the golden cells, (types, findings). Drawn cells are strange to many networks,
-# so a flip near 50 % says nothing; a mean this large says that another network is being computed.
-GOLDEN_TOLERANCE = {"fp32": (1e-5, 1e-5), "fp16": (1e-3, 2e-3), "int8": (2e-2, 3e-2), "int8-fp16": (2e-2, 3e-2)}
+from edge.golden import GoldenCells, prove_golden
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,9 +62,7 @@ def prove_cpu_engine(
     size_px = material.golden_images.shape[1]
     engine = open_openvino(data, precision=precision, size_px=size_px, cache_dir=None, threads=threads)
     try:
-        with Progress(f"golden cells, cpu {precision}", len(material.golden_images), stream) as progress:
-            found = outputs_of_engine(engine, material.golden_images, progress)
-        difference = require_golden(file, precision, material.golden_expected, found)
+        difference = require_golden(file, engine, GoldenCells(material.golden_images, material.golden_expected))
         if material.parity_images is None or material.parity_expected is None or material.parity_cells is None:
             entry = _entry(
                 file, "cpu", precision, f"golden: {len(material.golden_images)} cells; no labelled cells given"
@@ -94,20 +89,16 @@ def gpu_entry(file: str, precision: str) -> dict[str, str]:
     return _entry(file, "gpu", precision, "none yet: a plan built from it is proved on its own machine")
 
 
-def require_golden(file: str, precision: str, expected: EngineOutputs, found: EngineOutputs) -> tuple[float, float]:
-    """Return the mean differences of types and findings. Raises EdgeError MDSE-PARITY-005 above the tolerance."""
-    types = float(np.abs(expected.cell_type - found.cell_type).mean())
-    findings = float(np.abs(expected.findings - found.findings).mean())
-    limits = GOLDEN_TOLERANCE[precision]
-    if not (types <= limits[0] and findings <= limits[1]):
-        raise EdgeError(
-            "MDSE-PARITY-005",
-            where=file,
-            types=f"{types:.2g}",
-            findings=f"{findings:.2g}",
-            limits=f"{limits[0]:g} and {limits[1]:g}",
-        )
-    return types, findings
+def require_golden(file: str, engine: Engine, cells: GoldenCells) -> tuple[float, float]:
+    """Apply the runtime's own golden proof: a bundle must not leave here that a site would refuse.
+
+    Returns the mean differences of types and findings. Raises EdgeError MDSE-PARITY-005.
+    """
+    try:
+        proof = prove_golden(engine, cells)
+    except EdgeError as error:
+        raise EdgeError("MDSE-PARITY-005", where=file, reason=error.text) from error
+    return proof.mean_type_difference, proof.mean_finding_difference
 
 
 def with_views(images: NDArray[np.uint8], views: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

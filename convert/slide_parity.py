@@ -19,7 +19,7 @@ from convert.conversion_request import Preflight
 from convert.engine_proof import ProofMaterial, ProvedEngine
 from convert.library_from_xgboost import CompiledTrees
 from convert.tree_model import TrainedTrees
-from edge.assessment import INDETERMINATE, Assessment, assess_profile
+from edge.assessment import INDETERMINATE, assess_profile, scores_from_margins
 from edge.bundle.manifest import AssessmentSpec, Cohort, Gates, Minimum
 from edge.catalogue import Catalogue
 from edge.engines.base import EngineOutputs
@@ -53,8 +53,9 @@ class _Scorer:
     trees: TreeModel
     catalogue: Catalogue
 
-    def assess(self, cells: Sequence[CellFindings], places: NDArray[np.intp]) -> Assessment:
-        return assess_profile(
+    def call(self, cells: Sequence[CellFindings], places: NDArray[np.intp]) -> str:
+        """Return the call of one slide, with its counting interval."""
+        assessment = assess_profile(
             profile_slide([cells[place] for place in places], self.catalogue),
             spec=self.spec,
             cohort=self.cohort,
@@ -63,10 +64,18 @@ class _Scorer:
             catalogue=self.catalogue,
             requested=True,
         )
+        if assessment.score is None:
+            raise ValueError("a composed slide has no score although every gate is open")
+        return assessment.call
 
     def margins(self, cells: Sequence[CellFindings], slides: Sequence[NDArray[np.intp]]) -> NDArray[np.float64]:
+        """Return the raw margin of every slide."""
         profiles = [profile_slide([cells[place] for place in places], self.catalogue).values for places in slides]
         return self.trees.predict_margin(np.stack(profiles).astype(np.float32))
+
+    def scores(self, cells: Sequence[CellFindings], slides: Sequence[NDArray[np.intp]]) -> NDArray[np.float64]:
+        """Return the calibrated score of every slide."""
+        return scores_from_margins(self.margins(cells, slides), self.spec.calibration)
 
 
 def prove_slides(
@@ -103,20 +112,20 @@ def _compare(
     original: Sequence[CellFindings],
     found: Sequence[CellFindings],
 ) -> dict[str, Any]:
-    differences, flipped, unforeseen, near = [], 0, 0, 0
+    differences: list[float] = []
+    flipped, unforeseen, near = 0, 0, 0
     for scorer, slides in chosen:
-        for places in slides:
-            ours, theirs = scorer.assess(original, places), scorer.assess(found, places)
-            if ours.score is None or theirs.score is None:
-                raise ValueError("a composed slide has no score although every gate is open")
-            differences.append(abs(ours.score - theirs.score))
-            near += abs(ours.score - scorer.spec.threshold) <= NEAR
-            if (ours.score >= scorer.spec.threshold) != (theirs.score >= scorer.spec.threshold):
-                flipped += 1
-                unforeseen += {ours.call, theirs.call} != {INDETERMINATE}
+        ours, theirs = scorer.scores(original, slides), scorer.scores(found, slides)
+        differences += np.abs(ours - theirs).tolist()
+        near += int((np.abs(ours - scorer.spec.threshold) <= NEAR).sum())
+        turned = np.flatnonzero((ours >= scorer.spec.threshold) != (theirs >= scorer.spec.threshold))
+        flipped += len(turned)
+        for place in turned:
+            calls = {scorer.call(cells, slides[place]) for cells in (original, found)}
+            unforeseen += calls != {INDETERMINATE}
     return {
         "n": len(differences),
-        "near_threshold": int(near),
+        "near_threshold": near,
         "flipped": flipped,
         "flipped_unforeseen": unforeseen,
         "score_diff": {

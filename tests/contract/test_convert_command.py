@@ -1,0 +1,269 @@
+"""edge-convert and edge-bundle as a person uses them: a model in, a proved bundle out, or one clear reason."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
+
+import keras
+from keras import layers
+from keras_models import CATALOGUE, headed, with_lively_weights, write_trees
+
+from convert.commands import convert
+from edge.bundle.reader import open_bundle
+from edge.commands import bundle as bundle_command
+from edge.errors import EdgeError
+from edge.model import open_model
+from edge.simulator.cells import draw_cell
+
+SIZE_PX = 32
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory):
+    """A folder with a small model, its card, trees, labelled (drawn) cells and a key pair."""
+    root = tmp_path_factory.mktemp("workshop")
+    images = keras.Input((SIZE_PX, SIZE_PX, 3), dtype="uint8", name="images")
+    x = layers.Conv2D(16, 3, strides=2, use_bias=False)(layers.Rescaling(1 / 127.5, offset=-1.0)(images))
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    y = layers.BatchNormalization()(layers.SeparableConv2D(16, 3, padding="same", use_bias=False)(x))
+    x = layers.ReLU()(layers.Add()([layers.MaxPooling2D(3, strides=1, padding="same")(y), x]))
+    model = with_lively_weights(headed(x, images))
+    model.save(root / "model.keras")
+    card = {"name": "small", "version": "3", "intended_use": "research", "image": {"size": SIZE_PX}}
+    (root / "model.card.json").write_text(json.dumps({**card, "evidence": {"SNE": "drawn"}, "limits": ["a test"]}))
+    write_trees(root / "trees.json")
+    write_cells(root / "cells")
+    (root / "keys").mkdir()
+    assert bundle_command.main(["keygen", "--out", str(root / "keys")]) == 0
+    return root
+
+
+def write_cells(folder, per_type=14):
+    rows = ["file,cell_type"]
+    for place, code in enumerate(CATALOGUE.type_codes[:10]):
+        (folder / code).mkdir(parents=True)
+        for number in range(per_type):
+            name = f"{code}/{code}-{number}.png"
+            drawn = draw_cell(code, (), np.random.default_rng([place, number]), size_px=64)
+            assert cv2.imwrite(str(folder / name), drawn[:, :, ::-1])
+            rows.append(f"{name},{code}")
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+
+
+def run(workshop, *options):
+    return convert.main([str(workshop / "model.keras"), "--threads", "1", *map(str, options)])
+
+
+@pytest.fixture(scope="module")
+def full(workshop):
+    out = workshop / "full"
+    status = run(
+        workshop, "--out", out, "--cells", workshop / "cells", "--precision", "int8", "--target", "rtx",
+        "--trees", f"mds_aa={workshop / 'trees.json'}", "--key", workshop / "keys" / "private.pem",
+    )  # fmt: skip
+    assert status == 0
+    return out
+
+
+def test_the_model_alone_gives_a_bundle_with_fp32_and_fp16_and_says_what_more_needs(
+    workshop, capsys, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    assert run(workshop) == 0
+    page = capsys.readouterr().out
+    opened = open_bundle(tmp_path / "model-bundle", public_key=None)
+    assert {"cells.onnx", "cells.fp16.onnx", "golden/expected.npz", "parity.json", "MODEL_CARD.md"} <= set(
+        opened.contents
+    )
+    assert "cells.int8.onnx" not in opened
+    assert [(e.device, e.precision) for e in opened.manifest.engines] == [
+        ("cpu", "fp32"),
+        ("cpu", "fp16"),
+        ("gpu", "fp16"),
+    ]
+    for words in ("--precision int8 --cells DIR", "--trees TARGET=trees.json", "unsigned", "small 3 (research)"):
+        assert words in page
+
+
+def test_the_same_inputs_give_the_same_bundle_byte_for_byte(workshop, full, tmp_path):
+    again = tmp_path / "again"
+    run(
+        workshop, "--out", again, "--cells", workshop / "cells", "--precision", "int8", "--target", "rtx",
+        "--trees", f"mds_aa={workshop / 'trees.json'}", "--key", workshop / "keys" / "private.pem",
+    )  # fmt: skip
+    files = sorted(path.relative_to(full) for path in full.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
+    for name in files:
+        assert (full / name).read_bytes() == (again / name).read_bytes(), name
+
+
+def test_the_runtime_opens_the_bundle_and_proves_its_engines_and_trees(workshop, full):
+    key = (workshop / "keys" / "public.pem").read_bytes()
+    for engine in ("cpu", "cpu-int8", "cpu-fp32", "cpu-fp16"):
+        model = open_model(full, public_key=key, engine=engine, threads=1)
+        proof = model.prove_golden()
+        assert proof.cells == 34
+        assert model.trees_kind == "compiled"
+        model.close()
+    assert open_model(full, public_key=key, threads=1).choice.precision == "int8"
+
+
+def test_the_certificate_states_what_was_compared(full):
+    parity = json.loads((full / "parity.json").read_text())
+    assert parity["engine"] == "openvino cpu int8"
+    assert [other["engine"] for other in parity["other_engines"]] == ["openvino cpu fp32", "openvino cpu fp16"]
+    assert parity["n"] > 20
+    assert parity["top1_agreement"] > 0.9
+    assert parity["verdict"] in ("NOT PROVEN", "PROVEN")
+    assert parity["types"]["MEK"] == {"n": 0, "shown": 0, "loss": None, "lo": None, "hi": None, "verdict": "NOT PROVEN"}
+    assert parity["slides"]["n"] == 100
+    assert parity["slides"]["flipped_unforeseen"] == 0
+    assert parity["reference"]["keras_max_difference"]["cell_type"] <= 1e-5
+    assert parity["trees"]["mds_aa"]["library_max_difference"] <= 1e-5
+    card = (full / "MODEL_CARD.md").read_text()
+    assert "SIMULATED slides" in card
+    assert "| drawn | SNE |" in card
+
+
+def test_show_verify_and_sign_speak_of_the_same_bundle(workshop, full, tmp_path, capsys):
+    assert bundle_command.main(["show", str(full), "--public-key", str(workshop / "keys" / "public.pem")]) == 0
+    page = capsys.readouterr().out
+    for words in (
+        "small 3, for research use",
+        "made with the key",
+        "cells.int8.onnx",
+        "mds_aa: MDS against AA",
+        "SIMULATED",
+    ):
+        assert words in page
+    copy = tmp_path / "copy"
+    shutil.copytree(full, copy)
+    signature = (copy / "manifest.sig").read_bytes()
+    (copy / "manifest.sig").unlink()
+    assert bundle_command.main(["verify", str(copy), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["signature"] == "none"
+    assert bundle_command.main(["sign", str(copy), "--key", str(workshop / "keys" / "private.pem")]) == 0
+    assert (copy / "manifest.sig").read_bytes() == signature
+    (copy / "MODEL_CARD.md").write_text("changed")
+    assert bundle_command.main(["verify", str(copy)]) == 4
+    assert bundle_command.main(["sign", str(copy), "--key", str(workshop / "keys" / "private.pem")]) == 4
+    assert "MDSE-BUNDLE-006" in capsys.readouterr().err
+
+
+def test_keys_are_private_and_never_written_over(workshop, capsys):
+    assert (workshop / "keys" / "private.pem").stat().st_mode & 0o777 == 0o600
+    before = (workshop / "keys" / "private.pem").read_bytes()
+    assert bundle_command.main(["keygen", "--out", str(workshop / "keys")]) == 2
+    assert (workshop / "keys" / "private.pem").read_bytes() == before
+    assert bundle_command.main(["sign", str(workshop), "--key", str(workshop / "keys" / "public.pem")]) == 78
+    assert bundle_command.main(["show", str(workshop / "nothing")]) == 4
+    capsys.readouterr()
+
+
+def test_a_dry_run_checks_and_writes_nothing(workshop, tmp_path, capsys):
+    out = tmp_path / "bundle"
+    assert run(workshop, "--out", out, "--dry-run", "--json", "--cells", workshop / "cells", "--precision", "int8") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["digest"] is None
+    assert any("no cell of" in notice for notice in facts["notices"])
+    assert not out.exists()
+
+
+def test_a_bundle_is_replaced_only_when_asked(workshop, tmp_path, capsys):
+    out = tmp_path / "bundle"
+    assert run(workshop, "--out", out, "--precision", "fp32") == 0
+    assert run(workshop, "--out", out, "--precision", "fp32") == 2
+    assert "MDSE-CONVERT-041" in capsys.readouterr().err
+    assert run(workshop, "--out", out, "--without-fp32", "--name", "second", "--replace") == 0
+    opened = open_bundle(out, public_key=None)
+    assert opened.manifest.name == "second"
+    assert "cells.onnx" not in opened
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_every_wrong_input_ends_with_one_line_and_its_status(workshop, tmp_path, capsys):
+    (tmp_path / "few").mkdir()
+    write_cells(tmp_path / "few" / "cells", per_type=2)
+    public = workshop / "keys" / "public.pem"
+    wrong_trees = write_trees(tmp_path / "wrong.json", columns=100, rounds=1)
+    for options, code, status in (
+        (("--precision", "int8"), "MDSE-CONVERT-020", 2),
+        (("--precision", "int8", "--cells", tmp_path), "MDSE-CONVERT-001", 2),
+        (("--precision", "int8", "--cells", tmp_path / "few" / "cells"), "MDSE-CONVERT-026", 2),
+        (("--golden", "cells"), "MDSE-CONVERT-043", 2),
+        (("--precision", "fp32", "--without-fp32"), "MDSE-CONVERT-043", 2),
+        (("--float-layers", "conv"), "MDSE-CONVERT-043", 2),
+        (("--key", public), "MDSE-BUNDLE-010", 78),
+        (("--key", tmp_path / "none.pem"), "MDSE-CONVERT-001", 2),
+        (("--trees", f"mds_aa={tmp_path / 'none.json'}"), "MDSE-CONVERT-001", 2),
+        (("--trees", f"mds_aa={wrong_trees}"), "MDSE-CONVERT-032", 2),
+        (("--trees", f"other={workshop / 'trees.json'}"), "MDSE-CONVERT-031", 2),
+        (("--catalogue", tmp_path / "none.json"), "MDSE-CONVERT-001", 2),
+        (("--name", "no blanks allowed"), "MDSE-BUNDLE-002", 4),
+        (("--scaling", "0..1"), "MDSE-CONVERT-011", 2),
+        (("--out", tmp_path / "none" / "bundle"), "MDSE-CONVERT-041", 2),
+    ):
+        arguments = options if "--out" in options else ("--out", tmp_path / "bundle", *options)
+        assert run(workshop, *arguments) == status, options
+        lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+        assert len(lines) == 1, options
+        assert code in lines[0], options
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_card_for_another_model_is_refused(workshop, tmp_path, capsys):
+    shutil.copy(workshop / "model.keras", tmp_path / "model.keras")
+    for card in ('{"image": {"size": 96}}', '{"evidence": {"XX": "real"}}', "[]", '{"image": {"resize": "linear"}}'):
+        (tmp_path / "model.card.json").write_text(card)
+        assert convert.main([str(tmp_path / "model.keras"), "--out", str(tmp_path / "b"), "--dry-run"]) == 2
+        assert "MDSE-CONVERT-012" in capsys.readouterr().err
+
+
+def test_a_refusal_ends_with_status_3_names_codes_and_layers_and_writes_nothing(
+    workshop, tmp_path, capsys, monkeypatch
+):
+    from convert import derived_files
+
+    coarse = derived_files.qdq_from_onnx
+
+    def clipped(model, ranges, **options):
+        return coarse(model, {name: seen.scaled(np.float32(0.35)) for name, seen in ranges.items()}, **options)
+
+    monkeypatch.setattr(derived_files, "qdq_from_onnx", clipped)
+    monkeypatch.setattr("convert.engine_proof.require_golden", lambda *_: (0.0, 0.0))
+    monkeypatch.setattr("convert.parity.TYPE_TOLERANCE", 1e-6)
+    options = ("--out", tmp_path / "bundle", "--cells", workshop / "cells", "--precision", "int8")
+    assert run(workshop, *options) == 3
+    message = capsys.readouterr().err
+    assert "MDSE-PARITY-001" in message
+    assert "% of" in message
+    assert "dB)" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_path_is_answered_before_anything_heavy_is_imported(tmp_path):
+    code = (
+        "import sys; from convert.commands.convert import main; status = main(['none.keras']); "
+        "assert 'keras' not in sys.modules and 'numpy' not in sys.modules; sys.exit(status)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
+        env={**os.environ},
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "MDSE-CONVERT-001 none.keras: there is no such model file." in done.stderr
+
+
+def test_errors_name_a_code_that_the_catalogue_lists():
+    assert str(EdgeError("MDSE-CONVERT-020", where="x")).endswith("--precision fp16.")

@@ -1,0 +1,185 @@
+"""Parity: what refuses, what proves, and what must not be called proven."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from convert.parity import compare_outputs, document_from_parity, views_of_cells
+from convert.parity_statistics import holm_refusals, loss_from_disagreements, overall_verdict, verdicts_from_losses
+from convert.progress import Progress, duration_text
+from edge.catalogue import load_catalogue
+from edge.engines.base import EngineOutputs
+from edge.errors import EdgeError
+from edge.intervals import clopper_pearson
+
+CATALOGUE = load_catalogue()
+THRESHOLDS = dict.fromkeys(CATALOGUE.finding_codes, 0.5)
+TYPES, FINDINGS = len(CATALOGUE.type_codes), len(CATALOGUE.finding_codes)
+
+
+def loss(hits, views, *, cells=None, tolerance=0.01):
+    disagrees = np.zeros(views, bool)
+    disagrees[:hits] = True
+    return loss_from_disagreements(disagrees, np.arange(views) if cells is None else cells, tolerance=tolerance)
+
+
+@pytest.mark.parametrize(("hits", "views"), [(0, 10), (1, 300), (7, 150), (150, 150)])
+def test_the_interval_of_single_views_is_exact(hits, views):
+    found = loss(hits, views)
+    np.testing.assert_allclose([found.lowest, found.highest], clopper_pearson([hits], [views])[0], rtol=1e-9)
+
+
+def test_the_p_value_is_the_binomial_tail():
+    tail = sum(math.comb(150, k) * 0.01**k * 0.99 ** (150 - k) for k in range(5, 151))
+    assert loss(5, 150).p_value == pytest.approx(tail, rel=1e-9)
+    assert loss(0, 150).p_value == 1.0
+
+
+def test_views_of_one_cell_do_not_count_as_many_cells():
+    cells = np.repeat(np.arange(50), 8)
+    unanimous = loss(0, 400, cells=cells)
+    assert unanimous.highest == pytest.approx(loss(0, 50).highest), "no event: each cell counts once"
+    whole_cells = loss(16, 400, cells=cells)  # two cells fail in all their views
+    assert whole_cells.highest == pytest.approx(loss(2, 50).highest, rel=0.05)
+    scattered = np.zeros(400, bool)
+    scattered[::50] = True  # eight cells fail once: nearly independent
+    spread = loss_from_disagreements(scattered, cells, tolerance=0.01)
+    assert loss(8, 400).highest <= spread.highest < whole_cells.highest
+
+
+def test_holm_steps_down_and_stops_at_the_first_that_stands():
+    assert holm_refusals([0.001, 0.04, 0.012], level=0.03) == [True, False, True]
+    assert holm_refusals([0.02, 0.02], level=0.03) == [False, False]
+    assert holm_refusals([]) == []
+
+
+def test_verdicts_need_evidence_in_either_direction():
+    many, few, bad, one_bad = loss(0, 2000), loss(0, 100), loss(40, 400), loss(1, 40)
+    verdicts = verdicts_from_losses([(many, 0.01), (few, 0.01), (bad, 0.01), (one_bad, 0.01), (None, 0.01)])
+    assert verdicts == ["PROVEN", "NOT PROVEN", "REFUSED", "NOT PROVEN", "NOT PROVEN"]
+    assert overall_verdict(verdicts) == "REFUSED"
+    assert overall_verdict(["PROVEN", "NOT PROVEN"]) == "NOT PROVEN"
+    assert overall_verdict(["PROVEN"]) == "PROVEN"
+    assert overall_verdict([]) == "NOT PROVEN"
+
+
+def outputs(types, findings=None):
+    cell_type = np.full((len(types), TYPES), 0.01, np.float32)
+    cell_type[np.arange(len(types)), types] = 1 - 0.01 * (TYPES - 1)
+    found = np.zeros((len(types), FINDINGS), np.float32) if findings is None else findings
+    return EngineOutputs(cell_type, found, np.zeros((len(types), 4), np.float32))
+
+
+def compared(original, found):
+    return compare_outputs("test", original, found, np.arange(len(original.cell_type)), CATALOGUE, THRESHOLDS)
+
+
+def test_equal_engines_agree_and_many_cells_prove_it():
+    same = outputs([0] * 600)
+    parity = compared(same, same)
+    assert parity.top1_agreement == 1
+    assert parity.mean_abs_dp_types == 0
+    types = {code.code: code for code in parity.types}
+    assert types["SNE"].verdict == "PROVEN"
+    assert types["BL"].verdict == "NOT PROVEN"
+    assert types["BL"].loss is None
+    assert parity.verdict == "NOT PROVEN", "types without cells are not proven"
+
+
+def test_a_lost_type_is_refused_and_named():
+    original = outputs([0] * 300 + [6] * 300)
+    found = outputs([0] * 300 + [6] * 270 + [8] * 30)
+    parity = compared(original, found)
+    assert parity.verdict == "REFUSED"
+    assert [code.code for code in parity.worst()] == ["LY"]
+    assert parity.worst()[0].loss.value == pytest.approx(0.1)
+    assert parity.top1_agreement == pytest.approx(0.95)
+
+
+def test_a_finding_is_asked_only_where_it_applies_and_proven_only_where_it_is_shown():
+    place = CATALOGUE.finding_codes.index("NE01")
+    neutrophil, lymphocyte = CATALOGUE.type_codes.index("SNE"), CATALOGUE.type_codes.index("LY")
+    shown = np.zeros((1000, FINDINGS), np.float32)
+    shown[:100, place] = 0.9
+    original = outputs([neutrophil] * 500 + [lymphocyte] * 500, shown)
+    changed = shown.copy()
+    changed[600:, place] = 0.9  # on lymphocytes, where the finding does not exist
+    findings = {
+        code.code: code
+        for code in compared(original, outputs([neutrophil] * 500 + [lymphocyte] * 500, changed)).findings
+    }
+    assert findings["NE01"].loss.views == 500
+    assert findings["NE01"].loss.value == 0
+    assert findings["NE01"].verdict == "PROVEN"
+    assert findings["NE02"].shown == 0
+    assert findings["NE02"].verdict == "NOT PROVEN"
+    changed[:20, place] = 0.1
+    lost = {c.code: c for c in compared(original, outputs([neutrophil] * 500 + [lymphocyte] * 500, changed)).findings}
+    assert lost["NE01"].loss.value == pytest.approx(20 / 500)
+
+
+def test_the_certificate_has_the_agreed_fields():
+    same = outputs([0] * 40)
+    document = document_from_parity(compared(same, same))
+    assert {"engine", "n", "top1_agreement", "mean_abs_dp", "types", "findings", "verdict"} <= set(document)
+    assert list(document["types"]) == list(CATALOGUE.type_codes)
+    assert list(document["findings"]) == list(CATALOGUE.finding_codes)
+    assert {"n", "loss", "lo", "hi", "verdict"} <= set(document["types"]["SNE"])
+    assert document["types"]["BL"]["loss"] is None
+
+
+def test_nothing_to_compare_is_an_error():
+    empty = outputs([])
+    with pytest.raises(EdgeError) as error:
+        compared(empty, empty)
+    assert error.value.code == "MDSE-PARITY-003"
+
+
+def test_views_are_the_eight_orientations_of_a_cell():
+    image = np.arange(4 * 4 * 3, dtype=np.uint8).reshape(1, 4, 4, 3)
+    views, cells = views_of_cells(np.concatenate([image, 255 - image]), 8)
+    assert views.shape == (16, 4, 4, 3)
+    assert cells.tolist() == [0, 1] * 8
+    assert len({view.tobytes() for view in views[::2]}) == 8
+    np.testing.assert_array_equal(views[0], image[0])
+
+
+class Terminal:
+    def __init__(self, terminal):
+        self.text, self._terminal = "", terminal
+
+    def isatty(self):
+        return self._terminal
+
+    def write(self, text):
+        self.text += text
+
+    def flush(self):
+        pass
+
+
+def test_progress_is_plain_lines_off_a_terminal_and_says_what_remains():
+    now = [0.0]
+    stream = Terminal(False)
+    with Progress("calibrating", 100, stream, lambda: now[0]) as progress:
+        for _ in range(4):
+            now[0] += 10
+            progress.advance(10)
+    assert stream.text.splitlines() == [
+        "calibrating ...",
+        "calibrating: 20 of 100, 20 s elapsed, about 1 min 20 s to go",
+        "calibrating: 40 of 100, 40 s elapsed, about 1 min 0 s to go",
+        "calibrating: done after 40 s",
+    ]
+    assert "\r" not in stream.text
+    screen = Terminal(True)
+    with Progress("x", 2, screen, lambda: now[0]):
+        pass
+    assert screen.text.startswith("\r")
+
+
+def test_durations_read_as_people_say_them():
+    assert [duration_text(s) for s in (3.6, 65, 3780)] == ["4 s", "1 min 5 s", "1 h 3 min"]

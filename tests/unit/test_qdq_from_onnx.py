@@ -1,0 +1,264 @@
+"""int8 and float16 files: exact where they must be, near where they may be, and never in a form we did not promise."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import onnx
+import pytest
+from keras_models import cells, tiny_network
+from onnx import numpy_helper
+
+from convert.calibration import activation_ranges
+from convert.derived_files import derive_models, quantized_model
+from convert.equalization import depthwise_pairs, equalize
+from convert.fp16_from_onnx import fp16_from_onnx
+from convert.layer_noise import noisiest_layers
+from convert.onnx_check import check_onnx
+from convert.onnx_from_keras import onnx_from_keras, origin_from_keras
+from convert.onnx_graph import bytes_from_onnx, constants_of, replace_constants
+from convert.parity import outputs_of_onnx
+from convert.progress import Progress
+from convert.qdq_from_onnx import qdq_from_onnx, quantized_values
+from edge.engines.openvino import open_openvino
+from edge.errors import EdgeError
+
+QUIET = Progress("", 1, None)
+SIZE_PX = 32
+
+
+@cache
+def graph() -> onnx.ModelProto:
+    return onnx_from_keras(origin_from_keras(tiny_network()))
+
+
+def widths():
+    return {value.name: value.type.tensor_type.shape.dim[1].dim_value for value in graph().graph.output}
+
+
+def batches(count=24):
+    images = cells(count, SIZE_PX, seed=5)
+    return [images[start : start + 4] for start in range(0, count, 4)]
+
+
+@cache
+def ranges():
+    return activation_ranges(graph(), quantized_values(graph()), batches())
+
+
+def outputs(model, images=None):
+    return outputs_of_onnx(model, cells(16, SIZE_PX, seed=6) if images is None else images, QUIET, threads=1)
+
+
+def checked(model, precision):
+    check_onnx(model, precision, size_px=SIZE_PX, widths=widths())
+
+
+def worsened(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same function in real numbers, with depthwise channels scaled a hundredfold apart."""
+    harsh = onnx.ModelProto()
+    harsh.CopyFrom(model)
+    constants = constants_of(model)
+    nodes = {node.name: node for node in model.graph.node}
+    random = np.random.default_rng(0)
+    for pair in depthwise_pairs(model):
+        kernel, behind = nodes[pair.depthwise].input[1], nodes[pair.pointwise].input[1]
+        factors = np.exp(random.normal(0, 1.5, constants[kernel].shape[0])).astype(np.float32)
+        constants[kernel] *= factors.reshape(-1, 1, 1, 1)
+        constants[behind] /= factors.reshape(1, -1, 1, 1)
+    replace_constants(harsh, constants)
+    return harsh
+
+
+def mean_difference(a, b):
+    return float(np.abs(a.cell_type - b.cell_type).mean())
+
+
+def test_every_derived_file_keeps_its_promises_and_stays_near_the_original():
+    models = derive_models(
+        graph(), precision="int8", for_gpu=True, with_fp32=True, calibration=np.concatenate(batches()),
+        float_layers=(), threads=1, stream=None,
+    )  # fmt: skip
+    assert list(models) == ["int8", "fp32", "fp16", "int8-fp16"]
+    original = outputs(graph())
+    for precision, model in models.items():
+        checked(model, precision)
+        engine = open_openvino(bytes_from_onnx(model), precision=precision, size_px=SIZE_PX, cache_dir=None, threads=1)
+        found = np.concatenate([part.cell_type for part in engine.infer([cells(16, SIZE_PX, seed=6)[:8]])])
+        engine.close()
+        limit = {"fp32": 1e-5, "fp16": 2e-3}.get(precision, 5e-2)  # an untrained network is noisy
+        assert np.abs(found - original.cell_type[:8]).mean() < limit, precision
+
+
+def test_zero_points_are_zero_weights_are_per_channel_and_bias_is_float():
+    quantized = qdq_from_onnx(graph(), ranges())
+    constants = constants_of(quantized)
+    convolutions = [node for node in quantized.graph.node if node.op_type == "Conv"]
+    makers = {node.output[0]: node for node in quantized.graph.node}
+    assert len(convolutions) > 60
+    for node in convolutions:
+        weights = makers[node.input[1]]
+        assert weights.op_type == "DequantizeLinear"
+        assert constants[weights.input[0]].dtype == np.int8
+        assert constants[weights.input[1]].shape == (constants[weights.input[0]].shape[0],)
+        assert not constants[weights.input[2]].any()
+        assert makers[makers[node.input[0]].input[0]].op_type == "QuantizeLinear"
+        if len(node.input) > 2:
+            assert constants[node.input[2]].dtype == np.float32
+    for node in quantized.graph.node:
+        if node.op_type == "Gemm":
+            assert constants[node.input[1]].dtype == np.float32, "the heads stay in floating point"
+
+
+def test_no_constant_of_the_network_is_overwritten_by_a_scale():
+    kept = constants_of(qdq_from_onnx(graph(), ranges()))
+    for name, values in constants_of(graph()).items():
+        if name in kept:
+            np.testing.assert_array_equal(kept[name], values, err_msg=name)
+
+
+def test_ranges_are_those_of_the_activations_themselves():
+    watched = quantized_values(graph())[5]
+    seen = ranges()[watched]
+    watching = onnx.ModelProto()
+    watching.CopyFrom(graph())
+    watching.graph.output.append(onnx.helper.make_tensor_value_info(watched, onnx.TensorProto.FLOAT, None))
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(bytes_from_onnx(watching), providers=["CPUExecutionProvider"])
+    values = np.concatenate([session.run([watched], {"images": batch})[0] for batch in batches()])
+    np.testing.assert_allclose(seen.lowest, values.min(axis=(0, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(seen.highest, values.max(axis=(0, 2, 3)), rtol=1e-6)
+
+
+def test_calibration_without_cells_and_with_overflow_is_refused():
+    with pytest.raises(EdgeError) as error:
+        activation_ranges(graph(), quantized_values(graph())[:1], [])
+    assert error.value.code == "MDSE-CONVERT-021"
+    broken = onnx.ModelProto()
+    broken.CopyFrom(graph())
+    constants = constants_of(graph())
+    constants["stem1_conv/kernel"] = np.full_like(constants["stem1_conv/kernel"], 3e38)
+    replace_constants(broken, constants)
+    with pytest.raises(EdgeError) as error:
+        activation_ranges(broken, quantized_values(graph()), batches()[:1])
+    assert error.value.code == "MDSE-CONVERT-022"
+
+
+def test_a_value_without_a_range_is_never_quantized_by_guess():
+    some = dict(list(ranges().items())[:-1])
+    with pytest.raises(EdgeError) as error:
+        qdq_from_onnx(graph(), some)
+    assert error.value.code == "MDSE-CONVERT-023"
+
+
+def test_equalization_changes_nothing_in_real_numbers():
+    equal, after = equalize(graph(), ranges())
+    found, original = outputs(equal), outputs(graph())
+    np.testing.assert_allclose(found.cell_type, original.cell_type, atol=2e-5)
+    np.testing.assert_allclose(found.embedding, original.embedding, atol=2e-4)
+    measured = activation_ranges(equal, quantized_values(graph()), batches())
+    for name, expected in after.items():
+        np.testing.assert_allclose(measured[name].largest_magnitude.max(), expected.largest_magnitude.max(), rtol=1e-3)
+
+
+def test_every_separable_convolution_is_a_pair():
+    assert len(depthwise_pairs(graph())) == 34
+
+
+def test_channels_of_unlike_ranges_ruin_int8_and_equalization_restores_it():
+    harsh = worsened(graph())
+    original = outputs(graph())
+    np.testing.assert_allclose(outputs(harsh).cell_type, original.cell_type, atol=1e-4)
+    calibration = np.concatenate(batches())
+    unequal = qdq_from_onnx(harsh, activation_ranges(harsh, quantized_values(harsh), batches()))
+    lost, restored = outputs(unequal), outputs(quantized_model(harsh, calibration, threads=1))
+    assert mean_difference(lost, original) > 3 * mean_difference(restored, original)
+    ordinary = outputs(quantized_model(graph(), calibration, threads=1))
+    assert mean_difference(restored, original) < 1.5 * mean_difference(ordinary, original)
+    assert noisiest_layers(graph(), unequal, cells(2, SIZE_PX))[0].endswith("dB)")
+
+
+def test_layers_that_are_named_stay_in_floating_point():
+    quantized = quantized_model(graph(), np.concatenate(batches()), float_layers=("stem", "exit"), threads=1)
+    makers = {node.output[0]: node for node in quantized.graph.node}
+    for node in quantized.graph.node:
+        if node.op_type == "Conv":
+            floating = makers.get(node.input[1]) is None
+            assert floating == node.name.startswith(("stem", "exit")), node.name
+    check_onnx(quantized, "int8", size_px=SIZE_PX, widths=widths(), float_layers=("stem", "exit"))
+    with pytest.raises(EdgeError):
+        checked(quantized, "int8")
+
+
+def broken_by(change, precision="int8"):
+    model = onnx.ModelProto()
+    model.CopyFrom(qdq_from_onnx(graph(), ranges()) if precision == "int8" else graph())
+    change(model)
+    with pytest.raises(EdgeError) as error:
+        checked(model, precision)
+    assert error.value.code == "MDSE-CONVERT-025"
+    return str(error.value)
+
+
+def set_constant(model, name, values):
+    for tensor in model.graph.initializer:
+        if tensor.name == name:
+            tensor.CopyFrom(numpy_helper.from_array(values, name))
+
+
+def test_the_check_sees_every_way_of_being_wrong():
+    assert "not the int8 zero" in broken_by(lambda m: set_constant(m, "scaling/int8_zero", np.array(3, np.int8)))
+    assert "not the int8 zero" in broken_by(lambda m: set_constant(m, "scaling/int8_zero", np.array(0, np.uint8)))
+    assert "positive float" in broken_by(lambda m: set_constant(m, "scaling/int8_step", np.array(0.0, np.float32)))
+    assert "per channel" in broken_by(lambda m: set_constant(m, "scaling/int8_step", np.full(3, 0.1, np.float32)))
+
+    def minus_128(model):
+        name = "stem1_conv/kernel/int8"
+        values = constants_of(model)[name]
+        values.flat[0] = -128
+        set_constant(model, name, values)
+
+    assert "symmetric int8" in broken_by(minus_128)
+    assert "has not the shape" in broken_by(
+        lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[1], "dim_value", 33), "fp32"
+    )
+    assert "no dynamic batch" in broken_by(
+        lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[0], "dim_value", 1), "fp32"
+    )
+    assert "is a Sin" in broken_by(lambda m: setattr(m.graph.node[5], "op_type", "Sin"), "fp32")
+    assert "outside of the file" in broken_by(
+        lambda m: setattr(m.graph.initializer[0], "data_location", onnx.TensorProto.EXTERNAL), "fp32"
+    )
+    assert "not finite" in broken_by(
+        lambda m: set_constant(m, "scaling/scale", np.full((1, 1, 1, 1), np.nan, np.float32)), "fp32"
+    )
+    with pytest.raises(EdgeError):
+        checked(graph(), "fp16")
+    with pytest.raises(EdgeError):
+        checked(graph(), "int8")
+    with pytest.raises(EdgeError):
+        checked(qdq_from_onnx(graph(), ranges()), "fp32")
+
+
+def test_a_weight_too_large_for_half_precision_is_refused():
+    large = onnx.ModelProto()
+    large.CopyFrom(graph())
+    constants = constants_of(graph())
+    constants["stem1_conv/kernel"].flat[0] = 1e5
+    replace_constants(large, constants)
+    with pytest.raises(EdgeError) as error:
+        fp16_from_onnx(large)
+    assert error.value.code == "MDSE-CONVERT-024"
+
+
+def test_half_precision_ends_before_the_pooling():
+    half = fp16_from_onnx(graph())
+    constants = constants_of(half)
+    nodes = {node.op_type: node for node in half.graph.node}
+    assert constants[nodes["Conv"].input[1]].dtype == np.float16
+    assert constants[nodes["Gemm"].input[1]].dtype == np.float32
+    pooled_from = next(n for n in half.graph.node if n.output[0] == nodes["GlobalAveragePool"].input[0])
+    assert pooled_from.op_type == "Cast"
+    assert len([n for n in half.graph.node if n.op_type == "Cast"]) == 3  # pixels, into the trunk, out of it
