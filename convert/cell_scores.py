@@ -26,6 +26,10 @@ PUBLISHED_GROUPS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+# The recall of a type with fewer test cells is an accident; it is shown with its interval, but not averaged.
+FEWEST_TEST_CELLS = 10
+
+
 def scores_from_predictions(
     predicted: Mapping[str, NDArray[np.float32]],
     targets: Targets,
@@ -36,6 +40,8 @@ def scores_from_predictions(
     simulated: bool,
 ) -> dict[str, Any]:
     """Return the scores: accuracy, macro recall, the published groups, per type and per finding; fractions 0-1.
+
+    The macro recall is over types with at least FEWEST_TEST_CELLS cells.
 
     `predicted` has `cell_type` float32 [N, T] and `findings` float32 [N, F] for the N cells of `targets`. Findings are
     judged on annotated cells of the types they apply to, whatever type the network gave.
@@ -54,6 +60,7 @@ def scores_from_predictions(
         if np.any(targets.findings[:, column] == 1)
     }
     areas = [row["auc"] for row in findings.values() if row["auc"] is not None]
+    averaged = [row["sensitivity"] for row in types.values() if row["n"] >= FEWEST_TEST_CELLS]
     grouped = group_of[truth] >= 0
     return {
         "note": note,
@@ -61,9 +68,10 @@ def scores_from_predictions(
         "split": "test",
         "n": len(truth),
         "accuracy": _rounded(np.mean(called == truth)),
-        "macro_recall": _rounded(np.mean([row["sensitivity"] for row in types.values()])),
+        "macro_recall": _rounded(np.mean(averaged)) if averaged else None,
+        "macro_recall_types": len(averaged),
         "groups": {
-            "accuracy": _rounded(np.mean(group_of[called[grouped]] == group_of[truth[grouped]])),
+            "accuracy": _ratio(int((group_of[called] == group_of[truth])[grouped].sum()), int(grouped.sum())),
             "n": int(grouped.sum()),
         },
         "cell_types": types,

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from convert.cell_pixels import pixels_from_cells
 from convert.cell_scores import scores_from_predictions
@@ -202,13 +201,15 @@ def _trained_on(labelled: LabelledCells, sources: Mapping[str, Mapping[str, str]
 
 
 def _say_scores(scores: Mapping[str, Any], say: Callable[[str], None]) -> None:
-    recalls = np.array([row["sensitivity"] for row in scores["cell_types"].values()])
-    say(
-        f"test split, {scores['note']}: {scores['n']} cells, accuracy {scores['accuracy']:.4f}, "
-        f"mean recall of {len(recalls)} types {scores['macro_recall']:.4f}, "
-        f"accuracy over 8 groups {scores['groups']['accuracy']:.4f} ({scores['groups']['n']} cells)"
-    )
+    groups = scores["groups"]
+    say(f"test split, {scores['note']}: {scores['n']} cells, accuracy {_shown(scores['accuracy'])}")
+    say(f"  mean recall of {scores['macro_recall_types']} types {_shown(scores['macro_recall'])}")
+    say(f"  accuracy over 8 groups {_shown(groups['accuracy'])} ({groups['n']} cells)")
     if scores["mean_finding_auc"] is not None:
-        say(f"  mean AUC of {len(scores['findings'])} findings {scores['mean_finding_auc']:.4f}")
+        say(f"  mean AUC of {len(scores['findings'])} findings {_shown(scores['mean_finding_auc'])}")
     lowest = sorted(scores["cell_types"].items(), key=lambda item: float(item[1]["sensitivity"]))[:4]
     say("  lowest recall: " + ", ".join(f"{code} {row['sensitivity']:.3f} ({row['n']})" for code, row in lowest))
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -422,6 +422,7 @@ def test_scores_count_a_band_called_segmented_as_right_in_its_group(tmp_path):
     assert scores["accuracy"] == pytest.approx(1 / 3, abs=1e-4)
     assert scores["groups"] == {"accuracy": 1.0, "n": 2}  # a blast was in none of the published groups
     assert scores["cell_types"]["BNE"]["sensitivity"] == 0.0
+    assert (scores["macro_recall"], scores["macro_recall_types"]) == (None, 0)  # one cell of a type is no average
 
 
 def test_a_handful_of_real_cells_beside_many_drawn_ones_is_no_real_evidence(tmp_path):
