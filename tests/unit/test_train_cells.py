@@ -433,3 +433,16 @@ def test_a_handful_of_real_cells_beside_many_drawn_ones_is_no_real_evidence(tmp_
     evidence = evidence_from_cells(cells, CATALOGUE)
     assert (evidence["SNE"], evidence["TAG"], evidence["BL"], evidence["LY"]) == ("real", "drawn", "none", "real")
     assert (evidence["NE07"], evidence["NE01"]) == ("real", "none")
+
+
+def test_no_finding_threshold_lets_more_than_one_negative_cell_in_twenty_through():
+    rng = np.random.default_rng(3)
+    shown = rng.random(400) < 0.5
+    values = np.clip(rng.normal(np.where(shown, 0.6, 0.4), 0.2), 0, 1).astype(np.float32)
+    target = shown.astype(np.float32)
+    threshold = finding_threshold(values, target)
+    assert np.mean(values[~shown] < threshold) >= 0.95
+    # Not stricter than it must be either: one step lower would let too many through.
+    assert np.mean(values[~shown] < threshold - 0.02) < 0.95
+    few = finding_threshold(values[~shown], np.zeros((~shown).sum(), np.float32))
+    assert few == pytest.approx(max(0.5, np.quantile(values[~shown], 0.95)), abs=1e-3)
