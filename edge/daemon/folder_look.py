@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edge.daemon.settle import FolderLook
 from edge.errors import EdgeError
-from edge.slide_files import list_slide_folder
+from edge.slide_files import SlideListing, list_slide_folder
 
 FOLDERS_MAX = 100_000
 
@@ -26,7 +26,12 @@ def names_to_spool(folder: Path) -> tuple[str, ...]:
     if listing.links:
         raise EdgeError("MDSE-SPOOL-001", where=f"{folder.name}/{listing.links[0]}")
     cells = [file.path for file in listing.images if file.kind == "wbc"]
-    return (*cells, *listing.empty, *((listing.metadata,) if listing.metadata else ()))
+    return (*cells, *listing.empty, *metadata_names(listing))
+
+
+def metadata_names(listing: SlideListing) -> tuple[str, ...]:
+    """Return every metadata file: the first is used, a further one may still name another sample and stop the slide."""
+    return ((listing.metadata,) if listing.metadata else ()) + listing.further_metadata
 
 
 def look_at_folder(folder: Path, markers: Sequence[str], on_progress: Callable[[], None]) -> FolderLook:
@@ -34,9 +39,9 @@ def look_at_folder(folder: Path, markers: Sequence[str], on_progress: Callable[[
     listing = list_slide_folder(folder)
     on_progress()
     rows = [(file.path, file.size_bytes, file.mtime_ns) for file in listing.images]
-    if listing.metadata is not None:
-        facts = (folder / listing.metadata).lstat()
-        rows.append((listing.metadata, facts.st_size, facts.st_mtime_ns))
+    for name in metadata_names(listing):
+        facts = (folder / name).lstat()
+        rows.append((name, facts.st_size, facts.st_mtime_ns))
     has_marker = any(os.path.lexists(folder / marker) for marker in markers)
     rows.sort()
     shown = json.dumps([rows, listing.empty, listing.links, has_marker], ensure_ascii=True)
