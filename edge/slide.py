@@ -26,11 +26,13 @@ from edge.slide_files import (
 from edge.slide_metadata import SlideMetadata, metadata_from_bytes, opaque_id
 from edge.slide_metadata_formats import METADATA_BYTES_MAX
 
-__all__ = ["Analyzer", "CellFile", "Slide", "SlideWarning", "list_slide_files", "read_slide"]
+__all__ = ["META_INCOMPLETE", "Analyzer", "CellFile", "Slide", "SlideWarning", "list_slide_files", "read_slide"]
 
 # What opening says of a link (O_NOFOLLOW), a socket, or a folder on the way that became something else.
 NOT_A_FILE = (errno.ELOOP, errno.ENXIO, errno.ENOTDIR)
 HASHED_BYTES_MAX = 64 * 1024 * 1024
+META_INCOMPLETE = "META-INCOMPLETE"
+"""The code of the warning that the metadata promises more than the folder holds: the daemon waits while it stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +216,7 @@ def _metadata_warnings(
             SlideWarning("META-TIME", "The time of acquisition has no time zone or is not ISO 8601; it was not used.")
         )
     if missing := _missing(listing, metadata, cells):
-        warnings.append(SlideWarning("META-INCOMPLETE", missing))
+        warnings.append(SlideWarning(META_INCOMPLETE, missing))
     expected = dict(metadata.expected).get("wbc")
     if expected is not None and len(cells) > expected:
         warnings.append(

@@ -25,7 +25,7 @@ from edge.daemon.settle import FolderLook, SettleRule, SettleWatch
 from edge.daemon.spool import FILES_NAME, FolderMovedError, content_digest, copy_slide, manifest_digest
 from edge.daemon.watching import FolderEvents
 from edge.errors import EdgeError, printable
-from edge.slide import read_slide
+from edge.slide import META_INCOMPLETE, read_slide
 
 ALIVE_EVERY_S = 2.0
 GONE_AFTER_LOOKS = 3
@@ -193,10 +193,7 @@ class Scanner:
             )
         except (EdgeError, OSError):
             return ""  # what is wrong with it is said when its copy is read: here only completeness counts
-        found = len(slide.cell_files)
-        if slide.expected_wbc is not None and found < slide.expected_wbc:
-            return f"{found} of {slide.expected_wbc} promised cell images are there"
-        return ""
+        return next((warning.text.rstrip(".") for warning in slide.warnings if warning.code == META_INCOMPLETE), "")
 
     def _fetch(self, order: dict[str, Any]) -> None:
         """Copy one slide into the spool and report; whatever was copied in vain is removed."""
