@@ -122,7 +122,7 @@ def drawn_files(seed: int, count: int = 12) -> dict[str, bytes]:
     return {f"wbc/{number:04d}.jpg": data for number, data in enumerate(drawn_jpegs(seed, count), start=1)}
 
 
-def export_slide(export: Path, slide_key: str, files: Mapping[str, bytes], **metadata: object) -> Path:
+def export_slide(export: Path, slide_key: str, files: Mapping[str, bytes], /, **metadata: object) -> Path:
     """Export a finished slide in one step; `metadata` becomes slide.json, left out when there is none."""
     building = export / f".{slide_key}.part"
     building.mkdir()

@@ -9,6 +9,7 @@ The story is told once, in order; each chapter keeps what a person would see, an
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -42,6 +43,8 @@ BAD_CELL_CODES = {"TRUNCATED": "MDSE-IMAGE-004", "HUGE-PNG": "MDSE-IMAGE-002", "
 CONTRADICTING = "S-0001_CONTRADICTS"
 STOPPED = {
     "EMPTY": ("HELD", "MDSE-SPOOL-004"),
+    "LISTED-ABSENT": ("HELD", "MDSE-SPOOL-004"),
+    "LISTED-SHORT": ("HELD", "MDSE-SPOOL-004"),
     "NO-SAMPLE-ID": ("HELD", "MDSE-SLIDE-001"),
     CONTRADICTING: ("QUARANTINED", "MDSE-SLIDE-002"),
     "TWO-METADATA": ("QUARANTINED", "MDSE-SLIDE-002"),
@@ -103,6 +106,11 @@ def export_first_day(site: Site) -> None:
             del files["wbc/0005.jpg"]
         export_slide(site.export, key, files, sample_id=key)
     (site.export / "EMPTY").mkdir()
+    listed = [{"name": name, "bytes": len(data)} for name, data in drawn_files(13).items()]
+    absent = {name: data for name, data in drawn_files(13).items() if name != "wbc/0005.jpg"}
+    export_slide(site.export, "LISTED-ABSENT", absent, sample_id="L1", files=listed)
+    short = {**drawn_files(13), "wbc/0005.jpg": cut_short(drawn_jpegs(13)[4])}
+    export_slide(site.export, "LISTED-SHORT", short, sample_id="L2", files=listed)
     export_slide(site.export, "NO-SAMPLE-ID", drawn_files(5), order_id="ORD-1")
     export_slide(site.export, CONTRADICTING, drawn_files(6), sample_id="S-0002")
     two = {**drawn_files(8), "slide.xml": b'<slide sample_id="M2"/>'}
@@ -207,8 +215,10 @@ def test_a_stopped_slide_says_what_where_and_what_to_do_and_sends_nothing(first_
     assert slide_key not in first_day.records
 
 
-def test_the_reason_of_an_empty_folder_and_of_unreadable_cells_is_told_in_words(first_day: FirstDay) -> None:
+def test_the_reason_is_told_in_words(first_day: FirstDay) -> None:
     assert "the folder holds no images" in first_day.reason("EMPTY")
+    assert "wbc/0005.jpg is promised by the metadata and is not there" in first_day.reason("LISTED-ABSENT")
+    assert re.search(r"wbc/0005\.jpg holds \d+ bytes, \d+ were promised", first_day.reason("LISTED-SHORT"))
     assert "12 of 12 images cannot be used" in first_day.reason("UNREADABLE")
     assert "MDSE-IMAGE-004 wbc/0001.jpg" in first_day.reason("UNREADABLE")
 
