@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edge.audit import AuditEvent
+from edge.config import Config
 from edge.daemon.archive import archived_record, store_result
 from edge.daemon.arrival import spooled_folder
 from edge.daemon.backoff import Backoff
@@ -62,16 +63,8 @@ class AnalysisKeeper(Keeper):
         """Send the settings of the models."""
         config = self.house.books.config
         self.is_ready = False
-        key = config.bundle.public_key
-        child.send({
-            "kind": "begin", "bundle": str(config.bundle.path), "public_key": None if key is None else str(key),
-            "device": self.device, "threads": config.engine.threads, "cache": str(self.house.books.folders.cache),
-            "test_analyzer": self.house.test_analyzer, "targets": list(config.assess.targets),
-            "limits": {
-                "cell_side_px": config.limits.cell_side_px, "cell_bytes": config.limits.cell_bytes,
-                "unreadable_fraction": config.limits.unreadable_fraction,
-            },
-        })  # fmt: skip
+        models = model_settings(config, device=self.device, cache=str(self.house.books.folders.cache))
+        child.send({"kind": "begin", "test_analyzer": self.house.test_analyzer, **models})
         child.expect_within(OPENING_BUDGET_S, self.house.monotonic())
 
     def on_message(self, message: Message) -> None:
@@ -292,6 +285,19 @@ class AnalysisKeeper(Keeper):
             return
         self._pauses.setdefault(slide_id, Backoff(CRASH_PAUSE_S)).failed(self.house.monotonic())
         log.warning("slide %d: the worker ended with it in hand (%s)", slide_id, reason)
+
+
+def model_settings(config: Config, *, device: str, cache: str | None) -> dict[str, Any]:
+    """Return how the models are to be opened, as the worker takes it; `cache` None: nothing compiled is kept."""
+    key = config.bundle.public_key
+    return {
+        "bundle": str(config.bundle.path), "public_key": None if key is None else str(key),
+        "device": device, "threads": config.engine.threads, "cache": cache, "targets": list(config.assess.targets),
+        "limits": {
+            "cell_side_px": config.limits.cell_side_px, "cell_bytes": config.limits.cell_bytes,
+            "unreadable_fraction": config.limits.unreadable_fraction,
+        },
+    }  # fmt: skip
 
 
 def message_id_of(slide: SlideRow, number: int) -> str:

@@ -40,12 +40,12 @@ class BundleAnalyzer:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         from edge.model import open_model
 
-        key = settings["public_key"]
+        cache = settings["cache"]
         self._model = open_model(
             Path(settings["bundle"]),
-            public_key=Path(key).read_bytes() if key else None,
+            public_key=trusted_key(settings["public_key"]),
             engine=settings["device"],
-            cache_dir=Path(settings["cache"]),
+            cache_dir=Path(cache) if cache else None,
             threads=settings["threads"],
         )
         self._model.prove_golden()
@@ -75,6 +75,16 @@ class BundleAnalyzer:
         rules = Rules(limits, self._limits["unreadable_fraction"], self._targets)
         analyzed = analyze_slide(slide, self._model, Job(**fields), rules=rules)
         return record_bytes(analyzed.record), analyzed.report_html
+
+
+def trusted_key(path: str | None) -> bytes | None:
+    """Return the configured public key; raises EdgeError MDSE-BUNDLE-010 when it cannot be read: a fault to be told."""
+    if path is None:
+        return None
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise EdgeError("MDSE-BUNDLE-010", where=path, reason=error.strerror or str(error)) from error
 
 
 def open_analyzer(settings: Mapping[str, Any]) -> SlideAnalyzer:

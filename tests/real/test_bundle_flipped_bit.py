@@ -118,3 +118,22 @@ def test_checking_the_configuration_finds_a_damaged_bundle_too(
     ended = ended_daemon(real_site(tmp_path / "site", copy), "--check-config")
     assert ended.returncode == EXIT_CONFIGURATION
     assert name in ended.stderr.decode()
+
+
+@pytest.mark.parametrize("options", [(), ("--check-config",)])
+def test_a_public_key_that_is_not_there_stops_the_start_and_is_named(
+    tmp_path: Path, bundle: TestedBundle, options: tuple[str, ...]
+) -> None:
+    absent = tmp_path / "absent.pem"
+    ended = ended_daemon(real_site(tmp_path / "site", TestedBundle(bundle.path, absent)), *options)
+    assert ended.returncode == EXIT_CONFIGURATION
+    assert f"MDSE-BUNDLE-010 {absent}: " in ended.stderr.decode()
+
+
+def test_checking_the_configuration_opens_the_bundle_and_says_which_it_is(tmp_path: Path, bundle: TestedBundle) -> None:
+    site = real_site(tmp_path / "site", bundle)
+    ended = ended_daemon(site, "--check-config")
+    assert ended.returncode == 0, ended.stderr
+    manifest = bundle.manifest
+    assert f"bundle: {manifest['name']} {manifest['version']} for demo use" in ended.stdout.decode()
+    assert list((site.root / "state" / "cache").iterdir()) == []
