@@ -72,7 +72,18 @@ def _engine_lines(engines: Sequence[Mapping[str, Any]], parity: Mapping[str, Any
 
 
 def _validation_lines(card: ModelCard) -> list[str]:
+    """Return the trainer's figures on cells kept apart: one line per origin, real and drawn never mixed."""
     facts = {key: value for key, value in card.validation.items() if isinstance(value, (int, float, str))}
-    lines = ["## Validation", ""]
-    lines += [f"- {key}: {value}" for key, value in sorted(facts.items())]
-    return [*(lines if facts else [*lines, "- none stated"]), ""]
+    lines = [f"- {key}: {value}" for key, value in sorted(facts.items())]
+    origins = {key: value for key, value in card.validation.items() if isinstance(value, dict)}
+    lines += [_line_of_origin(name, figures) for name, figures in sorted(origins.items(), reverse=True)]
+    return ["## Validation", "", *(lines or ["- none stated"]), ""]
+
+
+def _line_of_origin(name: str, figures: Mapping[str, Any]) -> str:
+    words = [f"{figures.get('note', name)}, {figures.get('split', '?')} split: {figures['n']} cells"]
+    words.append(f"accuracy {figures['accuracy']:.3f}")
+    words.append(f"mean recall of {figures['macro_recall_types']} types {figures['macro_recall']:.3f}")
+    if "groups" in figures:
+        words.append(f"accuracy over 8 groups {figures['groups']['accuracy']:.3f} ({figures['groups']['n']} cells)")
+    return "- " + ", ".join(words)

@@ -66,8 +66,10 @@ def _keygen(options: argparse.Namespace) -> int:
     from edge.bundle.signature import generate_key_pair
 
     private, public = options.out / "private.pem", options.out / "public.pem"
-    if not options.out.is_dir():
-        raise EdgeError("MDSE-BUNDLE-020", where=str(options.out), reason="there is no such folder")
+    try:
+        options.out.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise EdgeError("MDSE-BUNDLE-020", where=str(options.out), reason=os.strerror(error.errno or 0)) from error
     for path in (private, public):
         if path.exists() or path.is_symlink():
             raise EdgeError(
