@@ -1,9 +1,9 @@
 """Do small differences of cells add up on a slide? Slides composed of test cells, scored through both networks.
 
-A composed slide takes 200 cells in a random mixture of the types at hand. Many are composed; those whose score by the
-original lies nearest to the threshold are kept, because there a difference could turn the call, and some others beside
-them. A slide may change sides only where both say INDETERMINATE. Composed slides are no patients: they measure the
-arithmetic, not medicine.
+A composed slide takes 200 cells in a random mixture of the types at hand. Sixty are mixed out of one slide above and
+one below the threshold until their score by the original comes near it, because there a difference could turn the
+call; forty are left as they fell. A slide may change sides only where both say INDETERMINATE. Composed slides are no
+patients: they measure the arithmetic, not medicine.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ CANDIDATES = 400
 NEAREST, OTHERS = 60, 40
 CELLS_PER_SLIDE = 200
 NEAR = 0.1
+_MIXING_STEP = 5
 _SEED = 20190913
 
 
@@ -76,6 +77,12 @@ class _Scorer:
     def scores(self, cells: Sequence[CellFindings], slides: Sequence[NDArray[np.intp]]) -> NDArray[np.float64]:
         """Return the calibrated score of every slide."""
         return scores_from_margins(self.margins(cells, slides), self.spec.calibration)
+
+    def distances(self, cells: Sequence[CellFindings], slides: Sequence[NDArray[np.intp]]) -> NDArray[np.float64]:
+        """Return how far each slide's score lies above (+) or below (-) the threshold, in log-odds."""
+        threshold = min(max(self.spec.threshold, 1e-6), 1 - 1e-6)
+        logits = self.spec.calibration.slope * self.margins(cells, slides) + self.spec.calibration.intercept
+        return np.asarray(logits - np.log(threshold / (1 - threshold)), np.float64)
 
 
 def prove_slides(
@@ -136,25 +143,46 @@ def _compare(
 
 
 def _compose(scorer: _Scorer, original: Sequence[CellFindings], catalogue: Catalogue) -> list[NDArray[np.intp]]:
+    """Compose slides: some as they fall, and pairs from either side mixed until their score nears the threshold."""
     random = np.random.default_rng(_SEED)
+    candidates = _mixtures(original, catalogue, random)
+    distance = scorer.distances(original, candidates)
+    order = np.argsort(np.abs(distance), kind="stable")
+    above, below = [p for p in order if distance[p] >= 0], [p for p in order if distance[p] < 0]
+    if not above or not below:
+        near = [candidates[place] for place in order[:NEAREST]]
+    else:
+        pairs = [(candidates[above[i % len(above)]], candidates[below[i % len(below)]]) for i in range(NEAREST)]
+        near = [_nearest_mixture(scorer, original, random.permutation(a), random.permutation(b)) for a, b in pairs]
+    others = candidates[:: CANDIDATES // OTHERS][:OTHERS]
+    return [*near, *others]
+
+
+def _nearest_mixture(
+    scorer: _Scorer, original: Sequence[CellFindings], first: NDArray[np.intp], second: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """Exchange cells of `first` for cells of `second`, step by step, and keep the slide nearest to the threshold."""
+    mixtures = [np.concatenate([second[:count], first[count:]]) for count in range(0, len(first) + 1, _MIXING_STEP)]
+    distance = np.abs(scorer.distances(original, mixtures))
+    return mixtures[int(np.argmin(distance))]
+
+
+def _mixtures(
+    original: Sequence[CellFindings], catalogue: Catalogue, random: np.random.Generator
+) -> list[NDArray[np.intp]]:
+    """Return slides of 200 cells each, the types in random proportions from even to one-sided."""
     places: dict[str, list[int]] = {}
     for place, cell in enumerate(original):
         if cell.cell_type is not None:
             places.setdefault(cell.cell_type, []).append(place)
     codes = [code for code in catalogue.type_codes if code in places]
-    candidates = []
+    slides = []
     for _ in range(CANDIDATES):
         mixture = random.dirichlet(np.full(len(codes), random.choice([0.3, 1.0, 3.0])))
         counts = random.multinomial(CELLS_PER_SLIDE, mixture)
         drawn = [random.choice(places[code], count) for code, count in zip(codes, counts, strict=True) if count]
-        candidates.append(np.concatenate(drawn).astype(np.intp))
-    margins = scorer.margins(original, candidates)
-    slope, intercept = scorer.spec.calibration.slope, scorer.spec.calibration.intercept
-    threshold = min(max(scorer.spec.threshold, 1e-6), 1 - 1e-6)
-    distance = np.abs(slope * margins + intercept - np.log(threshold / (1 - threshold)))
-    order = np.argsort(distance, kind="stable")
-    kept = [*order[:NEAREST], *order[NEAREST :: max(1, (CANDIDATES - NEAREST) // OTHERS)][:OTHERS]]
-    return [candidates[place] for place in kept]
+        slides.append(np.concatenate(drawn).astype(np.intp))
+    return slides
 
 
 def _scorer(ready: Preflight, trained: TrainedTrees, made: CompiledTrees) -> _Scorer:
