@@ -112,8 +112,8 @@ def _row_from_profile(profile: SlideProfile) -> NDArray[np.float32]:
 def _interval_around(score: float, draws: NDArray[np.float64]) -> tuple[float, float]:
     """Return the 95 % interval of the draws, widened where needed so that it contains the score itself.
 
-    A finding that was never seen is drawn slightly above zero, so all draws may lie on one side of the score; an
-    interval that did not contain its own score would contradict it, and widening is the cautious way out.
+    Rare findings are skewed, so nearly all draws may lie on one side of the score; an interval that did not contain its
+    own score would contradict it, and widening is the cautious way out.
     """
     low, high = (float(value) for value in np.quantile(draws, _QUANTILES))
     return min(low, score), max(high, score)

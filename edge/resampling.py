@@ -1,8 +1,10 @@
 """How far counting alone may have moved a slide's profile: the same film, counted again and again.
 
-Every count is drawn anew from what it leaves open (Jeffreys priors): the shares of leucocytes together from a Dirichlet
-distribution, the other cells per 100 leucocytes from a gamma, each finding's rate from a beta. What was missing stays
-missing. The draws are seeded: the same slide gives the same interval.
+First the rate behind every count is drawn from what the count leaves open (Jeffreys priors): the shares of leucocytes
+together from a Dirichlet distribution, other cells per 100 leucocytes from a gamma, each finding's rate from a beta.
+Then as many cells as were counted are counted anew at those rates. So every draw is made of whole cells, like the
+slides from which the trees were learned; rates alone would turn each finding that nobody saw into one seen a little,
+and push every score to one side. What was missing stays missing. The draws are seeded: same slide, same interval.
 """
 
 from __future__ import annotations
@@ -33,9 +35,12 @@ def resampled_profiles(
     totals = profile.denominators.astype(np.float64)
     rows = np.empty((draws, len(profile.names)), np.float64)
     drawn = random.standard_gamma(counts[:types] + _JEFFREYS, (draws, types))
-    rows[:, :shares] = drawn[:, :shares] / drawn[:, :shares].sum(axis=1, keepdims=True)
-    rows[:, shares:types] = 100 * drawn[:, shares:] / np.maximum(totals[shares:types], 1)
+    leucocytes = int(counts[:shares].sum())
+    mixtures = drawn[:, :shares] / drawn[:, :shares].sum(axis=1, keepdims=True)
+    rows[:, :shares] = random.multinomial(leucocytes, mixtures) / max(leucocytes, 1)
+    rows[:, shares:types] = 100 * random.poisson(drawn[:, shares:]) / np.maximum(totals[shares:types], 1)
     absent = totals[types:] - counts[types:]
-    rows[:, types:] = random.beta(counts[types:] + _JEFFREYS, absent + _JEFFREYS, (draws, len(absent)))
+    rates = random.beta(counts[types:] + _JEFFREYS, absent + _JEFFREYS, (draws, len(absent)))
+    rows[:, types:] = random.binomial(totals[types:].astype(np.int64), rates) / np.maximum(totals[types:], 1)
     rows[:, np.isnan(profile.values)] = np.nan
     return rows.astype(np.float32)

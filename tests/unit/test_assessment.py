@@ -245,8 +245,16 @@ def test_draws_are_shares_and_rates_around_what_was_counted():
     assert counted[:, :11].max() <= 1
 
 
-def test_the_spread_is_that_of_the_binomial_posterior():
+def test_the_spread_is_that_of_counting_the_same_film_again():
     rows = resampled_profiles(profile({"SNE": 100, "LY": 100}, {"NE01": 20}), CATALOGUE, draws=20_000)
     rate = rows[:, NAMES.index("NE01_rate")].astype(np.float64)
     a, b = 20.5, 80.5
-    assert rate.std() == pytest.approx(np.sqrt(a * b / ((a + b) ** 2 * (a + b + 1))), rel=0.03)
+    beta_binomial = a * b * (a + b + 100) / (100 * (a + b) ** 2 * (a + b + 1))
+    assert rate.std() == pytest.approx(np.sqrt(beta_binomial), rel=0.03)
+
+
+def test_draws_are_whole_cells_and_a_finding_that_nobody_saw_stays_unseen_in_most_of_them():
+    rows = resampled_profiles(profile({"SNE": 100, "LY": 100}, {"NE01": 20}), CATALOGUE)
+    counted = rows[:, [NAMES.index("NE01_rate"), NAMES.index("SNE_share")]] * [100, 200]
+    assert np.abs(counted - np.round(counted)).max() < 1e-4
+    assert np.mean(rows[:, NAMES.index("NE02_rate")] == 0) > 0.6
