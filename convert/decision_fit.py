@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 # With fewer positive cells a fitted threshold would be their accident.
 FEWEST_POSITIVES = 10
 NEUTRAL_THRESHOLD = 0.5
-# Most findings are rare on a film: at 80 % specificity a normal slide would show dozens that are not there. Most rows of
+# Most findings are rare: at 80 % specificity a normal slide would show dozens that are not there. Most rows of
 # the paper's Table 3 lie between 92 and 97 %.
 LOWEST_SPECIFICITY = 0.95
 _SMALLEST_PROBABILITY = 1e-9

@@ -73,7 +73,8 @@ def train_assessment(cohort: Cohort, training: AssessmentTraining, say: Callable
     if calibration[0] <= 0:
         raise EdgeError("MDSE-TRAIN-016", where=training.target)
     scores = scores_from_calibration(margins, calibration)
-    threshold = round(threshold_from_scores(scores.ravel(), truth, specificity=training.specificity), 6)
+    # Three decimals: people read it beside the score, and a receiver gets it as the bound of a reference range.
+    threshold = round(threshold_from_scores(scores.ravel(), truth, specificity=training.specificity), 3)
     area = area_with_interval(margins, cohort.positive, cohort.patients, training.seed)
     booster = fit_trees(cohort.profiles, cohort.positive, training, cohort.names)
     validation = _validation(cohort, scores, threshold, area, training)

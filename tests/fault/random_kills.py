@@ -27,6 +27,11 @@ from tests.fault.site import Site, findings_of, write_slide
 VICTIMS = ("supervisor", "supervisor", "scanner", "worker", "deliver")
 
 
+def absolute_path(text: str) -> Path:
+    """Return the path as a configuration wants it."""
+    return Path(text).resolve()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "random_kills", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -34,9 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--slides-per-kill", type=float, default=2.0)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--bundle", type=Path, help="a real bundle (default: the arithmetic stand-in)")
-    parser.add_argument("--key", type=Path, help="public key of the bundle")
-    parser.add_argument("--cells", type=Path, help="folder of real cell images, for slides of the real pipeline")
+    parser.add_argument("--bundle", type=absolute_path, help="a real bundle (default: the arithmetic stand-in)")
+    parser.add_argument("--key", type=absolute_path, help="public key of the bundle")
+    parser.add_argument("--cells", type=absolute_path, help="folder of real cell images for the real pipeline")
     parser.add_argument("--pause-s", type=float, default=0.8, help="longest pause before a kill")
     parser.add_argument("--keep", type=Path, help="work in this folder and leave it there")
     arguments = parser.parse_args(argv)
