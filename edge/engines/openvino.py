@@ -2,10 +2,12 @@
 
 - The network is read from verified bytes and compiled for one fixed batch of eight images; a shorter batch is filled up
   with zeros and the surplus rows are dropped. Fixed shapes give the same kernels, so the same bits, however cells are
-  grouped, and measured fastest (half width, 128 px, int8, two cores: 447 images per CPU second, against 411 with a
-  batch bounded by eight and 367 with single images).
-- Throughput mode: a slide has some 200 cells and no single one is urgent. Requests form a ring, one per stream, so
-  results come in order and the next batch is filled while the others run.
+  grouped, and measured fastest.
+- ONE stream, always. With two, OpenVINO 2026.4 prepares one graph per stream at the same time, and about one int8
+  network in twenty then computes something else for its whole life (4 of 80 compilations of the demo bundle; with one
+  stream 0 of 280). One stream is also one graph: what the golden cells prove is what runs. It costs about an eighth
+  (668 images per CPU second against 759; half width, 96 px, int8, two cores that had other work beside it).
+- Two requests in a ring: results come in order, and the next batch is filled while the other runs.
 - `INFERENCE_PRECISION_HINT=f32`: on processors with bfloat16 units OpenVINO would otherwise compute another network
   than the one that was proved.
 - Importing openvino sends a usage event over the network and writes into the home folder (2026.4, by
@@ -30,7 +32,6 @@ from edge.engines.base import INPUT_NAME, OUTPUT_NAMES, EngineOutputs, EngineSpe
 from edge.errors import EdgeError
 
 MAX_BATCH = 8
-_STREAMS_ON_SMALL_MACHINES = 2
 _CONVERSION_TOOL = "openvino.tools.ovc"  # imports the sender; openvino itself does without (its import is optional)
 
 
@@ -67,9 +68,7 @@ def open_openvino(
     """
     openvino = _import_openvino()
     core = openvino.Core()
-    properties: dict[str, str] = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
-    if (threads or os.cpu_count() or 1) <= _STREAMS_ON_SMALL_MACHINES:
-        properties["NUM_STREAMS"] = str(_STREAMS_ON_SMALL_MACHINES)
+    properties = {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": "f32"}
     if threads:
         properties["INFERENCE_NUM_THREADS"] = str(threads)
     if cache_dir is not None:
