@@ -1,0 +1,1 @@
+J4IclYaXPzI8TJVCdT5MMq5S5SKZwzT9e/xz8hW2IYqSMf0fXqr5QX+q6lafeUofy9riSsjMzTajl8UQ/jqEBw==
