@@ -95,7 +95,7 @@ def onnx_from_keras(origin: OriginModel) -> onnx.ModelProto:
     return graph.model(size_px=origin.size_px, widths=heads.widths())
 
 
-def keras_outputs(origin: OriginModel, images: NDArray[np.uint8], batch: int = 16) -> dict[str, NDArray[np.float32]]:
+def keras_outputs(origin: OriginModel, images: NDArray[np.uint8], batch: int = 4) -> dict[str, NDArray[np.float32]]:
     """Run the Keras model itself on u8 [N,S,S,3]; the reference of every comparison.
 
     The temperature acts on the softmax afterwards: softmax(log p / T) equals softmax(logits / T).
