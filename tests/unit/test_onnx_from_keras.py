@@ -173,7 +173,7 @@ def test_a_lambda_is_refused_before_anything_of_it_is_built(tmp_path):
     with pytest.raises(EdgeError) as error:
         load_keras_model(saved(tmp_path, headed(x, images)))
     assert code_of(error) == "MDSE-CONVERT-003"
-    assert "Lambda 'doubling'" in str(error.value)
+    assert "Lambda 'doubling' (carries code)" in str(error.value)
 
 
 def test_custom_and_unknown_layers_are_refused_by_name(tmp_path):
