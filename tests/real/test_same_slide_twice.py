@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.engines.openvino import OpenVinoEngine
+from edge.model import open_model
 from tests.real.real_site import TestedBundle, drawn_files, export_slide, run
 
 MOMENT = "2026-11-23T18:00:00+09:00"
@@ -40,3 +42,18 @@ def test_the_written_record_is_the_printed_one_and_the_message_is_the_same_in_ev
         assert record.read_bytes() == output
     messages = [next(folder.glob("*.hl7")).read_bytes() for _, folder in two_runs]
     assert messages[0] == messages[1]
+
+
+def test_the_engine_is_one_graph_and_gives_the_same_bits_whenever_it_is_opened(bundle: TestedBundle) -> None:
+    """With several streams OpenVINO prepares several graphs at once, and some compute something else."""
+    key = bundle.public_key.read_bytes() if bundle.public_key else None
+    answers = []
+    for _ in range(3):
+        model = open_model(bundle.path, public_key=key)
+        images = model.golden_cells.images[: model.engine.spec.max_batch]
+        assert isinstance(model.engine, OpenVinoEngine)
+        assert model.engine._compiled.get_property("NUM_STREAMS") == 1
+        answers += [outputs.cell_type.tobytes() for outputs in model.engine.infer([images, images, images])]
+        model.prove_golden()
+        model.close()
+    assert len(set(answers)) == 1
