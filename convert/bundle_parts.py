@@ -17,23 +17,10 @@ from convert.parity import FINDING_TOLERANCE, TYPE_TOLERANCE, document_from_pari
 from convert.tree_model import TrainedTrees
 
 
-def engine_entries(
-    proved: Sequence[ProvedEngine], precisions: Sequence[Precision], slides: Mapping[str, Mapping[str, Any]]
-) -> list[dict[str, str]]:
-    """Return the manifest's engines: those proved here, then the files for a GPU, float16 first (its default).
-
-    An engine that turns composed slides unforeseen says so in its proof; only a demo gets this far with one.
-    """
-    entries = []
-    for engine in proved:
-        found = slides.get(engine.parity.engine, {}) if engine.parity is not None else {}
-        turned = found.get("flipped_unforeseen", 0)
-        entry = dict(engine.entry)
-        if turned:
-            entry["proof"] = f"REFUSED: {turned} of {found['n']} composed slides turn; cells {entry['proof']}"
-        entries.append(entry)
+def engine_entries(proved: Sequence[ProvedEngine], precisions: Sequence[Precision]) -> list[dict[str, str]]:
+    """Return the manifest's engines: those proved here, then the files for a GPU, float16 first (its default)."""
     for_gpu: list[Precision] = [precision for precision in ("fp16", "int8-fp16") if precision in precisions]
-    return entries + [gpu_entry(FILE_OF[p], p) for p in for_gpu]
+    return [engine.entry for engine in proved] + [gpu_entry(FILE_OF[p], p) for p in for_gpu]
 
 
 def manifest_parts(ready: Preflight, origin: OriginModel, engines: Sequence[Mapping[str, str]]) -> dict[str, Any]:
@@ -102,12 +89,15 @@ def _engine_document(engine: ProvedEngine, slides: Mapping[str, Mapping[str, Any
     if engine.parity is None:
         name = f"openvino {engine.entry['device']} {engine.entry['precision']}"
         return {"engine": name, "n": 0, "golden": proof, "verdict": "NOT PROVEN"}
-    document = {**document_from_parity(engine.parity), "golden": proof}
-    if engine.parity.engine in slides:
-        document["slides"] = dict(slides[engine.parity.engine])
-        if document["slides"]["flipped_unforeseen"]:
-            document["verdict"] = "REFUSED"
-    return document
+    document = document_from_parity(engine.parity)
+    return (
+        {**document, "golden": proof, "slides": dict(slides[engine.parity.engine])}
+        if slides
+        else {
+            **document,
+            "golden": proof,
+        }
+    )
 
 
 def _short(value: float | None) -> float | None:

@@ -71,14 +71,12 @@ def convert(request: ConversionRequest, stream: TextIO | None) -> Converted:
     models = _derive(opened)
     networks = {FILE_OF[precision]: bytes_from_onnx(model) for precision, model in models.items()}
     proved = [_prove(opened, precision, networks, material) for precision in _CPU_ORDER if precision in models]
-    if not request.keep_refused:
-        _refuse_bad_parity(opened, proved, models, material)
+    _refuse_bad_parity(opened, proved, models, material)
     compiled = [(trees, compile_trees(trees, with_library=request.with_library)) for trees in opened.ready.trees]
     slides = prove_slides(opened.ready, material, proved, compiled)
-    if not request.keep_refused:
-        require_slides(slides)
+    require_slides(slides)
     parity = parity_document(proved, slides, compiled, reference)
-    engines = engine_entries(proved, tuple(models), slides)
+    engines = engine_entries(proved, tuple(models))
     parts = manifest_parts(opened.ready, opened.origin, engines)
     files = networks | _other_files(opened, material, parity, parts)
     for trained, made in compiled:

@@ -39,7 +39,6 @@ class ConversionRequest:
     threads: int | None = None
     with_fp32: bool = True
     with_library: bool = True
-    keep_refused: bool = False
     replace: bool = False
     dry_run: bool = False
 
@@ -78,8 +77,6 @@ def preflight(request: ConversionRequest) -> Preflight:
     require_writable(request.out, replace=request.replace)
     catalogue = _read_catalogue(request.catalogue)
     card = _with_overrides(read_model_card(request.model, catalogue), request)
-    if request.keep_refused and card.intended_use != "demo":
-        raise EdgeError("MDSE-CONVERT-043", where="--keep-refused", reason="only a demo may carry a refused engine")
     trees = tuple(read_trained_trees(path, target, catalogue) for target, path in sorted(request.trees.items()))
     if trees and request.with_library:
         find_compiler(trees[0].target)

@@ -119,11 +119,6 @@ def _add_numbers(group: Any) -> None:
     group.add_argument(
         "--parity-views", type=int, default=1, metavar="N", help="orientations of each test cell, 1-8 (default: 1)"
     )
-    group.add_argument(
-        "--keep-refused",
-        action="store_true",
-        help="demo only: write the bundle although parity refuses an engine; its proof then says REFUSED",
-    )
     group.add_argument("--threads", type=int, metavar="N", help="processor threads (default: all)")
 
 
@@ -178,7 +173,6 @@ def _request(options: argparse.Namespace) -> ConversionRequest:
         threads=options.threads,
         with_fp32=not options.without_fp32,
         with_library=not options.without_library,
-        keep_refused=options.keep_refused,
         replace=options.replace,
         dry_run=options.dry_run,
     )
