@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from edge.simulator.cell_sources import DrawnCells
+from edge.simulator.films import FilmKind, compose_film
+from edge.simulator.scene import random_look
 from tests.fault.site import REPOSITORY, Site
 
 PATIENCE_S = 180.0
@@ -106,20 +109,16 @@ def run(module: str, *arguments: str, expect: Collection[int] = (0,)) -> subproc
 
 
 @cache
-def drawn_jpegs(seed: int, count: int = 12) -> tuple[bytes, ...]:
-    """Return drawn cells of a healthy film as JPEG files; every seed gives other pictures."""
-    from edge.simulator.cell_sources import DrawnCells
-    from edge.simulator.films import compose_film
-    from edge.simulator.scene import random_look
-
+def drawn_jpegs(seed: int, count: int = 12, kind: FilmKind = "NORMAL") -> tuple[bytes, ...]:
+    """Return the drawn cells of a film as JPEG files; every seed gives other pictures."""
     random = np.random.default_rng([seed, 2])
-    film = compose_film("NORMAL", count, random)
+    film = compose_film(kind, count, random)
     return tuple(cell.data for cell in DrawnCells(size_px=160).supply(film.cells, random_look(random), random))
 
 
-def drawn_files(seed: int, count: int = 12) -> dict[str, bytes]:
+def drawn_files(seed: int, count: int = 12, kind: FilmKind = "NORMAL") -> dict[str, bytes]:
     """Return the cell files of a slide of drawn cells by their names in the folder."""
-    return {f"wbc/{number:04d}.jpg": data for number, data in enumerate(drawn_jpegs(seed, count), start=1)}
+    return {f"wbc/{number:04d}.jpg": data for number, data in enumerate(drawn_jpegs(seed, count, kind), start=1)}
 
 
 def export_slide(export: Path, slide_key: str, files: Mapping[str, bytes], /, **metadata: object) -> Path:

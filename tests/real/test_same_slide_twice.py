@@ -19,7 +19,8 @@ TIMES = re.compile(rb'"stage_ms":\{[^}]*\}')
 @pytest.fixture(scope="module")
 def two_runs(tmp_path_factory: pytest.TempPathFactory, bundle: TestedBundle) -> list[tuple[bytes, Path]]:
     root = tmp_path_factory.mktemp("twice")
-    slide = export_slide(root, "A0042_S1", drawn_files(seed=42, count=40), sample_id="A0042", targets=["mds_aa"])
+    files = drawn_files(seed=42, count=100, kind="MDS")
+    slide = export_slide(root, "A0042_S1", files, sample_id="A0042", targets=["mds_aa"])
     runs = []
     for name in ("first", "second"):
         options = [*bundle.options, "--json", "--at", MOMENT, "--out", str(root / name)]
@@ -27,9 +28,15 @@ def two_runs(tmp_path_factory: pytest.TempPathFactory, bundle: TestedBundle) -> 
     return runs
 
 
-def test_standard_output_is_the_record_and_only_the_times_differ(two_runs: list[tuple[bytes, Path]]) -> None:
+def test_standard_output_is_the_record_and_only_the_times_differ(
+    two_runs: list[tuple[bytes, Path]], bundle: TestedBundle
+) -> None:
     first, second = (output for output, _ in two_runs)
-    assert json.loads(first)["analysed_at"] == MOMENT
+    record = json.loads(first)
+    assert record["analysed_at"] == MOMENT
+    intervals = [row["ci95"] for row in record["assessments"]]
+    assert len(intervals) == len(bundle.manifest["assessments"])
+    assert None not in intervals, "the slide must be one that is scored, or nothing is shown about scores"
     assert len(TIMES.findall(first)) == 1
     assert TIMES.sub(b"", first) == TIMES.sub(b"", second)
 

@@ -158,6 +158,8 @@ def test_score_interval_and_call_of_the_message_are_the_records(delivered: Deliv
     record, results = delivered.record, delivered.results
     expected = [row["target"] for row in bundle.manifest["assessments"]]
     assert [row["target"] for row in record["assessments"]] == expected
+    if expected:
+        assert any(row["score"] is not None for row in record["assessments"]), "nothing would be shown about scores"
     for row in record["assessments"]:
         code = CODES.target(row["target"])
         assert results[code.local("CALL")] == row["call"]
