@@ -51,6 +51,7 @@ def with_lively_weights(model: keras.Model, seed: int = 0) -> keras.Model:
 
 @cache
 def tiny_network(size_px: int = 32, width: float = 0.125, seed: int = 0) -> keras.Model:
+    keras.utils.set_random_seed(seed)
     return with_lively_weights(build_network(size_px=size_px, width=width), seed)
 
 

@@ -22,6 +22,11 @@ from edge.errors import EdgeError
 QUIET = Progress("", 1, None)
 
 
+@pytest.fixture(autouse=True)
+def same_weights_every_time():
+    keras.utils.set_random_seed(1)
+
+
 def differences(model, *, images=None, lively=True, **options):
     origin = origin_from_keras(model, **options)
     images = cells(6, origin.size_px) if images is None else images
