@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from edge.atlas import Atlas, atlas_from_bundle
 from edge.bundle.arrays import ArraySpec, arrays_from_npz
 from edge.bundle.manifest import AssessmentSpec, Manifest
 from edge.bundle.reader import Bundle, open_bundle
@@ -40,6 +41,7 @@ class Model:
     trees: Mapping[str, TreeModel]
     explainers: Mapping[str, Explainer]
     outlier_rule: OutlierRule | None
+    atlas: Atlas | None
     golden_cells: GoldenCells
 
     @property
@@ -86,6 +88,7 @@ def open_model(
     explainers = {target: _open_explainer(bundle, target) for target in targets}
     golden_cells = golden_from_bundle(bundle)
     outlier_rule = _open_outlier_rule(bundle)
+    atlas = atlas_from_bundle(bundle)
     return Model(
         manifest=bundle.manifest,
         catalogue=bundle.catalogue,
@@ -96,6 +99,7 @@ def open_model(
         trees=trees,
         explainers=explainers,
         outlier_rule=outlier_rule,
+        atlas=atlas,
         golden_cells=golden_cells,
     )
 

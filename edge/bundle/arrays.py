@@ -21,36 +21,45 @@ from numpy.typing import NDArray
 from edge.errors import EdgeError
 
 _MAX_HEADER_BYTES = 2048
-_MAX_ARRAY_BYTES = 1 << 30
+ARRAY_BYTES_MAX = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class ArraySpec:
-    """What an array must be: NumPy dtype string without byte order, such as `float32`, and number of dimensions."""
+    """What an array must be: NumPy dtype string without byte order, such as `float32`, and number of dimensions.
+
+    An `optional` array may be missing.
+    """
 
     dtype: str
     dimensions: int
+    optional: bool = False
 
 
-def arrays_from_npz(data: bytes, expected: Mapping[str, ArraySpec], *, where: str) -> dict[str, NDArray[Any]]:
+def arrays_from_npz(
+    data: bytes, expected: Mapping[str, ArraySpec], *, where: str, array_bytes_max: int = ARRAY_BYTES_MAX
+) -> dict[str, NDArray[Any]]:
     """Return the expected arrays by name. Raises EdgeError MDSE-BUNDLE-011 for anything else in the file.
 
-    Never unpickles. Refuses unknown, doubled or missing members, members larger than 1 GiB, other dtypes or
-    dimensions, and members whose length differs from what their header announces.
+    Never unpickles. Refuses unknown, doubled or missing members, members larger than `array_bytes_max`, other dtypes
+    or dimensions, and members whose length differs from what their header announces.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = [info.filename for info in archive.infolist()]
-            if sorted(names) != sorted(f"{name}.npy" for name in expected):
+            present = {name: spec for name, spec in expected.items() if not spec.optional or f"{name}.npy" in names}
+            if sorted(names) != sorted(f"{name}.npy" for name in present):
                 raise _refusal(where, f"it holds {sorted(names)} instead of {sorted(expected)}")
-            return {name: _read_member(archive, name, spec, where) for name, spec in expected.items()}
+            return {name: _read_member(archive, name, spec, where, array_bytes_max) for name, spec in present.items()}
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         raise _refusal(where, str(error)) from error
 
 
-def _read_member(archive: zipfile.ZipFile, name: str, spec: ArraySpec, where: str) -> NDArray[Any]:
+def _read_member(
+    archive: zipfile.ZipFile, name: str, spec: ArraySpec, where: str, array_bytes_max: int
+) -> NDArray[Any]:
     info = archive.getinfo(f"{name}.npy")
-    if info.file_size > _MAX_ARRAY_BYTES:
+    if info.file_size > array_bytes_max:
         raise _refusal(where, f"{name} announces {info.file_size} bytes")
     with archive.open(info) as stream:
         shape, dtype, fortran_order = _read_header(stream, name, where)

@@ -36,7 +36,7 @@ _FILE_PATTERNS = tuple(
     for pattern in (
         r"catalogue\.json|parity\.json|MODEL_CARD\.md",
         r"cells(\.[a-z0-9]+){0,3}\.onnx",
-        r"trees/[A-Za-z0-9_-]{1,64}/(model\.json|model\.treelite|[a-z0-9]+-[a-z0-9_]+\.so)",
+        r"trees/[A-Za-z0-9_-]{1,64}/(model\.json|model\.treelite|cohort\.npz|[a-z0-9]+-[a-z0-9_]+\.so)",
         r"golden/(images|expected|profiles)\.npz",
         r"decision/[a-z0-9_-]{1,64}\.npz",
         r"plans/[A-Za-z0-9][A-Za-z0-9._-]{0,127}\.plan",
@@ -79,6 +79,19 @@ class OutOfDistribution(_Part):
     threshold: Annotated[float, Field(gt=0)]
 
 
+class QualityLimits(_Part):
+    """What the reference cells looked like: the least sharpness, and the stain's centre, whitening and limit.
+
+    A slide is warned of when its median sharpness lies below `focus_limit`, or when its mean stain (a*, b*, L* of CIE
+    1976, see edge/quality.py) lies farther than `stain_limit` from the centre after whitening.
+    """
+
+    focus_limit: float
+    stain_centre: tuple[float, float, float]
+    stain_whitening: tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
+    stain_limit: Annotated[float, Field(gt=0)]
+
+
 class Gates(_Part):
     """Rules that hold back a score or add a warning whatever the network says (design section 2)."""
 
@@ -88,12 +101,18 @@ class Gates(_Part):
 
 
 class Decision(_Part):
-    """How outputs become findings: temperature (already inside the graph), thresholds, and the gates."""
+    """How outputs become findings: temperature (already inside the graph), thresholds, and the gates.
+
+    `ood`, `quality` and `atlas` (a file `decision/<name>.npz`) are made from labelled cells; a bundle that was made
+    without any has none of them.
+    """
 
     temperature: Annotated[float, Field(gt=0, le=100)]
     finding_threshold: dict[Code, Fraction]
     unidentified_below: dict[Code, Fraction]
     ood: OutOfDistribution | None = None
+    quality: QualityLimits | None = None
+    atlas: str | None = None
     gates: Gates
 
 
@@ -121,6 +140,7 @@ class AssessmentSpec(_Part):
     calibration: Calibration
     minimum: Minimum
     trees: str
+    cohort_file: str | None = None
 
 
 class Cohort(_Part):
@@ -192,10 +212,14 @@ def _fault_in_files(manifest: Manifest) -> str | None:
     needed = ["catalogue.json", *(engine.file for engine in manifest.engines)]
     needed += [f"golden/{name}.npz" for name in ("images", "expected", "profiles")]
     needed += [f"{a.trees}/{name}" for a in manifest.assessments for name in ("model.json", "model.treelite")]
-    if manifest.decision.ood:
-        needed.append(manifest.decision.ood.file)
+    needed += _decision_files(manifest.decision) + [a.cohort_file for a in manifest.assessments if a.cohort_file]
     missing = [path for path in needed if path not in manifest.files]
     return f"files: {missing[0]!r} is needed but not listed" if missing else None
+
+
+def _decision_files(decision: Decision) -> list[str]:
+    files = [decision.ood.file] if decision.ood else []
+    return [*files, decision.atlas] if decision.atlas else files
 
 
 def _fault_in_decision(manifest: Manifest) -> str | None:
@@ -209,6 +233,9 @@ def _fault_in_decision(manifest: Manifest) -> str | None:
         return "decision.finding_threshold: it must name every finding and nothing else"
     if set(manifest.decision.unidentified_below) != set(manifest.types):
         return "decision.unidentified_below: it must name every type and nothing else"
+    outside = [path for path in _decision_files(manifest.decision) if not path.startswith("decision/")]
+    if outside:
+        return f"decision: the file {outside[0]!r} must lie in decision/"
     gates = manifest.decision.gates
     if gates.blast_review_share > gates.blast_not_evaluable_share:
         return "decision.gates: blast_review_share is above blast_not_evaluable_share"
@@ -227,6 +254,8 @@ def _fault_in_assessments(manifest: Manifest) -> str | None:
             return f"assessments: {assessment.target} has twice the same class"
         if assessment.trees != f"trees/{assessment.target}":
             return f"assessments: the trees of {assessment.target} must lie in trees/{assessment.target}"
+        if assessment.cohort_file not in (None, f"{assessment.trees}/cohort.npz"):
+            return f"assessments: the cohort file of {assessment.target} must be {assessment.trees}/cohort.npz"
         ranges = manifest.cohort[assessment.target].range
         if not set(ranges) <= set(manifest.parameters):
             return f"cohort.{assessment.target}.range: it names a parameter that the bundle does not have"

@@ -332,3 +332,58 @@ def test_a_part_that_the_bundle_was_built_without_is_named(folder):
 def test_a_folder_that_is_not_there_is_said_to_be_so(tmp_path):
     assert refusal(tmp_path / "nowhere").code == "MDSE-BUNDLE-001"
     assert refusal(Path(__file__)).code == "MDSE-BUNDLE-001"
+
+
+def with_decision(**parts):
+    contents = {**CONTENTS, "decision/ood.npz": b"ood", "decision/atlas.npz": b"atlas"}
+    document = manifest_document(contents)
+    document["decision"] |= parts
+    return document
+
+
+QUALITY = {
+    "focus_limit": 2.5,
+    "stain_centre": [10.0, -8.0, 70.0],
+    "stain_whitening": [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+    "stain_limit": 3.0,
+}
+
+
+def test_what_honesty_needs_reaches_the_reader_and_may_be_absent():
+    old = manifest_from_bytes(manifest_bytes(manifest_document()))
+    assert (old.decision.ood, old.decision.quality, old.decision.atlas) == (None, None, None)
+    assert old.assessments[0].cohort_file is None
+    ood = {"file": "decision/ood.npz", "threshold": 1.5}
+    document = with_decision(ood=ood, quality=QUALITY, atlas="decision/atlas.npz")
+    decision = manifest_from_bytes(manifest_bytes(document)).decision
+    assert decision.quality.stain_centre == (10.0, -8.0, 70.0)
+    assert (decision.ood.file, decision.atlas) == ("decision/ood.npz", "decision/atlas.npz")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"atlas": "decision/other.npz"},
+        {"atlas": "golden/images.npz"},
+        {"ood": {"file": "golden/images.npz", "threshold": 1.0}},
+        {"quality": {**QUALITY, "stain_limit": 0.0}},
+        {"quality": {**QUALITY, "stain_centre": [1.0, 2.0]}},
+        {"quality": {**QUALITY, "stain_whitening": [[1.0, 0.0, 0.0]]}},
+        {"quality": {key: value for key, value in QUALITY.items() if key != "focus_limit"}},
+    ],
+)
+def test_a_decision_that_points_elsewhere_or_lacks_a_number_is_refused(parts):
+    with pytest.raises(EdgeError, match="MDSE-BUNDLE-002"):
+        manifest_from_bytes(manifest_bytes(with_decision(**parts)))
+
+
+@pytest.mark.parametrize("path", ["trees/mds_aa/cohort.npz", "trees/other/cohort.npz"])
+def test_a_cohort_file_must_be_listed_and_lie_with_its_trees(path):
+    contents = {**CONTENTS, "trees/mds_aa/cohort.npz": b"cohort"}
+    document = manifest_document(contents)
+    document["assessments"][0]["cohort_file"] = path
+    if path == "trees/mds_aa/cohort.npz":
+        assert manifest_from_bytes(manifest_bytes(document)).assessments[0].cohort_file == path
+        del document["files"][path]
+    with pytest.raises(EdgeError, match="MDSE-BUNDLE-002"):
+        manifest_from_bytes(manifest_bytes(document))

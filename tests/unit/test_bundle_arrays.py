@@ -82,3 +82,17 @@ def test_bytes_that_are_no_archive_are_refused():
     for data in (b"", b"PK", npz(**GOOD)[:-10]):
         with pytest.raises(EdgeError, match="MDSE-BUNDLE-011"):
             arrays_from_npz(data, EXPECTED, where="x")
+
+
+def test_an_optional_array_may_be_missing_and_is_checked_when_it_is_there():
+    expected = {**EXPECTED, "extra": ArraySpec("uint8", 1, optional=True)}
+    assert sorted(arrays_from_npz(npz(**GOOD), expected, where="x")) == ["margin", "profile"]
+    extra = np.arange(3, dtype=np.uint8)
+    assert arrays_from_npz(npz(**GOOD, extra=extra), expected, where="x")["extra"].tobytes() == extra.tobytes()
+    with pytest.raises(EdgeError, match="MDSE-BUNDLE-011"):
+        arrays_from_npz(npz(**GOOD, extra=extra.astype(np.float32)), expected, where="x")
+
+
+def test_a_reader_may_lower_the_size_that_an_array_may_have():
+    with pytest.raises(EdgeError, match="profile announces"):
+        arrays_from_npz(npz(True, **GOOD), EXPECTED, where="x", array_bytes_max=100)
