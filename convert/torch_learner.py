@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch  # type: ignore[import-not-found]  # an option, not among the dependencies
+import torch  # an option, not among the dependencies
 from numpy.typing import NDArray
-from torch.nn import functional  # type: ignore[import-not-found]  # as above
+from torch.nn import functional
 
 from convert.cell_training import CellTraining, network_for
 from convert.keras_learner import GLOBAL_CLIP_NORM, UNDECAYED
