@@ -23,10 +23,10 @@ class Augmentation:
 
     scale: tuple[float, float] = (0.85, 1.15)
     shift: float = 0.06
-    hue_degrees: float = 10.0
+    hue_degrees: float = 12.0
     saturation: tuple[float, float] = (0.7, 1.3)
     contrast: tuple[float, float] = (0.8, 1.2)
-    brightness: float = 14.0
+    brightness: float = 30.0  # 15 % of a bright background: what lamps of two microscopes differ by
     channel_gain: tuple[float, float] = (0.95, 1.05)
     style_probability: float = 0.30
     blur_probability: float = 0.25

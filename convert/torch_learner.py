@@ -3,6 +3,9 @@
 PyTorch's convolutions and batch normalization train this network about 1.6 times faster than TensorFlow's on a CPU.
 The network is not written a second time: the layer calls of the Keras model are interpreted, with its weights. What
 leaves is a set of Keras weights; `train_cells` proves it in the Keras model before it saves anything.
+
+With mixed precision the convolutions of a training step compute in bfloat16 (twice as fast again on a processor with
+AVX-512 BF16); weights, optimizer, heads, losses and every prediction stay in float32.
 """
 
 from __future__ import annotations
@@ -57,7 +60,9 @@ class TorchLearner:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.zero_grad(set_to_none=True)
-        outputs = self._forward(batch.images, learning=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._training.mixed_precision):
+            outputs = self._forward(batch.images, learning=True)
+        outputs = {name: value.float() for name, value in outputs.items()}
         loss = self._loss(outputs, torch.from_numpy(batch.cell_type), torch.from_numpy(batch.findings))
         loss.backward()
         parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
@@ -190,11 +195,12 @@ def _computed(
     if kind == "Add":
         return read[0] + read[1]
     if kind == "GlobalAveragePooling2D":
-        return value.mean(dim=(2, 3))
+        return value.float().mean(dim=(2, 3))
     if kind == "Dropout":
         return functional.dropout(value, layer.rate, training=learning)
     if kind == "Dense":  # the activation is applied with the loss or the prediction
-        return functional.linear(value, weights["kernel"], weights["bias"])
+        with torch.autocast("cpu", enabled=False):  # float32, as the network's heads under Keras' mixed precision
+            return functional.linear(value, weights["kernel"], weights["bias"])
     raise TypeError(f"layer {call.name} of kind {kind} is not part of our network")
 
 

@@ -10,6 +10,7 @@ the best macro recall on the validation split.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ _AVERAGE_EVERY = 4
 _AVERAGE_DECAY = 0.98
 # Cells are cached a little larger than the network's input, so that rotation does not blur what the network must see.
 _CACHE_SCALE = 1.25
+_FEWEST_REAL_JUDGES = 10
 _PROOF_CELLS = 32
 _PROOF_TOLERANCE = 1e-4
 
@@ -91,15 +93,16 @@ def train_network(
     size_px = state.size_px or training.schedule().size(0.0)
     learner = _learner(training, catalogue, positive_weights(targets.findings), size_px)
     _restore(learner, state, initial)
-    truth = targets_from_cells(validation_cells, catalogue).cell_type
-    say(f"{len(training_cells)} training cells, {len(validation_cells)} validation cells")
+    judging_cells = cells_that_judge(validation_cells)
+    truth = targets_from_cells(judging_cells, catalogue).cell_type
+    say(f"{len(training_cells)} training cells, {len(judging_cells)} validation cells that judge an epoch")
     learn(
         training,
         learner,
         batches,
         state,
         steps=-(-len(training_cells) // training.batch),
-        validation=lambda size_px: pixels_from_cells(validation_cells, size_px, cache_folder),
+        validation=lambda size_px: pixels_from_cells(judging_cells, size_px, cache_folder),
         truth=truth,
         keep=lambda: save_state(checkpoint, state),
         say=say,
@@ -233,6 +236,15 @@ class _Loop:
             mean + np.float32(1 - decay) * (value - mean)
             for mean, value in zip(self.state.average, weights, strict=True)
         ]
+
+
+def cells_that_judge(validation_cells: Sequence[LabelledCell]) -> tuple[LabelledCell, ...]:
+    """Return the validation cells by which an epoch is chosen: real ones where a type has enough, else all it has.
+
+    Drawn cells of a type are far easier than real ones; together they would hide what happens to the real ones.
+    """
+    real = Counter(cell.cell_type for cell in validation_cells if cell.origin == "real")
+    return tuple(c for c in validation_cells if c.origin == "real" or real[c.cell_type] < _FEWEST_REAL_JUDGES)
 
 
 def macro_recall(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:

@@ -54,6 +54,7 @@ def _add_cells(cells: argparse.ArgumentParser) -> None:
     cells.add_argument("--batch", type=int, default=64, help="cells per step")
     cells.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     cells.add_argument("--real-share", type=float, default=0.75, help="share of real cells within a type that has both")
+    cells.add_argument("--findings-weight", type=float, default=2.0, help="weight of the findings in the loss")
     cells.add_argument("--patience", type=int, default=12, help="epochs without a better macro recall before stopping")
     cells.add_argument("--seed", type=int, default=1, help="seed of weights, sampling and augmentation")
     cells.add_argument("--init", type=Path, metavar="MODEL", help="start from the weights of this model")
@@ -153,6 +154,7 @@ def _settings(arguments: argparse.Namespace) -> CellTraining:
         seed=arguments.seed,
         peak_rate=arguments.rate,
         real_share=arguments.real_share,
+        findings_weight=arguments.findings_weight,
         start_size_px=arguments.start_size,
         start_share=arguments.start_share,
         patience=arguments.patience,

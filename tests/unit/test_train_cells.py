@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ from convert.commands.train import SMALLEST_SIZE_PX, main  # noqa: E402
 from convert.dataset import LabelledCell  # noqa: E402
 from convert.decision_fit import area_under_curve, finding_threshold, temperature_from_validation  # noqa: E402
 from convert.network import SMALLEST_SIZE_PX as NETWORK_SMALLEST_SIZE_PX  # noqa: E402
-from convert.train_cells import learn, macro_recall  # noqa: E402
+from convert.train_cells import cells_that_judge, learn, macro_recall  # noqa: E402
 from convert.trained_model import evidence_from_cells  # noqa: E402
 from convert.training_batches import (  # noqa: E402
     NOT_ANNOTATED,
@@ -285,6 +286,22 @@ def test_both_learners_agree_on_one_network(coloured_cells, tmp_path):
     # The command itself compares what was trained with the Keras model that is saved, and refuses a difference.
     options = ("--allow-missing-types", "--learner", "torch", "--start-size", "33")
     assert main(arguments_for(coloured_cells, tmp_path / "m.keras", *options)) == 0
+
+
+def test_mixed_precision_learns_in_bfloat16_and_predicts_in_float32(coloured_cells, tmp_path):
+    pytest.importorskip("torch")
+    # A prediction in bfloat16 would differ from Keras' by far more than the command's own comparison allows.
+    options = ("--allow-missing-types", "--learner", "torch", "--mixed-precision")
+    assert main(arguments_for(coloured_cells, tmp_path / "m.keras", *options)) == 0
+
+
+def test_real_cells_judge_an_epoch_where_a_type_has_enough_of_them(tmp_path):
+    cells = [labelled_cell(tmp_path / f"a{i}", "SNE") for i in range(10)]
+    cells += [labelled_cell(tmp_path / f"b{i}", "SNE", origin="drawn") for i in range(30)]
+    cells += [labelled_cell(tmp_path / f"c{i}", "TAG") for i in range(9)]
+    cells += [labelled_cell(tmp_path / f"d{i}", "TAG", origin="drawn") for i in range(30)]
+    judging = Counter((cell.cell_type, cell.origin) for cell in cells_that_judge(cells))
+    assert judging == {("SNE", "real"): 10, ("TAG", "real"): 9, ("TAG", "drawn"): 30}
 
 
 def test_without_pytorch_the_faster_learner_is_refused_with_a_remedy(coloured_cells, tmp_path, monkeypatch, capsys):
