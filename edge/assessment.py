@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 
 from edge.bundle.manifest import AssessmentSpec, Calibration, Cohort, Gates
 from edge.catalogue import Catalogue
-from edge.gates import BLAST_REVIEW, Counted, Reason, count_film, film_warnings, lacks_cells, reasons_against_score
+from edge.gates import (
+    BLAST_REVIEW,
+    Counted,
+    Reason,
+    Sufficiency,
+    count_film,
+    film_warnings,
+    reasons_against_score,
+    sufficiency_of,
+)
 from edge.resampling import resampled_profiles
 from edge.slide_profile import SlideProfile
 from edge.trees import TreeModel
@@ -38,12 +47,46 @@ class ContributionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupRow:
+    """What the parameters of one cell group of Fig. 3 of the paper (or OTHER) together added to the margin."""
+
+    group: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class ContrastRow:
+    """A parameter of this slide beside its medians in the training cohort; None where nothing could be counted."""
+
+    name: str
+    value: float | None
+    positive_median: float | None
+    negative_median: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CountChange:
+    """A single count that would turn the call: `counted` of `of` cells were, `needed` would give `score`.
+
+    `code` is the cell type or finding whose cells are counted, `name` the parameter that the count makes.
+    """
+
+    name: str
+    code: str
+    counted: int
+    of: int
+    needed: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Assessment:
     """The answer for one target.
 
     score: calibrated probability-like value 0-1 of the positive class, None where none may be given. margin: raw tree
     margin in log-odds before calibration. interval: 95 % counting interval of the score. sufficient: enough cells were
-    counted. reasons: what stands behind the call, in words.
+    counted, `sufficiency` says how many and how many more would help. reasons: what stands behind the call, in words.
+    The four last ones explain a score and are empty where there is none.
     """
 
     target: str
@@ -54,9 +97,17 @@ class Assessment:
     interval: tuple[float, float] | None
     threshold: float
     call: str
-    sufficient: bool
+    sufficiency: Sufficiency
     reasons: tuple[Reason, ...]
-    contributions: tuple[ContributionRow, ...]
+    contributions: tuple[ContributionRow, ...] = ()
+    groups: tuple[GroupRow, ...] = ()
+    contrast: tuple[ContrastRow, ...] = ()
+    what_would_change: tuple[CountChange, ...] = ()
+
+    @property
+    def sufficient(self) -> bool:
+        """Whether enough cells were counted."""
+        return self.sufficiency.enough
 
 
 def assess_profile(
@@ -76,10 +127,10 @@ def assess_profile(
     """
     counted = count_film(profile, catalogue)
     against = reasons_against_score(profile, counted, spec, cohort, gates)
+    sufficiency = sufficiency_of(counted, spec)
     silent = Assessment(
-        spec.target, spec.positive, spec.negative, None, None, None, spec.threshold, NOT_REQUESTED, False, (), ()
+        spec.target, spec.positive, spec.negative, None, None, None, spec.threshold, NOT_REQUESTED, sufficiency, ()
     )
-    silent = replace(silent, sufficient=not lacks_cells(against))
     if not requested:
         return replace(silent, reasons=(Reason(NOT_REQUESTED, "neither the order nor the site asked for it"),))
     if against:

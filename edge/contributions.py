@@ -14,7 +14,7 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
-from edge.assessment import ContributionRow
+from edge.assessment import ContributionRow, GroupRow
 from edge.catalogue import Catalogue
 from edge.errors import EdgeError
 from edge.findings import CellFindings
@@ -24,6 +24,9 @@ SUM_TOLERANCE = 2e-5
 ROWS_WITH_CELLS = 12
 CELLS_PER_ROW = 24
 _FINDING_SUFFIX = "_rate"
+OTHER_GROUP = "OTHER"
+GROUPS = (*"GN LY EO BA MY MMY EB BL PMY PLT VLY MK".split(), OTHER_GROUP)
+"""The groups of Fig. 3 of the paper in the order of its legend, and OTHER for what it does not name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,11 +120,16 @@ def cells_behind(parameter: str, cells: Sequence[CellFindings], catalogue: Catal
     return tuple(cell.cell_id for _, cell in ranked[:CELLS_PER_ROW])
 
 
-def contributions_by_group(contributions: Contributions, catalogue: Catalogue) -> dict[str, float]:
-    """Return the summed contributions per cell group of Fig. 3 of the paper, in the catalogue's order of groups."""
+def groups_from_contributions(contributions: Contributions, catalogue: Catalogue) -> tuple[GroupRow, ...]:
+    """Return the summed contributions per cell group of Fig. 3 of the paper, in the order of its legend, then OTHER.
+
+    OTHER holds the types that the legend does not name (monocytes, aggregates, smudges, artifacts) and whatever groups
+    a laboratory's own catalogue adds. The rows add up to the sum of all contributions.
+    """
     group_of = {cell_type.code: cell_type.group for cell_type in catalogue.cell_types}
     group_of |= {finding.code: finding.group for finding in catalogue.findings}
-    sums = dict.fromkeys(group_of.values(), 0.0)
+    sums = dict.fromkeys(GROUPS, 0.0)
     for name, value in zip(catalogue.parameter_names, contributions.values.tolist(), strict=True):
-        sums[group_of[name.partition("_")[0]]] += value
-    return sums
+        group = group_of[name.partition("_")[0]]
+        sums[group if group in sums else OTHER_GROUP] += value
+    return tuple(GroupRow(group, value) for group, value in sums.items())

@@ -25,7 +25,6 @@ INFECTION_PATTERN = "INFECTION-PATTERN"
 
 _NEUTROPHIL_GROUP = "GN"  # groups of Fig. 3 of the paper, as the catalogue names them
 _BLAST_GROUP = "BL"
-_SHORTAGES = (WBC_TOO_FEW, NEUTROPHILS_TOO_FEW)
 _ROUNDING = 1e-9  # 2 blasts of 200 are 1 %, whatever binary fractions make of it
 _NAMES_SHOWN = 5
 
@@ -52,6 +51,26 @@ class Counted:
         return self.blasts / self.leucocytes if self.leucocytes else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Sufficiency:
+    """How many cells a target was judged on, how many it needs, and how many more would halve its interval.
+
+    `more_cells_to_halve_interval` counts further leucocytes; None where there is no interval or no sensible number.
+    """
+
+    leucocytes: int
+    neutrophils: int
+    minimum_leucocytes: int
+    minimum_neutrophils: int
+    more_cells_to_halve_interval: int | None
+    text: str
+
+    @property
+    def enough(self) -> bool:
+        """Whether a score may be given as far as counting is concerned."""
+        return self.leucocytes >= self.minimum_leucocytes and self.neutrophils >= self.minimum_neutrophils
+
+
 def count_film(profile: SlideProfile, catalogue: Catalogue) -> Counted:
     """Return the counts that the gates rest on, from the numerators of the leucocyte shares."""
     counted = dict(zip(profile.names, profile.numerators.tolist(), strict=True))
@@ -68,12 +87,12 @@ def reasons_against_score(
     profile: SlideProfile, counted: Counted, spec: AssessmentSpec, cohort: Cohort, gates: Gates
 ) -> tuple[Reason, ...]:
     """Return every reason why no score may be given for this target; empty when one may."""
+    needed_leucocytes, needed_neutrophils = _minimum(spec)
     reasons = []
-    for found, minimum, code, kind in (
-        (counted.leucocytes, spec.minimum.wbc, WBC_TOO_FEW, "leucocytes"),
-        (counted.neutrophils, spec.minimum.neutrophil, NEUTROPHILS_TOO_FEW, "neutrophils"),
+    for found, needed, code, kind in (
+        (counted.leucocytes, needed_leucocytes, WBC_TOO_FEW, "leucocytes"),
+        (counted.neutrophils, needed_neutrophils, NEUTROPHILS_TOO_FEW, "neutrophils"),
     ):
-        needed = max(minimum, 1) if code == WBC_TOO_FEW else minimum  # without leucocytes nothing can be said
         if found < needed:
             reasons.append(Reason(code, f"counted {found} {kind}, at least {needed} needed"))
     if counted.blasts and counted.blast_share >= gates.blast_not_evaluable_share - _ROUNDING:
@@ -89,9 +108,18 @@ def reasons_against_score(
     return tuple(reasons)
 
 
-def lacks_cells(reasons: tuple[Reason, ...]) -> bool:
-    """Return whether any of the reasons is that too few cells were counted."""
-    return any(reason.code in _SHORTAGES for reason in reasons)
+def sufficiency_of(counted: Counted, spec: AssessmentSpec) -> Sufficiency:
+    """Return how many cells were counted and how many a target needs."""
+    wbc, neutrophil = _minimum(spec)
+    text = (
+        f"counted {counted.leucocytes} leucocytes (at least {wbc} needed) and {counted.neutrophils} neutrophils "
+        f"(at least {neutrophil} needed)"
+    )
+    return Sufficiency(counted.leucocytes, counted.neutrophils, wbc, neutrophil, None, text)
+
+
+def _minimum(spec: AssessmentSpec) -> tuple[int, int]:
+    return max(spec.minimum.wbc, 1), spec.minimum.neutrophil  # without leucocytes nothing can be said
 
 
 def film_warnings(

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.assessment import Assessment, assess_profile
-from edge.contributions import rows_from_contributions
+from edge.contributions import groups_from_contributions, rows_from_contributions
 from edge.engines.base import EngineOutputs
 from edge.findings import CellFindings, decode_findings
 from edge.gates import count_film, film_warnings
@@ -203,7 +203,8 @@ def _assess(
             with stages.timing("explain"):
                 contributions = model.explainers[spec.target].explain(profile, assessment.margin)
                 rows = rows_from_contributions(contributions, profile, cells, model.catalogue)
-                assessment = replace(assessment, contributions=rows)
+                groups = groups_from_contributions(contributions, model.catalogue)
+                assessment = replace(assessment, contributions=rows, groups=groups)
         assessments.append(assessment)
     return assessments
 

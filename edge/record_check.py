@@ -27,7 +27,7 @@ def first_fault(record: Mapping[str, Any]) -> str | None:
     Raises KeyError, TypeError, ValueError or AttributeError when a field is missing or of another kind than the schema
     says.
     """
-    checks = (_head_faults, _cell_faults, _count_faults, _profile_faults, _assessment_faults)
+    checks = (_head_faults, _cell_faults, _count_faults, _profile_faults, _assessment_faults, _explanation_faults)
     return next((fault for check in checks for fault in check(record)), None)
 
 
@@ -144,6 +144,45 @@ def _assessment_faults(record: Mapping[str, Any]) -> Iterator[str]:
         for row in assessment["contributions"]:
             if row["name"] not in names or not cells.issuperset(row["cells"]):
                 yield f"{target}: a contribution of {row['name']} names a parameter or a cell that is not there"
+
+
+def _explanation_faults(record: Mapping[str, Any]) -> Iterator[str]:
+    """Check what explains a score; records from before these fields were added do not have them."""
+    preclass = record.get("preclass")
+    if preclass is not None and not 0 <= preclass["disagree"] <= preclass["compared"] <= record["images"]:
+        yield "more cells disagree with the analyzer's own classes than were compared, or more than there are images"
+    rows = {row["name"]: row for row in record["profile"]}
+    for assessment in record["assessments"]:
+        target = assessment["target"]
+        groups, added = assessment.get("groups"), [row["value"] for row in assessment["contributions"]]
+        if groups and not math.isclose(
+            math.fsum(row["value"] for row in groups),
+            math.fsum(added),
+            rel_tol=0,
+            abs_tol=_VALUE_TOLERANCE * (len(groups) + len(added)),
+        ):
+            yield f"{target}: the groups do not add up to the contributions"
+        yield from _sufficiency_faults(assessment, record["leucocytes"])
+        for contrast in assessment.get("contrast") or ():
+            if contrast["name"] not in rows or contrast["value"] != rows[contrast["name"]]["value"]:
+                yield f"{target}: the contrast of {contrast['name']} is not that of the profile"
+        for change in assessment.get("what_would_change") or ():
+            row = rows[change["name"]]
+            if (change["counted"], change["of"]) != (row["numerator"], row["denominator"]):
+                yield f"{target}: a change of {change['name']} does not start from the counts"
+            if change["needed"] < 0 or change["needed"] == change["counted"] or not 0 <= change["score"] <= 1:
+                yield f"{target}: a change of {change['name']} changes nothing or is impossible"
+
+
+def _sufficiency_faults(assessment: Mapping[str, Any], leucocytes: int) -> Iterator[str]:
+    found = assessment.get("sufficiency")
+    if found is None:
+        return
+    enough = found["leucocytes"] >= found["minimum"]["wbc"] and found["neutrophils"] >= found["minimum"]["neutrophil"]
+    if found["leucocytes"] != leucocytes or not 0 <= found["neutrophils"] <= leucocytes:
+        yield f"{assessment['target']}: the sufficiency does not rest on the counts"
+    if enough != assessment["sufficient"]:
+        yield f"{assessment['target']} is called sufficient against its own counts, or the other way round"
 
 
 def _call_faults(assessment: Mapping[str, Any]) -> Iterator[str]:

@@ -20,22 +20,40 @@ STATUS_LETTERS = ("P", "F", "C", "W", "X")
 KEYS: Mapping[str, Sequence[str]] = {
     "": (
         "schema message_id mode status revision supersedes reason analysed_at site slide counts leucocytes images "
-        "unreadable unidentified out_of_distribution profile assessments cells warnings provenance stage_ms"
+        "unreadable unidentified out_of_distribution profile assessments cells warnings quality preclass provenance "
+        "stage_ms"
     ).split(),
     "slide": ("source slide_key sample_id order_id slide_no acquired_at analyzer patient_id manifest_sha256").split(),
     "slide.analyzer": ("model", "serial", "software"),
     "profile": ("name", "value", "numerator", "denominator", "ci95"),
     "assessments": (
-        "target positive negative score margin ci95 threshold call sufficient reasons contributions"
+        "target positive negative score margin ci95 threshold call sufficient reasons contributions groups "
+        "sufficiency contrast what_would_change"
     ).split(),
     "assessments.reasons": ("code", "text"),
     "assessments.contributions": ("name", "value", "cells"),
-    "cells": ("id", "file", "sha256", "type", "p", "findings", "flags"),
+    "assessments.groups": ("group", "value"),
+    "assessments.sufficiency": ("leucocytes", "neutrophils", "minimum", "more_cells_to_halve_interval", "text"),
+    "assessments.sufficiency.minimum": ("wbc", "neutrophil"),
+    "assessments.contrast": ("name", "value", "positive_median", "negative_median"),
+    "assessments.what_would_change": ("name", "code", "counted", "of", "needed", "score"),
+    "cells": ("id", "file", "sha256", "type", "p", "findings", "flags", "preclass", "distance"),
     "warnings": ("code", "text"),
+    "quality": ("focus", "stain"),
+    "quality.focus": ("median", "low_share", "limit"),
+    "quality.stain": ("hue_degrees", "saturation", "lightness", "distance", "limit"),
+    "preclass": ("compared", "disagree"),
     "provenance": ("bundle", "engine", "trees", "software", "degraded"),
     "provenance.bundle": ("name", "version", "digest", "intended_use"),
     "provenance.engine": ("name", "device", "precision"),
     "stage_ms": ("decode", "resize", "infer", "findings", "profile", "assess", "explain"),
+}
+# Fields that version 1 gained after its first release: a record from before them stays in the archive as it was, and is
+# finalized or withdrawn without them. What this software builds always has them.
+ADDED: Mapping[str, frozenset[str]] = {
+    "": frozenset({"quality", "preclass"}),
+    "assessments": frozenset({"groups", "sufficiency", "contrast", "what_would_change"}),
+    "cells": frozenset({"preclass", "distance"}),
 }
 
 
@@ -110,6 +128,6 @@ def _ordered(value: object, path: str) -> object:
         return [_ordered(item, path) for item in value]
     if not isinstance(value, Mapping):
         return value
-    known = KEYS.get(path, ())
-    keys = [*known, *(key for key in value if key not in known)]
+    known, added = KEYS.get(path, ()), ADDED.get(path, frozenset())
+    keys = [*(key for key in known if key in value or key not in added), *(key for key in value if key not in known)]
     return {key: _ordered(value[key], f"{path}.{key}".lstrip(".")) for key in keys}

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from edge import __version__
@@ -28,11 +28,13 @@ if TYPE_CHECKING:  # types only: the daemon's books import this module and must 
 
     from edge.assessment import Assessment
     from edge.findings import CellFindings
+    from edge.gates import Sufficiency
     from edge.images import RefusedCell
     from edge.slide_profile import SlideProfile
 
 __all__ = ["Job", "Provenance", "build_result", "record_bytes", "reject_slide", "revise_record"]
 
+NEUTROPHIL_GROUP = "GN"  # of Fig. 3 of the paper, as the catalogue names it
 REFUSED_NAMED_MAX = 5
 UNREADABLE_FRACTION = 0.1
 
@@ -97,12 +99,16 @@ def build_result(
     catalogue: Catalogue,
     stage_ms: Mapping[str, float],
     warnings: Sequence[SlideWarning] = (),
+    quality: Mapping[str, Any] | None = None,
+    preclass: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Return the record of one slide revision: JSON values only, keys in canonical order.
 
     `intervals` float64 [parameters, 2] is `intervals_from_profile(profile)`. `warnings` are those of the film (gates);
-    the slide's, the job's and a warning about refused images are added. Probabilities are rounded to 4 decimals,
-    profile values to 6. Raises EdgeError MDSE-SLIDE-012 when the parts contradict each other: nothing may be staged.
+    the slide's, the job's and a warning about refused images are added. `quality` and `preclass` as the schema has
+    them, None where nothing was measured. Probabilities are rounded to 4 decimals, profile values to 6.
+
+    Raises EdgeError MDSE-SLIDE-012 when the parts contradict each other: nothing may be staged.
     """
     typed = Counter(cell.cell_type for cell in cells if cell.cell_type is not None)
     counts = {code: typed[code] for code in catalogue.type_codes}
@@ -125,9 +131,11 @@ def build_result(
         "unidentified": flags["UNIDENTIFIED"],
         "out_of_distribution": flags["OOD"],
         "profile": _profile_part(profile, intervals, counts, catalogue),
-        "assessments": [_assessment_part(assessment) for assessment in assessments],
+        "assessments": [_assessment_part(assessment, counts, catalogue) for assessment in assessments],
         "cells": _cells_part(slide, cells, refused, catalogue),
         "warnings": _coded([*slide.warnings, *job.warnings, *_refused_warnings(slide, refused), *warnings]),
+        "quality": quality,
+        "preclass": preclass,
         "provenance": _provenance_part(provenance, degraded=job.degraded),
         "stage_ms": {stage: round(float(stage_ms[stage]), 1) for stage in KEYS["stage_ms"]},
     }
@@ -180,7 +188,12 @@ def _profile_part(
     ]
 
 
-def _assessment_part(assessment: Assessment) -> dict[str, Any]:
+def _assessment_part(assessment: Assessment, counts: Mapping[str, int], catalogue: Catalogue) -> dict[str, Any]:
+    """Return one assessment. Its neutrophils are proved here, because a record names no groups."""
+    neutrophils = sum(counts[t.code] for t in catalogue.cell_types if t.leucocyte and t.group == NEUTROPHIL_GROUP)
+    if assessment.sufficiency.neutrophils != neutrophils:
+        reason = f"{assessment.target} counts {assessment.sufficiency.neutrophils} of {neutrophils} neutrophils"
+        raise EdgeError("MDSE-SLIDE-012", where="assessments", reason=reason)
     return {
         "target": assessment.target,
         "positive": assessment.positive,
@@ -196,6 +209,28 @@ def _assessment_part(assessment: Assessment) -> dict[str, Any]:
             {"name": row.name, "value": _rounded(row.value, 6), "cells": list(row.cells)}
             for row in assessment.contributions
         ],
+        "groups": [{"group": row.group, "value": _rounded(row.value, 6)} for row in assessment.groups],
+        "sufficiency": _sufficiency_part(assessment.sufficiency),
+        "contrast": [
+            {
+                "name": row.name,
+                "value": _rounded(row.value, 6),
+                "positive_median": _rounded(row.positive_median, 6),
+                "negative_median": _rounded(row.negative_median, 6),
+            }
+            for row in assessment.contrast
+        ],
+        "what_would_change": [{**asdict(row), "score": _rounded(row.score, 4)} for row in assessment.what_would_change],
+    }
+
+
+def _sufficiency_part(sufficiency: Sufficiency) -> dict[str, Any]:
+    return {
+        "leucocytes": sufficiency.leucocytes,
+        "neutrophils": sufficiency.neutrophils,
+        "minimum": {"wbc": sufficiency.minimum_leucocytes, "neutrophil": sufficiency.minimum_neutrophils},
+        "more_cells_to_halve_interval": sufficiency.more_cells_to_halve_interval,
+        "text": sufficiency.text,
     }
 
 
@@ -218,6 +253,8 @@ def _cells_part(
             "p": _probability(cell.probability),
             "findings": {code: _probability(cell.finding_probabilities[column_of[code]]) for code in cell.present},
             "flags": list(cell.flags),
+            "preclass": None,
+            "distance": None,
         }
         for cell in cells
     ]

@@ -11,8 +11,8 @@ from edge.contributions import (
     ROWS_WITH_CELLS,
     Contributions,
     cells_behind,
-    contributions_by_group,
     explainer_from_json,
+    groups_from_contributions,
     rows_from_contributions,
 )
 from edge.errors import EdgeError
@@ -113,8 +113,12 @@ def test_every_parameter_that_moved_the_margin_is_listed_strongest_first():
 
 def test_groups_hold_the_whole_sum():
     values = np.arange(len(NAMES), dtype=np.float64)
-    groups = contributions_by_group(Contributions(TARGET, 0.0, values), CATALOGUE)
+    rows = groups_from_contributions(Contributions(TARGET, 0.0, values), CATALOGUE)
+    assert [row.group for row in rows] == "GN LY EO BA MY MMY EB BL PMY PLT VLY MK OTHER".split()
+    groups = {row.group: row.value for row in rows}
     assert sum(groups.values()) == pytest.approx(values.sum())
-    assert groups["BL"] == pytest.approx(
-        sum(v for n, v in zip(NAMES, values, strict=True) if n == "BL_share" or n.startswith("BL"))
-    )
+    of = dict(zip(NAMES, values, strict=True))
+    assert groups["BL"] == pytest.approx(sum(value for name, value in of.items() if name.startswith("BL")))
+    assert groups["PLT"] == pytest.approx(sum(value for name, value in of.items() if name.startswith(("LP", "PL"))))
+    others = ("MO_share", "TAG_per_100_wbc", "SMU_per_100_wbc", "ART_per_100_wbc")
+    assert groups["OTHER"] == pytest.approx(sum(of[name] for name in others))

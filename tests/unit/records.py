@@ -100,6 +100,8 @@ def record_from_cells(cells: Sequence[tuple[str | None, Mapping[str, float]]], *
         "assessments": [],
         "cells": [cell_row(number, kind, found) for number, (kind, found) in enumerate(cells, start=1)],
         "warnings": [],
+        "quality": None,
+        "preclass": None,
         "provenance": {
             "bundle": {"name": "wbc", "version": "2026.1", "digest": "ab" * 32, "intended_use": "research"},
             "engine": {"name": "openvino", "device": "CPU", "precision": "int8"},
@@ -122,6 +124,8 @@ def cell_row(number: int, kind: str | None, found: Mapping[str, float]) -> dict[
         "p": round(0.99 - (number * 37 % 60) / 100, 4),
         "findings": dict(found),
         "flags": [] if kind else ["UNIDENTIFIED"],
+        "preclass": None,
+        "distance": None,
     }
 
 
@@ -172,6 +176,7 @@ def example_record(**changes: Any) -> dict[str, Any]:
             "sufficient": True,
             "reasons": [{"code": "BLAST-REVIEW", "text": "1 blast among 100 leucocytes: look at it on the smear."}],
             "contributions": [{"name": n, "value": v, "cells": cells} for n, v, cells in contributions],
+            **explanation_of(record, contributions),
         }
     ]
     record["warnings"] = [
@@ -179,6 +184,37 @@ def example_record(**changes: Any) -> dict[str, Any]:
         {"code": "LOW-CELLS", "text": "Fewer neutrophils than the assessment was made with: 50 of 60."},
     ]
     return {**record, **changes}
+
+
+def explanation_of(record: dict[str, Any], contributions: Sequence[tuple[str, float, list[str]]]) -> dict[str, Any]:
+    """Groups, sufficiency, contrast and changes that agree with the record; the medians and scores are made up."""
+    rows = {row["name"]: row for row in record["profile"]}
+    groups = dict.fromkeys((*"GN LY EO BA MY MMY EB BL PMY PLT VLY MK".split(), "OTHER"), 0.0)
+    group_of = {part.code: part.group for part in (*CATALOGUE.cell_types, *CATALOGUE.findings)}
+    for name, value, _ in contributions:
+        group = group_of[name.split("_")[0]]
+        groups[group if group in groups else "OTHER"] += value
+    neutrophils = record["counts"]["SNE"] + record["counts"]["BNE"]
+    changed = rows["NE04_rate"]
+    return {
+        "groups": [{"group": group, "value": round(value, 6)} for group, value in groups.items()],
+        "sufficiency": {
+            "leucocytes": record["leucocytes"],
+            "neutrophils": neutrophils,
+            "minimum": {"wbc": 50, "neutrophil": 20},
+            "more_cells_to_halve_interval": 300,
+            "text": f"counted {record['leucocytes']} leucocytes (at least 50 needed) and {neutrophils} neutrophils "
+            "(at least 20 needed); count about 300 more cells to halve the interval",
+        },
+        "contrast": [
+            {"name": n, "value": rows[n]["value"], "positive_median": 0.31, "negative_median": None if v < 0 else 0.05}
+            for n, v, _ in contributions[:6]
+        ],
+        "what_would_change": [
+            {"name": "NE04_rate", "code": "NE04", "counted": changed["numerator"], "of": changed["denominator"],
+             "needed": 2, "score": 0.4872},
+        ],
+    }  # fmt: skip
 
 
 def assessment(call: str, score: float | None, interval: Sequence[float] | None = None, **changes: Any) -> dict:
@@ -195,6 +231,10 @@ def assessment(call: str, score: float | None, interval: Sequence[float] | None 
         "sufficient": call != "NOT-EVALUABLE",
         "reasons": [],
         "contributions": [],
+        "groups": [],
+        "sufficiency": None,
+        "contrast": [],
+        "what_would_change": [],
     }
     return {**made, **changes}
 
