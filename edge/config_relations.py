@@ -13,6 +13,9 @@ from pathlib import Path
 from edge.config_lines import Location
 from edge.config_sections import Config, OutputSection
 
+# The formats whose receivers answer with an HL7 acknowledgement: ORU^R01 and OUL^R22.
+FORMATS_WITH_ACK = frozenset({"hl7", "oul"})
+
 Problem = tuple[Location, str]
 Place = tuple[Location, Path]
 
@@ -56,14 +59,16 @@ def _times_out_of_order(config: Config) -> Iterator[Problem]:
 def _acknowledgement_settings(config: Config) -> Iterator[Problem]:
     folders: dict[Path, int] = {}
     for index, output in enumerate(config.outputs):
+        if output.ack == "senaite-index" and output.format in FORMATS_WITH_ACK:
+            yield ("output", index, "ack"), 'is "senaite-index", but SENAITE imports no HL7 from a folder'
         if output.ack != "ack-file":
             if output.ack_path is not None:
                 yield ("output", index, "ack_path"), f'has no meaning with ack = "{output.ack}"'
             continue
-        if output.format != "hl7":
+        if output.format not in FORMATS_WITH_ACK:
             yield (
                 ("output", index, "ack"),
-                'is "ack-file", but only format = "hl7" carries a message id that an ACK can name',
+                'is "ack-file", but only format = "hl7" or "oul" is answered with an HL7 acknowledgement',
             )
         first = folders.setdefault(output.ack_folder, index)
         if first != index:

@@ -221,9 +221,10 @@ class OutputSection(Section):
         ),
     ]
     ack: Annotated[
-        Literal["ack-file", "file-gone", "none"],
+        Literal["ack-file", "file-gone", "senaite-index", "none"],
         Key(
-            "How the LIS confirms: it writes an HL7 ACK file, it takes the file away, or not at all.",
+            "How the LIS confirms: it writes an HL7 ACK file, it takes the file away, it writes the file's name into "
+            "`imported.csv` of the drop folder (SENAITE), or not at all.",
             "",
             "No default: a wrong guess means false alarms or silence.",
             "file-gone",
@@ -247,6 +248,16 @@ class OutputSection(Section):
             "A LIS polls within seconds to minutes; a quarter of an hour is a fault.",
         ),
     ] = 900.0
+    resends_max: Annotated[
+        int,
+        Field(ge=0, le=3),
+        Key(
+            "How often a message is sent again by itself (same bytes, same message id, longer pauses) after a refusal "
+            'that the LIS calls an error of its own (ERR-3 206 or 207); only with ack = "ack-file".',
+            "resends",
+            "A receiver that restarts is back within minutes; after three tries a person must look.",
+        ),
+    ] = 3
 
     @property
     def ack_folder(self) -> Path:

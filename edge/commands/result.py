@@ -1,78 +1,126 @@
-"""`edge-result`: release, withdraw or send again a result that the daemon holds."""
+"""`edge-result`: see what became of results; release, withdraw or send again one that the daemon holds."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from edge.errors import EXIT_DONE, EXIT_INTERNAL, run_command
 
 DESCRIPTION = """\
-Changes the state of a result that was published. Each change becomes a numbered revision that names its predecessor,
-and is written into the audit trail with the name you give, the reason and your user id.
+Shows what became of results, and changes the state of one that was published. Each change becomes a numbered revision
+that names its predecessor, and is written into the audit trail with the name you give, the reason and your user id.
 
+  show       every revision of a slide's result, each delivery and what the receiver said
+  open       all results that wait for the LIS or for a person: not collected, refused, set aside by our own check
   finalize   the result was reviewed: it is sent again as final (status F)
   withdraw   the result must not be used (wrong sample, wrong slide): it is sent as withdrawn (status W)
   resend     the LIS lost it: the same bytes are delivered once more, under a new file name, with the same message id
 """
 EXAMPLES = """\
 examples:
+  edge-result open
+  edge-result show A0042_S1
   edge-result finalize A0042_S1 --by "K. Sato" --reason "reviewed on the smear"
   edge-result withdraw A0042_S1 --by "K. Sato" --reason "wrong sample label"
   edge-result resend A0042_S1 --by "K. Sato" --reason "the LIS was restored from a backup"
 """
+DECISIONS = ("finalize", "withdraw", "resend")
 TEXT_CHARACTERS_MAX = 200
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Ask the running daemon for one change; return 0 when it was made."""
+    """Ask the running daemon for one fact or one change; return 0 when it was given or made."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-    for name in ("slide", "by", "reason"):
-        text = getattr(arguments, name).strip()
+    needed = {"open": (), "show": ("slide",)}.get(arguments.command, ("slide", "by", "reason"))
+    for name in needed:
+        text = (getattr(arguments, name) or "").strip()
         if not text or not text.isprintable() or len(text) > TEXT_CHARACTERS_MAX:
             parser.error(f"{name} must be a printable text of 1 to {TEXT_CHARACTERS_MAX} characters")
         setattr(arguments, name, text)
-    return run_command(lambda: _ask(arguments))
+    return run_command(lambda: _ask(arguments, needed))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "edge-result", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("command", choices=("finalize", "withdraw", "resend"), help="what to do")
-    parser.add_argument("slide", metavar="SLIDE", help="slide key, or source/slide key when two sources share it")
-    parser.add_argument("--by", required=True, metavar="NAME", help="who decides this")
-    parser.add_argument("--reason", required=True, metavar="TEXT", help="why; goes into the audit trail and the result")
+    parser.add_argument("command", choices=("show", "open", *DECISIONS), help="what to do")
+    parser.add_argument(
+        "slide", nargs="?", metavar="SLIDE", help="slide key, or source/slide key when two sources share it"
+    )
+    parser.add_argument("--by", metavar="NAME", help="who decides this (finalize, withdraw, resend)")
+    parser.add_argument("--reason", metavar="TEXT", help="why; goes into the audit trail and the result")
     parser.add_argument("--socket", type=Path, metavar="PATH", help="control socket of the daemon")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="take the socket from this configuration")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="take the socket from here; works with the daemon down, too"
+    )
     parser.add_argument("--json", action="store_true", help="print the daemon's reply as JSON")
     return parser
 
 
-def _ask(arguments: argparse.Namespace) -> int:
-    from edge.daemon.control_client import DEFAULT_SOCKET, reply_from_daemon
-
-    socket_path = arguments.socket or DEFAULT_SOCKET
-    if arguments.config is not None and arguments.socket is None:
-        from edge.config import load_config
-
-        socket_path = load_config(arguments.config).health.socket
-    request = {name: getattr(arguments, name) for name in ("command", "slide", "by", "reason")}
-    reply = reply_from_daemon(socket_path, request)
+def _ask(arguments: argparse.Namespace, names: Sequence[str]) -> int:
+    request = {name: getattr(arguments, name) for name in ("command", *names)}
+    request["command"] = {"open": "open-results"}.get(arguments.command, arguments.command)
+    reply = _reply(arguments, request)
     if arguments.json:
         print(json.dumps(reply, ensure_ascii=False, sort_keys=True))
     elif reply["ok"]:
-        facts = ", ".join(f"{name} {value}" for name, value in reply.items() if name != "ok")
-        print(f"{arguments.command}: done" + (f" ({facts})" if facts else ""))
+        print(_text(arguments.command, reply))
     if reply["ok"]:
         return EXIT_DONE
     status = reply.get("exit")
     print(f"error: {reply.get('error', 'the daemon gave no reason')}", file=sys.stderr)
     return status if isinstance(status, int) and 0 < status < 126 else EXIT_INTERNAL
+
+
+def _reply(arguments: argparse.Namespace, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Ask the daemon; with a configuration at hand and no daemon running, take the lock and answer from the books."""
+    from edge.daemon.control_client import DEFAULT_SOCKET, is_daemon_listening, reply_from_daemon
+
+    if arguments.config is None or arguments.socket is not None:
+        return reply_from_daemon(arguments.socket or DEFAULT_SOCKET, request)
+    from edge.config import load_config
+
+    config = load_config(arguments.config)
+    if is_daemon_listening(config.health.socket):
+        return reply_from_daemon(config.health.socket, request)
+    from edge.daemon.books import opened_books
+    from edge.daemon.requests import answer_request
+
+    with opened_books(config) as books:
+        return answer_request(books, request, uid=os.getuid())
+
+
+def _text(command: str, reply: Mapping[str, Any]) -> str:
+    if command == "open":
+        lines = [
+            f"{row['state']:<16} {row['message_id']} ({row['status']})  {row['source']}/{row['slide_key']}"
+            f"  {row['output']}  since {row['changed_at']}  {row['reason_text']}".rstrip()
+            for row in reply["results"]
+        ]
+        return "\n".join(lines) or "nothing waits: every result was delivered"
+    if command == "show":
+        return "\n".join(line for revision in reply["revisions"] for line in _lines_of_revision(revision))
+    facts = ", ".join(f"{name} {value}" for name, value in reply.items() if name != "ok")
+    return f"{command}: done" + (f" ({facts})" if facts else "")
+
+
+def _lines_of_revision(revision: Mapping[str, Any]) -> list[str]:
+    replaced = f", replaces {revision['supersedes']}" if revision["supersedes"] else ""
+    reason = f", because {revision['reason']}" if revision["reason"] else ""
+    head = f"{revision['message_id']}  status {revision['status']}  {revision['made_at']} by {revision['made_by']}"
+    deliveries = [
+        f"  {row['state']:<16} {row['output']}  {row['final_name'] or ''}  {row['reason_text']}".rstrip()
+        for row in revision["deliveries"]
+    ]
+    return [head + replaced + reason, *deliveries]
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from edge.daemon.intents import intent_for, intents_for
 from edge.delivery.names import final_name_from_record
 from edge.errors import EdgeError
 from edge.journal_results import NewRevision
-from edge.journal_rows import DeliveryIntent, RevisionRow, SlideRow
+from edge.journal_rows import DeliveryIntent, DeliveryRow, RevisionRow, SlideRow
 from edge.record_text import record_bytes, revise_record
 
 
@@ -73,21 +73,26 @@ def resend(books: Books, slide: SlideRow, *, by: str, reason: str) -> RevisionRo
     """Send the newest result once more to every output that has it: same bytes, same message id, another file name."""
     results = books.journal.results
     last = latest_revision(books, slide)
-    record = json.loads(archived_record(books.folders.archive, last))
     newest = {delivery.output: delivery for delivery in results.deliveries_of(last.id)}
     outputs = books.outputs()
     with books.journal.change():
         for output, delivery in newest.items():
-            if output not in outputs:
-                continue
-            copy, content = delivery.copy + 1, results.content(delivery.id)
-            if content is None or delivery.final_name is None:
-                # Parked, or archived after its retention: the record gives the same text again.
-                results.add_delivery(last.id, intent_for(outputs[output], record, copy=copy), copy=copy, by=by)
-                continue
-            extension = "." + delivery.final_name.rpartition(".")[2]
-            name = final_name_from_record(record, extension, delivery=copy)
-            intent = DeliveryIntent(output, name, content, delivery.sha256, delivery.size)
-            results.add_delivery(last.id, intent, copy=copy, by=by)
+            if output in outputs:
+                repeat_delivery(books, last, delivery, by=by)
         reopen(books, last.slide_id, by=by, text=f"sent again: {reason}")
     return last
+
+
+def repeat_delivery(books: Books, revision: RevisionRow, delivery: DeliveryRow, *, by: str) -> int:
+    """Plan one more copy of a delivery, the same bytes under the next name; return its id. Its output is configured."""
+    results, copy = books.journal.results, delivery.copy + 1
+    record = json.loads(archived_record(books.folders.archive, revision))
+    content = results.content(delivery.id)
+    if content is None or delivery.final_name is None:
+        # Parked, or archived after its retention: the record gives the same text again.
+        intent = intent_for(books.outputs()[delivery.output], record, copy=copy)
+    else:
+        extension = "." + delivery.final_name.rpartition(".")[2]
+        name = final_name_from_record(record, extension, delivery=copy)
+        intent = DeliveryIntent(delivery.output, name, content, delivery.sha256, delivery.size)
+    return results.add_delivery(revision.id, intent, copy=copy, by=by)

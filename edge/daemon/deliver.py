@@ -43,6 +43,7 @@ class Deliverer:
         self._ack_folder = Path(settings["ack_folder"])
         self._identity = settings["identity"]
         self._drop: Drop | None = None
+        self._named_before: set[int] = set()
 
     def run(self) -> None:
         """Carry out orders for ever; ends with EOFError when the supervisor is gone."""
@@ -103,7 +104,12 @@ class Deliverer:
 
     def _answer_to(self, drop: Drop, identity: int, final_name: str, message_id: str) -> list[object]:
         state = read_acknowledgement(self._ack, drop, final_name, message_id, ack_folder=self._ack_folder)
-        return [identity, state.kind, state.text]
+        if self._ack == "senaite-index" and state.kind == "accepted" and identity not in self._named_before:
+            # The name is written before the errors of its import: only the next look can tell that there were none.
+            self._named_before.add(identity)
+            return [identity, "pending", "", False]
+        self._named_before.discard(identity)
+        return [identity, state.kind, state.text, state.temporary]
 
 
 def serve(channel: Channel) -> None:

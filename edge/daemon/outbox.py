@@ -22,6 +22,8 @@ from edge.daemon.backoff import Backoff
 from edge.daemon.books import output_name
 from edge.daemon.channel import Message
 from edge.daemon.child_process import ChildProcess
+from edge.daemon.corrections import repeat_delivery
+from edge.daemon.decisions import reopen
 from edge.daemon.house import House
 from edge.daemon.keeper import Keeper
 from edge.errors import EdgeError
@@ -32,7 +34,10 @@ ORDER_BUDGET_S = 60.0
 ACK_EVERY_S = 2.0
 ACKS_PER_ORDER = 200
 COLLECTED_TO_PROVE = 200
+ACKS_UNREADABLE = "MDSE-DELIVERY-012"
 NAME_TAKEN = "MDSE-DELIVERY-007"
+PAUSE_FIRST_S, PAUSE_LONGEST_S = 1.0, 300.0
+RESEND_FIRST_S, RESEND_LONGEST_S = 30.0, 600.0
 STAGED_DAMAGED = "MDSE-DELIVERY-008"
 
 
@@ -48,7 +53,9 @@ class OutputKeeper(Keeper):
         self._lock = house.books.folders.locks / f"output-{index + 1}.lock"
         self._phase = "preparing"
         self._in_flight: dict[str, Any] | None = None
-        self._pause = Backoff()
+        self._pause = Backoff(PAUSE_FIRST_S, PAUSE_LONGEST_S)
+        self._ack_pause = Backoff(PAUSE_FIRST_S, PAUSE_LONGEST_S)
+        self._not_before_s: dict[int, float] = {}
         self._next_ack_s = 0.0
         self._ack_after = 0
         self._waiting_since_s: dict[int, float] = {}
@@ -106,14 +113,22 @@ class OutputKeeper(Keeper):
             self._recover()
         elif staged := self._rows("STAGED"):
             self._publish(staged[0])
-        elif rendered := self._rows("RENDERED"):
-            self._stage(rendered[0])
-        elif now_s >= self._next_ack_s:
+        elif rendered := self._next_rendered(now_s):
+            self._stage(rendered)
+        elif now_s >= self._next_ack_s and self._ack_pause.is_ready(now_s):
             self._next_ack_s = now_s + ACK_EVERY_S
             self._ask_for_acks()
 
     def _rows(self, state: str, limit: int = 1) -> list[DeliveryRow]:
         return self.house.books.journal.results.deliveries(self.journal_name, [state], limit=limit)
+
+    def _next_rendered(self, now_s: float) -> DeliveryRow | None:
+        """Return the oldest result that may be staged now; one that is sent again by itself waits for its time."""
+        if not self._not_before_s:
+            return next(iter(self._rows("RENDERED")), None)
+        rows = self._rows("RENDERED", -1)
+        self._not_before_s = {row.id: self._not_before_s[row.id] for row in rows if row.id in self._not_before_s}
+        return next((row for row in rows if self._not_before_s.get(row.id, now_s) <= now_s), None)
 
     def _recover(self) -> None:
         results = self.house.books.journal.results
@@ -240,6 +255,12 @@ class OutputKeeper(Keeper):
 
     def _on_failed(self, order: dict[str, Any], facts: dict[str, Any], now_s: float) -> None:
         kind, code = order.get("kind"), facts["code"]
+        if code == ACKS_UNREADABLE:
+            # The drop folder is well: results go on leaving while their answers cannot be read.
+            wait_s = self._ack_pause.failed(now_s)
+            text = f"looked at again in {wait_s:.0f} s: {facts['text']}"
+            self.house.alarms.raise_alarm(self._ack_alarm, text, now_s)
+            return
         if kind == "publish" and code == NAME_TAKEN:
             # A file of this very record is there already, or a stranger's: sending a second one is for a person to say.
             self._mark(order["id"], "PARKED", facts["text"])
@@ -250,15 +271,39 @@ class OutputKeeper(Keeper):
         # Whatever happened there: prepare, look at what is staged, clean up, and only then go on.
         self._phase = "claiming" if self._identity() is None else "preparing"
 
+    @property
+    def _ack_alarm(self) -> str:
+        return f"ack-folder-{self.journal_name}"
+
     def _on_acks(self, states: list[list[Any]], now_s: float) -> None:
-        for delivery_id, kind, text in states:
+        self._ack_pause.succeeded()
+        self.house.alarms.clear(self._ack_alarm)
+        for delivery_id, kind, text, temporary in states:
             if kind in ("accepted", "refused", "collected"):
-                self._mark(delivery_id, kind.upper(), text)
+                with self.house.books.journal.change():
+                    self._mark(delivery_id, kind.upper(), text)
+                    if temporary:
+                        self._plan_resend(delivery_id, now_s)
                 self._waiting_since_s.pop(delivery_id, None)
                 if kind == "refused":
                     log.warning("delivery %d was refused by the receiver", delivery_id)
             elif kind == "ignored":
                 self.house.alarms.raise_alarm(f"ack-{self.journal_name}", f"delivery {delivery_id}: {text}", now_s)
+
+    def _plan_resend(self, delivery_id: int, now_s: float) -> None:
+        """Send the same bytes again, later and at most so often, after an error that the receiver calls its own."""
+        results = self.house.books.journal.results
+        refused = results.delivery(delivery_id)
+        newest = max(row.copy for row in results.deliveries_of(refused.revision_id) if row.output == refused.output)
+        if refused.copy > self.output.resends_max or refused.copy < newest:
+            return
+        revision = results.revision_by_id(refused.revision_id)
+        again = repeat_delivery(self.house.books, revision, refused, by="daemon")
+        wait_s = min(RESEND_FIRST_S * 2.0 ** (refused.copy - 1), RESEND_LONGEST_S)
+        self._not_before_s[again] = now_s + wait_s
+        text = f"to be sent again in {wait_s:.0f} s, copy {refused.copy + 1}"
+        reopen(self.house.books, revision.slide_id, by="daemon", text=text)
+        log.info("delivery %d: %s", delivery_id, text)
 
     def _watch_pickup(self, now_s: float) -> None:
         """Raise an alarm for the oldest result that nobody has collected in time (our time since we first waited)."""

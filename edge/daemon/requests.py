@@ -1,6 +1,6 @@
 """The requests of the control socket, by name: what people and programs may ask of the books.
 
-    list, show, verify-audit                                read
+    list, show, open-results, verify-audit                  read
     requeue, release, discard, reanalyze                    decide about a slide      (need slide, by, reason)
     finalize, withdraw, resend                              decide about a result     (need slide, by, reason)
 
@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edge.audit import AuditEvent, verify_audit
-from edge.daemon.books import Books
+from edge.daemon.books import Books, output_name
 from edge.daemon.corrections import finalize, resend, withdraw
 from edge.daemon.decisions import discard, find_slide, reanalyze, release, requeue
 from edge.errors import EdgeError
@@ -22,6 +22,7 @@ from edge.journal_rows import RevisionRow, SlideRow
 from edge.journal_states import SLIDE_MOVES
 
 LIST_MAX = 10_000
+OPEN_MAX = 1_000
 TEXT_CHARACTERS_MAX = 500
 SLIDE_DECISIONS: dict[str, Callable[..., SlideRow]] = {
     "requeue": requeue, "release": release, "discard": discard, "reanalyze": reanalyze,
@@ -29,7 +30,7 @@ SLIDE_DECISIONS: dict[str, Callable[..., SlideRow]] = {
 RESULT_DECISIONS: dict[str, Callable[..., RevisionRow]] = {
     "finalize": finalize, "withdraw": withdraw, "resend": resend,
 }  # fmt: skip
-COMMANDS = ("list", "show", "verify-audit", *SLIDE_DECISIONS, *RESULT_DECISIONS)
+COMMANDS = ("list", "show", "open-results", "verify-audit", *SLIDE_DECISIONS, *RESULT_DECISIONS)
 
 
 def answer_request(books: Books, request: Mapping[str, Any], *, uid: int) -> dict[str, Any]:
@@ -42,6 +43,8 @@ def answer_request(books: Books, request: Mapping[str, Any], *, uid: int) -> dic
         return {"ok": True, "slides": list_slides(books, request)}
     if command == "verify-audit":
         return check_audit(books)
+    if command == "open-results":
+        return {"ok": True, "results": list_open_results(books)}
     if command == "show":
         return {"ok": True} | describe_slide(books, find_slide(books, text_of(request, "slide")))
     if command in SLIDE_DECISIONS or command in RESULT_DECISIONS:
@@ -92,6 +95,23 @@ def list_slides(books: Books, request: Mapping[str, Any]) -> list[dict[str, Any]
         (*states, limit),
     ).fetchall()
     return [slide_facts(books.journal.slides.get(row[0])) for row in rows]
+
+
+def list_open_results(books: Books) -> list[dict[str, Any]]:
+    """Return every delivery that waits for the LIS or for a person, oldest first, with the receiver's words."""
+    states = ("RENDERED", "STAGED", "SENT", "REFUSED", "PARKED", "DELIVERED_UNSEEN")
+    unanswered = {output_name(output) for output in books.config.outputs if output.ack == "none"}
+    marks = ",".join("?" * len(states))
+    names = ("id", "output", "state", "final_name", "copy", "reason_text", "changed_at", "message_id", "status",
+             "source", "slide_key")  # fmt: skip
+    rows = books.journal.connection.execute(
+        "SELECT d.id, d.output, d.state, d.final_name, d.copy, d.reason_text, d.changed_at, r.message_id, r.status,"  # noqa: S608 - marks only
+        " s.source, s.slide_key FROM deliveries d JOIN revisions r ON r.id = d.revision_id"
+        f" JOIN slides s ON s.id = r.slide_id WHERE d.state IN ({marks}) ORDER BY d.id LIMIT ?",
+        (*states, OPEN_MAX),
+    )
+    found = [dict(zip(names, row, strict=True)) for row in rows]
+    return [row for row in found if not (row["state"] == "SENT" and row["output"] in unanswered)]
 
 
 def slide_facts(slide: SlideRow) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """What the LIS answered to a published result.
 
-    ack-file    the LIS writes `<stem>.ack`, an HL7 acknowledgement, or `<stem>.err` into a folder
-    file-gone   the LIS takes the file away
-    none        nothing is expected
+    ack-file        the LIS writes `<stem>.ack`, an HL7 acknowledgement, or `<stem>.err` into a folder
+    file-gone       the LIS takes the file away
+    senaite-index   the LIS leaves the file and writes its name into `imported.csv` (edge/delivery/senaite_index.py)
+    none            nothing is expected
 
 An acknowledgement counts only when its MSA-2 equals our message id: late answers have been booked on the wrong
 message elsewhere, and that message was lost. What cannot be understood never settles anything.
@@ -17,10 +18,11 @@ from pathlib import Path
 from typing import Literal
 
 from edge.delivery.durable import explained, opened_folder
-from edge.delivery.publish import Drop, is_collected
+from edge.delivery.publish import Drop, is_collected, opened_drop
+from edge.delivery.senaite_index import read_index, read_log, refusal_in_log
 from edge.errors import EdgeError, printable
 
-AckMode = Literal["ack-file", "file-gone", "none"]
+AckMode = Literal["ack-file", "file-gone", "senaite-index", "none"]
 AckKind = Literal["pending", "accepted", "refused", "collected", "ignored"]
 
 # An acknowledgement is a few hundred bytes; a larger file is not one.
@@ -29,6 +31,9 @@ TEXT_CHARACTERS_MAX = 500
 # HL7 v2.5.1 table 0008.
 _ACCEPTED = {"AA", "CA"}
 _REFUSED = {"AE", "AR", "CE", "CR"}
+# HL7 v2.5.1 table 0357: application record locked, application internal error. What the receiver calls an error of its
+# own may be over when it gets the same message again; every other error is in the message and stays.
+_TEMPORARY = {"206", "207"}
 # Where readers put what they could not read, in or beside the drop folder (a reader that moves is one that collects).
 _ERROR_FOLDERS = ("error", "errors", "rejected", "failed")
 
@@ -40,10 +45,12 @@ class AckState:
     kind: `pending` nothing yet; `accepted`; `refused`; `collected` taken away without a word;
         `ignored` an answer is there that does not settle this message: still pending, and somebody should look.
     text: the LIS's own words or the reason, in one printable line of at most 500 characters; "" when there is none.
+    temporary: a refusal (AE or CE) for an error that the receiver itself calls one of its own (ERR-3 206 or 207).
     """
 
     kind: AckKind
     text: str = ""
+    temporary: bool = False
 
 
 def read_acknowledgement(
@@ -65,6 +72,8 @@ def read_acknowledgement(
         return AckState("accepted", "no acknowledgement is configured")
     if mode == "file-gone":
         return _state_of_taken_file(drop, final_name)
+    if mode == "senaite-index":
+        return _state_of_index(drop, final_name)
     return _state_of_ack_file(ack_folder or drop.folder.parent / "ack", final_name, message_id)
 
 
@@ -77,6 +86,19 @@ def _state_of_taken_file(drop: Drop, final_name: str) -> AckState:
                 if (parent / name / final_name).is_file():
                     return AckState("refused", f"the reader moved the file to its folder {name}")
     return AckState("collected")
+
+
+def _state_of_index(drop: Drop, final_name: str) -> AckState:
+    with explained(drop.folder), opened_drop(drop) as opened:
+        try:
+            named = final_name in read_index(opened.folder)
+            refusal = refusal_in_log(read_log(opened.folder), final_name)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise EdgeError("MDSE-DELIVERY-012", where=str(drop.folder), reason=reason) from error
+    if refusal:
+        return AckState("refused", _cut(refusal))
+    return AckState("accepted", "named in imported.csv") if named else AckState("pending")
 
 
 def _state_of_ack_file(folder: Path, final_name: str, message_id: str) -> AckState:
@@ -118,8 +140,15 @@ def state_from_ack(content: bytes, message_id: str) -> AckState:
     if codes <= _ACCEPTED:
         return AckState("accepted", said)
     if codes <= _REFUSED:
-        return AckState("refused", _cut(f"{'/'.join(sorted(codes))} {said}".strip()))
+        temporary = codes <= {"AE", "CE"} and _error_codes(segments, separator) & _TEMPORARY != set()
+        return AckState("refused", _cut(f"{'/'.join(sorted(codes))} {said}".strip()), temporary)
     return AckState("ignored", _cut(f"the acknowledgement code {'/'.join(sorted(codes))!r} is not one of table 0008"))
+
+
+def _error_codes(segments: list[str], separator: str) -> set[str]:
+    """Return the codes of ERR-3 (HL7 error code, table 0357)."""
+    errors = [segment.split(separator) for segment in segments if segment.startswith(f"ERR{separator}")]
+    return {fields[3].split("^")[0] for fields in errors if len(fields) > 3}
 
 
 def _words_of(answers: list[list[str]], segments: list[str], separator: str) -> str:

@@ -180,3 +180,65 @@ def test_with_the_share_away_nothing_counts_as_collected(drop: Drop) -> None:
 
 def test_without_acknowledgements_published_means_accepted(drop: Drop) -> None:
     assert read_acknowledgement("none", drop, FINAL, OURS).kind == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "temporary"),
+    [("AE", "206^locked", True), ("CE", "207", True), ("AE", "204^Unknown key", False), ("AE", "", False),
+     ("AR", "206", False), ("AE", "2067", False)],
+)  # fmt: skip
+def test_only_an_error_that_the_receiver_calls_its_own_is_temporary(code: str, error: str, temporary: bool) -> None:
+    state = state_from_ack(ack(code) + f"ERR|||{error}|E\r".encode(), OURS)
+    assert (state.kind, state.temporary) == ("refused", temporary)
+
+
+def index_state(drop: Drop, index: str | None, log: str | None = None) -> tuple[str, str]:
+    for name, text in (("imported.csv", index), ("logs.log", log)):
+        if text is not None:
+            (drop.folder / name).write_bytes(text.encode())
+    state = read_acknowledgement("senaite-index", drop, FINAL, OURS)
+    return state.kind, state.text
+
+
+@pytest.mark.parametrize(
+    "index",
+    [None, "", "logs.log\nimported.csv\n", f"{FINAL}", f"x{FINAL}\n", f"{FINAL}x\n", f"{STEM}_d2.hl7\n", f"{STEM}\n"],
+)
+def test_senaites_index_without_our_whole_line_is_pending(drop: Drop, index: str | None) -> None:
+    assert index_state(drop, index)[0] == "pending"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_senaites_index_with_our_name_accepts(drop: Drop, end: str) -> None:
+    assert index_state(drop, f"logs.log{end}imported.csv{end}{FINAL}{end}other.csv{end}")[0] == "accepted"
+
+
+@pytest.mark.parametrize("named", [FINAL, STEM, f"'{FINAL}'", f"/srv/drop/{FINAL}"])
+def test_an_error_line_of_senaite_that_names_the_file_refuses_it(drop: Drop, named: str) -> None:
+    log = f"2026-11-23 18:00:00 [ERROR] [Instrument:DI-60] Cannot read {named}: no such sample\n"
+    kind, text = index_state(drop, f"{FINAL}\n", log)
+    assert kind == "refused"
+    assert "no such sample" in text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [f"2026-11-23 18:00:00 [INFO] Parsing {FINAL}\n", f"2026-11-23 18:00:00 [ERROR] Cannot read {STEM}_d2.hl7\n",
+     f"2026-11-23 18:00:00 [ERROR] Cannot read x{FINAL}\n", "2026-11-23 18:00:00 [ERROR] No such sample\n",
+     f"2026-11-23 18:00:00 [ERROR] {FINAL} cut before its end"],
+)  # fmt: skip
+def test_no_other_line_of_senaites_log_refuses_our_file(drop: Drop, line: str) -> None:
+    assert index_state(drop, f"{FINAL}\n", line)[0] == "accepted"
+
+
+def test_the_end_of_a_long_index_is_what_counts(drop: Drop) -> None:
+    older = "".join(f"{number:0100d}.csv\n" for number in range(50_000))
+    assert index_state(drop, f"{older}{FINAL}\n")[0] == "accepted"
+
+
+@pytest.mark.case("S1")
+def test_a_link_in_place_of_senaites_index_is_not_followed(drop: Drop, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text(f"{FINAL}\n")
+    (drop.folder / "imported.csv").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(EdgeError):
+        read_acknowledgement("senaite-index", drop, FINAL, OURS)

@@ -333,3 +333,8 @@ def test_a_file_without_end_is_refused(config_file: Path) -> None:
     with config_file.open("r+b") as file:
         file.truncate(1 << 30)
     assert refusal(config_file).code == "MDSE-CONFIG-001"
+
+
+def test_senaites_index_is_not_for_hl7() -> None:
+    assert "imports no HL7" in faults_of(GOOD.replace('"file-gone"', '"senaite-index"'))
+    config_from_text(GOOD + second_output("json", "/srv/csv", "senaite-index"))

@@ -1,0 +1,315 @@
+"""One output, from the books to the drop folder and back: answers, refusals, repeats, alarms. No process, a clock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from records import example_record
+
+from edge.config import config_from_text
+from edge.daemon.archive import store_result
+from edge.daemon.books import Books, utc_now, utc_text
+from edge.daemon.channel import Message
+from edge.daemon.corrections import finalize, resend, withdraw
+from edge.daemon.deliver import Deliverer
+from edge.daemon.house import House
+from edge.daemon.intents import intents_for
+from edge.daemon.outbox import RESEND_FIRST_S, OutputKeeper
+from edge.daemon.requests import answer_request
+from edge.daemon.state_folders import StateFolders
+from edge.errors import EdgeError
+from edge.journal import open_journal
+from edge.journal_results import NewRevision
+from edge.journal_rows import DeliveryRow, SlideRow
+from edge.record_text import record_bytes
+
+CONFIG = """
+site = {{ id = "T", timezone = "UTC", state_dir = "{root}/state" }}
+bundle = {{ path = "{root}/bundle" }}
+source = [{{ id = "di60", path = "{root}/export" }}]
+[[output]]
+format = "{format}"
+path = "{root}/drop"
+ack = "{ack}"
+pickup_max_s = 60
+"""
+RECORD = example_record()
+
+
+@dataclass
+class DelivererHere:
+    """Stands for the child: carries out each order at once, in this process."""
+
+    keeper: OutputKeeper
+    deliverer: Deliverer | None = None
+    answers: list[Message] = field(default_factory=list)
+
+    def send(self, order: dict[str, Any], blobs: tuple[bytes, ...] = ()) -> None:
+        if order["kind"] == "begin":
+            self.deliverer = Deliverer(None, order)
+            return
+        try:
+            answer = self.deliverer._carry_out(Message(order, blobs))
+        except EdgeError as error:
+            answer = {"kind": "failed", "id": order.get("id", 0), "code": error.code, "text": str(error)}
+        self.answers.append(Message(answer))
+
+    def expect_within(self, budget_s: float | None, now_s: float) -> None:
+        pass
+
+
+@dataclass
+class Place:
+    """One laboratory with one output, and the hands of its LIS."""
+
+    root: Path
+    books: Books
+    keeper: OutputKeeper
+    now_s: list[float]
+
+    @property
+    def drop(self) -> Path:
+        return self.root / "drop"
+
+    def run(self, *, for_s: float = 10.0) -> None:
+        """Let the output work until nothing is left to do in this time."""
+        end_s = self.now_s[0] + for_s
+        while self.now_s[0] < end_s:
+            self.keeper.work()
+            answers, self.keeper.child.answers = self.keeper.child.answers, []
+            for answer in answers:
+                self.keeper.on_message(answer)
+            self.now_s[0] += 0.0 if answers else 0.5
+
+    def slide(self, key: str = "A1") -> SlideRow:
+        return self.books.journal.slides.newest("di60", key)
+
+    def deliveries(self, message_id: str = "A1.R1") -> list[DeliveryRow]:
+        results = self.books.journal.results
+        return results.deliveries_of(results.revision(message_id).id)
+
+    def state(self, message_id: str = "A1.R1") -> str:
+        return self.deliveries(message_id)[-1].state
+
+    def published(self) -> list[Path]:
+        return sorted(path for path in self.drop.iterdir() if not path.name.startswith("."))
+
+    def answer(self, row: DeliveryRow, content: bytes, suffix: str = ".ack") -> None:
+        stem = row.final_name.rpartition(".")[0]
+        (self.root / "ack" / f"{stem}{suffix}").write_bytes(content)
+
+    def alarms(self) -> str:
+        return " | ".join(f"{alarm['name']}: {alarm['text']}" for alarm in self.keeper.house.alarms.listed(0.0))
+
+
+def place_with(root: Path, ack: str, output_format: str) -> Place:
+    for name in ("drop", "ack", "export"):
+        (root / name).mkdir()
+    folders = StateFolders(root / "state")
+    folders.make()
+    journal = open_journal(folders.journal, now=lambda: utc_text(utc_now()))
+    books = Books(config_from_text(CONFIG.format(root=root, ack=ack, format=output_format)), journal, folders, utc_now)
+    now_s = [1000.0]
+    keeper = OutputKeeper(House(books, lambda: now_s[0]), books.config.outputs[0], 0)
+    keeper.child = DelivererHere(keeper)
+    keeper.begin(keeper.child)
+    return Place(root, books, keeper, now_s)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Any]:
+    made: list[Place] = []
+
+    def build(ack: str = "ack-file", output_format: str = "hl7") -> Place:
+        made.append(place_with(tmp_path, ack, output_format))
+        return made[-1]
+
+    yield build
+    for place in made:
+        place.books.journal.close()
+
+
+def add_result(place: Place, key: str = "A1", status: str = "P") -> None:
+    """Put a finished slide with its first result into the books."""
+    books = place.books
+    slide = books.journal.slides.add("di60", key, key.encode())
+    books.journal.slides.move(slide.id, "SETTLED")
+    books.journal.slides.move(slide.id, "SPOOLED", idempotency_key=key, sample_id=key, spool_name=f"{slide.id}-copy")
+    facts = {"message_id": f"{key}.R1", "slide": {**RECORD["slide"], "slide_key": key, "sample_id": key}}
+    record = RECORD | facts | {"status": status}
+    digest, _ = store_result(books.folders.archive, f"{key}.R1", record_bytes(record), None)
+    new = NewRevision(1, f"{key}.R1", status, record["mode"], digest, None, "0" * 64, None, "daemon", None)
+    with books.journal.change():
+        books.journal.results.add_revision(slide.id, new, intents_for(books.config.outputs, record))
+        books.journal.slides.move(slide.id, "COMPUTED")
+
+
+def ack(message_id: str, code: str = "AA", text: str = "", error: str = "") -> bytes:
+    errors = f"ERR|||{error}|E\r" if error else ""
+    header = "MSH|^~\\&|LIS||MDSEDGE||20261123180100+0900||ACK|77|P|2.5.1"
+    return f"{header}\rMSA|{code}|{message_id}|{text}\r{errors}".encode()
+
+
+def test_an_acknowledged_result_is_accepted_and_its_slide_is_closed(make: Any) -> None:
+    place = make()
+    add_result(place)
+    place.run()
+    assert place.state() == "SENT"
+    place.answer(place.deliveries()[0], ack("A1.R1"))
+    place.run()
+    assert place.state() == "ACCEPTED"
+    assert place.slide().state == "CLOSED"
+
+
+@pytest.mark.parametrize("content", [ack("A2.R1"), ack("A1.R2"), ack("A2.R1", "AE"), b"OK", b"MSH|^~\\&|\rMSA|AA", b""])
+def test_a_foreign_or_malformed_answer_settles_neither_this_message_nor_the_one_it_names(
+    make: Any, content: bytes
+) -> None:
+    place = make()
+    add_result(place, "A1")
+    add_result(place, "A2")
+    place.run()
+    place.answer(place.deliveries("A1.R1")[0], content)
+    place.run()
+    assert [place.state("A1.R1"), place.state("A2.R1")] == ["SENT", "SENT"]
+    assert ("ack-hl7" in place.alarms()) == bool(content)
+
+
+def test_a_late_answer_settles_its_own_message_although_a_newer_one_was_sent(make: Any) -> None:
+    place = make()
+    add_result(place)
+    place.run()
+    finalize(place.books, place.slide(), by="K. Sato", reason="reviewed")
+    place.run()
+    place.answer(place.deliveries("A1.R1")[0], ack("A1.R1"))
+    place.run()
+    assert [place.state("A1.R1"), place.state("A1.R2")] == ["ACCEPTED", "SENT"]
+
+
+def test_a_refusal_keeps_the_words_of_the_receiver_and_sends_nothing_again(make: Any) -> None:
+    place = make()
+    add_result(place)
+    place.run()
+    place.answer(place.deliveries()[0], ack("A1.R1", "AE", "unknown sample", error="204^Unknown key"))
+    place.run(for_s=3600)
+    assert place.deliveries()[-1].reason_text == "AE unknown sample 204^Unknown key"
+    assert [row.state for row in place.deliveries()] == ["REFUSED"]
+    assert len(place.published()) == 1
+
+
+def test_an_error_of_the_receiver_itself_is_answered_with_the_same_bytes_three_times_and_ever_later(make: Any) -> None:
+    place = make()
+    add_result(place)
+    place.run()
+    for copy in (1, 2, 3, 4):
+        assert [row.copy for row in place.deliveries()] == list(range(1, copy + 1))
+        place.answer(place.deliveries()[-1], ack("A1.R1", "AE", "locked", error="206^Application record locked"))
+        place.run(for_s=RESEND_FIRST_S * 2 ** (copy - 1) - 3)
+        assert len(place.published()) == copy, "not before its time"
+        place.run(for_s=10)
+    assert [row.state for row in place.deliveries()] == ["REFUSED"] * 4
+    assert len({path.read_bytes() for path in place.published()}) == 1
+    assert [path.stem[-3:] for path in place.published()[1:]] == ["_d2", "_d3", "_d4"]
+
+
+def test_a_rejection_is_never_taken_for_an_error_that_passes(make: Any) -> None:
+    place = make()
+    add_result(place)
+    place.run()
+    place.answer(place.deliveries()[0], ack("A1.R1", "AR", "wrong version", error="206^Application record locked"))
+    place.run(for_s=3600)
+    assert [row.state for row in place.deliveries()] == ["REFUSED"]
+
+
+def test_a_repeat_that_waits_for_its_time_holds_no_other_result_up(make: Any) -> None:
+    place = make()
+    add_result(place, "A1")
+    place.run()
+    place.answer(place.deliveries()[0], ack("A1.R1", "AE", error="207"))
+    place.run(for_s=5)
+    add_result(place, "A2")
+    place.run(for_s=5)
+    assert (place.state("A1.R1"), place.state("A2.R1")) == ("RENDERED", "SENT")
+
+
+def test_results_leave_while_the_folder_of_the_answers_is_away(make: Any) -> None:
+    place = make()
+    add_result(place, "A1")
+    place.run()
+    (place.root / "ack").rmdir()
+    place.run()
+    assert "ack-folder" in place.alarms()
+    add_result(place, "A2")
+    place.run(for_s=2)
+    assert place.state("A2.R1") == "SENT"
+    (place.root / "ack").mkdir()
+    place.answer(place.deliveries("A1.R1")[0], ack("A1.R1"))
+    place.run(for_s=600)
+    assert place.state("A1.R1") == "ACCEPTED"
+    assert "ack-folder" not in place.alarms()
+
+
+def test_a_result_that_nobody_takes_raises_an_alarm_and_is_not_sent_again(make: Any) -> None:
+    place = make("file-gone")
+    add_result(place)
+    place.run(for_s=50)
+    assert "pickup" not in place.alarms()
+    place.run(for_s=30)
+    assert "pickup-hl7" in place.alarms()
+    place.run(for_s=3600)
+    assert len(place.published()) == 1
+    place.published()[0].unlink()
+    place.run()
+    assert place.state() == "COLLECTED"
+    assert "pickup" not in place.alarms()
+
+
+def test_senaites_index_accepts_a_name_only_when_no_error_of_it_follows(make: Any) -> None:
+    place = make("senaite-index", "json")
+    add_result(place, "A1")
+    add_result(place, "A2")
+    place.run()
+    one, two = (place.deliveries(key)[0].final_name for key in ("A1.R1", "A2.R1"))
+    (place.drop / "imported.csv").write_text(f"logs.log\nimported.csv\n{one}\n{two}\n")
+    place.keeper._next_ack_s = 0.0
+    place.run(for_s=0.5)
+    assert [place.state("A1.R1"), place.state("A2.R1")] == ["SENT", "SENT"], "one look is not enough"
+    line = f"2026-11-23 18:00:00 [ERROR] [Instrument:DI-60] {two}: Sample not found\n"
+    (place.drop / "logs.log").write_text(line)
+    place.run()
+    assert [place.state("A1.R1"), place.state("A2.R1")] == ["ACCEPTED", "REFUSED"]
+    assert "Sample not found" in place.deliveries("A2.R1")[0].reason_text
+
+
+def test_a_resend_is_the_same_bytes_and_a_withdrawal_another_message(make: Any) -> None:
+    place = make("none", "json")
+    add_result(place)
+    place.run()
+    resend(place.books, place.slide(), by="K. Sato", reason="the LIS lost it")
+    place.run()
+    withdraw(place.books, place.slide(), by="K. Sato", reason="wrong sample")
+    place.run()
+    records = [json.loads(path.read_bytes()) for path in place.published()]
+    assert sorted((r["message_id"], r["status"]) for r in records) == [
+        ("A1.R1", "P"), ("A1.R1", "P"), ("A1.R2", "W"),
+    ]  # fmt: skip
+    assert next(r["supersedes"] for r in records if r["status"] == "W") == "A1.R1"
+
+
+def test_what_waits_is_listed_with_the_words_of_the_receiver(make: Any) -> None:
+    place = make()
+    for key in ("A1", "A2", "A3"):
+        add_result(place, key)
+    place.run()
+    place.answer(place.deliveries("A1.R1")[0], ack("A1.R1"))
+    place.answer(place.deliveries("A2.R1")[0], b"no such patient", ".err")
+    place.run()
+    listed = answer_request(place.books, {"command": "open-results"}, uid=0)["results"]
+    assert [(row["message_id"], row["state"], row["reason_text"]) for row in listed] == [
+        ("A2.R1", "REFUSED", "no such patient"), ("A3.R1", "SENT", ""),
+    ]  # fmt: skip
