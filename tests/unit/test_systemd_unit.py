@@ -217,3 +217,45 @@ def test_every_key_appears_in_both_files_with_its_meaning() -> None:
     assert len(keys) >= 35
     for key in keys:
         assert re.search(rf"^(# )?{key} = ", sample_configuration(), flags=re.MULTILINE), key
+
+
+@pytest.fixture(scope="module")
+def mllp_unit(repository: Path) -> Path:
+    return repository / "systemd" / "mds-edge-mllp.service"
+
+
+@needs_systemd
+def test_systemd_accepts_the_unit_for_mllp_without_a_word(mllp_unit: Path, tmp_path: Path) -> None:
+    copy = tmp_path / mllp_unit.name
+    copy.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", mllp_unit.read_text(), flags=re.MULTILINE))
+    outcome = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True, check=False
+    )
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+
+
+@needs_systemd
+def test_the_unit_for_mllp_is_exposed_by_its_network_alone(mllp_unit: Path, tmp_path: Path) -> None:
+    text = mllp_unit.read_text().replace("AF_INET AF_INET6 AF_UNIX", "AF_UNIX\nPrivateNetwork=yes")
+    mllp_unit = tmp_path / mllp_unit.name
+    mllp_unit.write_text(text)
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", f"--threshold={EXPOSURE_TENTHS_MAX}"]
+    outcome = subprocess.run([*command, str(mllp_unit)], capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0, outcome.stdout.splitlines()[-1]
+
+
+def test_the_unit_for_mllp_reaches_nobody_until_the_site_says_whom(mllp_unit: Path) -> None:
+    lines = mllp_unit.read_text().splitlines()
+    assert "IPAddressDeny=any" in lines
+    assert [line for line in lines if line.startswith("IPAddressAllow=")] == ["IPAddressAllow=localhost"]
+    # Without this file, which only a site can write, systemd does not start it.
+    assert "EnvironmentFile=/etc/mds-edge/mllp.env" in lines
+
+
+def test_the_options_of_the_unit_for_mllp_are_those_of_the_command(mllp_unit: Path) -> None:
+    from edge.commands.mllp import _parser
+
+    line = next(line for line in mllp_unit.read_text().splitlines() if line.startswith("ExecStart="))
+    words = line.replace("${MDS_EDGE_MLLP_TO}", "10.0.0.5:2575").split()
+    assert words[1:4] == ["-I", "-m", "edge.commands.mllp"]
+    assert _parser().parse_args(words[4:]).to == "10.0.0.5:2575"
