@@ -141,3 +141,43 @@ def _shortened(text: str, limit: int) -> str:
 
 def _place(value: float) -> str:
     return shortest(round(value, 2))
+
+
+HEAT_STEPS = 4
+
+
+def heat_strip(values: Sequence[float], scale: float) -> Html:
+    """Return values as one row of a heat map, blue below 0 and orange above, full colour at `scale`.
+
+    One path for every shade: a strip of sixty slides stays small.
+    """
+    shades: dict[int, list[int]] = {}
+    for place, value in enumerate(values):
+        share = max(-1.0, min(1.0, value / scale)) if scale else 0.0
+        shades.setdefault(round(share * HEAT_STEPS), []).append(place)
+    paths = [
+        tag("path", d="".join(f"M{place} 0h1v1h-1z" for place in places), class_=f"heat-{shade + HEAT_STEPS}")
+        for shade, places in sorted(shades.items())
+    ]
+    return tag(
+        "svg", *paths, viewBox=f"0 0 {max(len(values), 1)} 1", class_="heat", aria_hidden="true",
+        preserveAspectRatio="none", shape_rendering="crispEdges",
+    )  # fmt: skip
+
+
+def place_marks(slide: float | None, positive: float | None, negative: float | None) -> Html:
+    """Return a line from 0 to the largest of three values with a mark for each: disc, triangle up, triangle down."""
+    known = [value for value in (slide, positive, negative) if value is not None]
+    largest = max(known, default=0.0) or 1.0
+    parts = [tag("line", x1=8, x2=192, y1=10, y2=10, class_="tick")]
+    for kind, value in (("negative", negative), ("positive", positive), ("slide", slide)):
+        if value is not None:
+            parts.append(_mark(kind, 8 + 184 * value / largest))
+    return tag("svg", *parts, viewBox="0 0 200 20", class_="marks", aria_hidden="true")
+
+
+def _mark(kind: str, x: float) -> Html:
+    if kind == "slide":
+        return tag("circle", cx=_place(x), cy=10, r=4.5, class_="dot")
+    tip, base = (3, 12) if kind == "positive" else (17, 8)
+    return tag("path", d=f"M{_place(x)} {tip}l5 {base - tip}h-10z", class_=f"{kind}-bar")

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from edge.writers.figures import per_hundred, with_decimals
 from edge.writers.html_charts import Bar, contribution_chart
+from edge.writers.html_explanation import changes, contrast_table, groups_table, signed
 from edge.writers.html_gallery import CellPictures, strip
 from edge.writers.html_markup import Html, joined, tag
 from edge.writers.names import parameter_name
 from edge.writers.record_view import AssessmentView, ContributionView, ParameterView, RecordView
+from edge.writers.report_context import CohortRows
 from edge.writers.strings import sentence
 
 BARS_SHOWN = 12
 
 
-def evidence(view: RecordView, pictures: CellPictures) -> Html:
-    """Return, for every assessment that has contributions, the chart and the cells behind each bar."""
+def evidence(view: RecordView, pictures: CellPictures, cohorts: Mapping[str, CohortRows]) -> Html:
+    """Return, for every assessment that has contributions, what moved its score and the cells behind it.
+
+    `cohorts` gives the training cohort by target, for those whose bundle carries one.
+    """
     return joined(
-        _section(number, assessment, view, pictures)
+        _section(number, assessment, view, pictures, cohorts.get(assessment.target))
         for number, assessment in enumerate(view.assessments)
         if assessment.contributions
     )
 
 
 def _section(
-    number: int, assessment: AssessmentView, view: RecordView, pictures: CellPictures
-) -> Html:  # fmt: skip
+    number: int, assessment: AssessmentView, view: RecordView, pictures: CellPictures, cohort: CohortRows | None
+) -> Html:
     names = {"positive": assessment.positive, "negative": assessment.negative}
     largest = sorted(assessment.contributions, key=lambda row: -abs(row.value))[:BARS_SHOWN]
     anchors = [f"behind-{number}-{place}" for place in range(len(largest))]
@@ -39,6 +46,9 @@ def _section(
         tag("p", sentence("contribution.lead", **names), class_="fine"),
         contribution_chart(bars, **names),
         _sum(assessment, largest),
+        changes(assessment),
+        groups_table(assessment, cohort),
+        contrast_table(assessment),
         tag("h3", sentence("section.behind")),
         *strips,
         class_="card",
@@ -65,7 +75,7 @@ def _strip(
     nothing = "contribution.no_cells_show" if row.name.endswith("_rate") else "contribution.no_cells"
     behind = strip(known, pictures) if known else tag("p", sentence(nothing), class_="more")
     side = "positive" if row.value >= 0 else "negative"
-    value = ("+" if row.value > 0 else "") + with_decimals(row.value, 3).replace("-", "\u2212")
+    value = signed(row.value)
     counted = tag("span", _counted(parameters.get(row.name)), class_="fine")
     title = tag("p", parameter_name(row.name), " ", tag("b", value, class_=side), " ", counted, class_="strip-title")
     return tag("div", title, behind, id=anchor, class_="behind")

@@ -79,16 +79,34 @@ def gallery(view: RecordView, pictures: CellPictures) -> Html:
         heading = sentence("gallery.unidentified", count=len(unnamed))
         groups.append(_group(heading, "type-unidentified", unnamed, pictures))
     lead = tag("p", sentence("gallery.lead"), class_="fine")
-    return tag("section", tag("h2", sentence("section.gallery")), lead, *groups, class_="card", id="gallery")
+    heading = tag("h2", sentence("section.gallery"))
+    return tag("section", heading, lead, _order_chooser(), *groups, class_="card", id="gallery")
+
+
+def _order_chooser() -> Html:
+    """Return the choice of an order, hidden until the page's script can follow it."""
+    options = [tag("option", sentence(f"gallery.order_{name}"), value=name) for name in ("suspicion", "doubt", "slide")]
+    chooser = tag("select", *options, class_="cell-order")
+    return tag("label", sentence("gallery.order"), " ", chooser, class_="order", hidden="hidden")
 
 
 def _group(heading: str, anchor: str, cells: list[CellView], pictures: CellPictures) -> Html:
-    least_certain_first = sorted(cells, key=lambda cell: cell.probability)
-    figures = [_figure(cell, pictures) for cell in least_certain_first]
+    ranked = sorted(cells, key=_suspicion, reverse=True)
+    figures = [_figure(cell, rank, pictures) for rank, cell in enumerate(ranked)]
     return tag("div", tag("h3", heading, id=anchor), tag("div", *figures, class_="gallery"), class_="gallery-group")
 
 
-def _figure(cell: CellView, pictures: CellPictures) -> Html:
+def _suspicion(cell: CellView) -> tuple[int, float, bool, float]:
+    """Return how much a cell wants a second look within its type: findings, then dissent, then doubt."""
+    return len(cell.findings), max(cell.findings.values(), default=0.0), differs(cell), -cell.probability
+
+
+def differs(cell: CellView) -> bool:
+    """Return whether the analyzer gave a cell another class than this result does."""
+    return cell.preclass is not None and cell.type_code is not None and cell.preclass != cell.type_code
+
+
+def _figure(cell: CellView, rank: int, pictures: CellPictures) -> Html:
     percent = with_decimals(100 * cell.probability, 0)
     flags = [_flag_words(flag) for flag in cell.flags]
     caption = [
@@ -97,10 +115,23 @@ def _figure(cell: CellView, pictures: CellPictures) -> Html:
         ),
         *(tag("span", finding_short_name(code), class_="finding", title=finding_name(code)) for code in cell.findings),
         *(tag("span", flag, class_="flag") for flag in flags),
+        tag("span", sentence("gallery.preclass", type=type_name(cell.preclass)), class_="flag")
+        if cell.preclass and differs(cell)
+        else None,
     ]
     picture = pictures.shown(cell.cell_id, cell_words(cell))
     caption_tag = tag("figcaption", joined(caption))
-    return tag("figure", picture, caption_tag, id=pictures.anchor(cell.cell_id), title=cell.file)
+    anchor = pictures.anchor(cell.cell_id) or ""
+    return tag(
+        "figure",
+        picture,
+        caption_tag,
+        id=anchor,
+        title=cell.file,
+        data_suspicion=rank,
+        data_doubt=cell.probability,
+        data_slide=anchor.removeprefix("cell-"),
+    )
 
 
 def cell_words(cell: CellView) -> str:

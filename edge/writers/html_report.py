@@ -1,49 +1,76 @@
-"""The report as one HTML file: no request to anywhere, no script, readable on screen, on A4 and in grey.
+"""The report as one HTML file: no request to anywhere, readable without script, on screen, on A4 and in grey.
 
-render_report(record, thumbnails) -> bytes
+render_report(record, thumbnails, context) -> bytes
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from edge.writers.html_atlas import atlas
 from edge.writers.html_evidence import evidence
 from edge.writers.html_gallery import CellPictures, gallery, type_anchors
 from edge.writers.html_markup import Html, tag
+from edge.writers.html_next import next_section
 from edge.writers.html_page import page_from_body
+from edge.writers.html_quality import quality
 from edge.writers.html_summary import assessments, banners, counted, definitions, header, warnings
 from edge.writers.html_tables import differential, findings_table
 from edge.writers.record_view import RecordView, view_of_record
-from edge.writers.strings import sentence, words
+from edge.writers.report_context import ReportContext
+from edge.writers.strings import sentence, speaking, words
 
 
-def render_report(record: Mapping[str, object], thumbnails: Mapping[str, bytes]) -> bytes:
-    """Return the report of a record as self-contained HTML, UTF-8.
+def render_report(
+    record: Mapping[str, object], thumbnails: Mapping[str, bytes], context: ReportContext = ReportContext()
+) -> bytes:
+    """Return the report of a record as self-contained HTML, UTF-8, in the language of `context`.
 
-    `thumbnails` gives JPEG bytes by cell id (96 px); a cell without one is shown as an empty frame. The same record and
-    thumbnails give the same bytes. Raises EdgeError MDSE-WRITER-001 for a record that contradicts itself.
+    `thumbnails` gives JPEG bytes by cell id (96 px); a cell without one is shown as an empty frame. The same record,
+    thumbnails and context give the same bytes. Raises EdgeError MDSE-WRITER-001 for a record that contradicts itself.
     """
     view = view_of_record(record)
     pictures = CellPictures(view, thumbnails)
-    body = [
-        _watermark(view),
-        pictures.definitions(),
-        tag(
-            "main",
-            header(view),
-            banners(view),
-            tag("div", assessments(view), counted(view), class_="summary"),
-            warnings(view),
-            differential(view, type_anchors(view)),
-            findings_table(view, pictures),
-            evidence(view, pictures),
-            gallery(view, pictures),
-            _provenance(view),
-            _limits(),
-            _running_line(view),
-        ),
+    with speaking(context.language):
+        body = [_watermark(view), pictures.definitions(), tag("main", *_parts(view, pictures, context))]
+        title = sentence("report.title", sample=view.slide.sample_id)
+        return page_from_body(title, body).encode("utf-8")
+
+
+def _parts(view: RecordView, pictures: CellPictures, context: ReportContext) -> list[Html | None]:
+    """Return the page from top to bottom: whose, what, how sure, what next; then the evidence; then the limits."""
+    places = type_anchors(view)
+    sections = {
+        "warnings": warnings(view),
+        "quality": quality(view, pictures),
+        "differential": differential(view, places, context.reference),
+        "findings": findings_table(view, pictures),
+        "evidence": evidence(view, pictures, context.cohorts),
+        "atlas": atlas(view, context.atlas, pictures),
+        "gallery": gallery(view, pictures),
+        "provenance": _provenance(view),
+        "limits": _limits(),
+    }
+    return [
+        header(view),
+        banners(view),
+        tag("div", assessments(view), tag("div", counted(view), _contents(sections)), class_="summary"),
+        next_section(view, places),
+        *sections.values(),
+        _running_line(view),
     ]
-    return page_from_body(sentence("report.title", sample=view.slide.sample_id), body).encode("utf-8")
+
+
+def _contents(sections: Mapping[str, Html | None]) -> Html:
+    """Return links to the sections that this page has."""
+    anchors = {"evidence": "contributions-0"}
+    rows = [
+        tag("li", tag("a", sentence(f"contents.{name}"), href=f"#{anchors.get(name, name)}"))
+        for name, section in sections.items()
+        if section and f'id="{anchors.get(name, name)}"' in section
+    ]
+    return tag("nav", tag("h2", sentence("section.contents")), tag("ul", *rows), class_="card contents",
+               aria_label=sentence("section.contents"))  # fmt: skip
 
 
 def _watermark(view: RecordView) -> Html | None:
@@ -74,9 +101,10 @@ def _provenance(view: RecordView) -> Html:
         "provenance.message": view.message_id,
         "provenance.digest": made_by.bundle_digest,
     }
-    return tag("section", tag("h2", sentence("section.provenance")), definitions(facts), class_="card provenance")
+    heading = tag("h2", sentence("section.provenance"))
+    return tag("section", heading, definitions(facts), class_="card provenance", id="provenance")
 
 
 def _limits() -> Html:
     rows = [tag("li", text) for text in words("limits").values()]
-    return tag("section", tag("h2", sentence("section.limits")), tag("ul", *rows), class_="card limits")
+    return tag("section", tag("h2", sentence("section.limits")), tag("ul", *rows), class_="card limits", id="limits")

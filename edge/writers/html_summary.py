@@ -9,7 +9,7 @@ from edge.writers.figures import with_decimals
 from edge.writers.html_charts import interval_words, score_scale
 from edge.writers.html_markup import Html, joined, tag
 from edge.writers.record_view import INDETERMINATE, NOT_EVALUABLE, NOT_REQUESTED, AssessmentView, CodedText, RecordView
-from edge.writers.strings import sentence
+from edge.writers.strings import ENGLISH, current_language, sentence, words
 
 
 def header(view: RecordView) -> Html:
@@ -88,10 +88,16 @@ def _banner(kind: str, look: str, **facts: object) -> Html:
 
 def assessments(view: RecordView) -> Html:
     """Return one card for every assessment."""
-    return tag("div", *(_assessment(assessment) for assessment in view.assessments), class_="assessments")
+    cards = [_assessment(assessment, number) for number, assessment in enumerate(view.assessments)]
+    return tag("div", *(cards or [_no_assessment()]), class_="assessments")
 
 
-def _assessment(assessment: AssessmentView) -> Html:
+def _no_assessment() -> Html:
+    """Say that no question was put to the slide: an empty place would leave that open."""
+    return tag("section", tag("h2", sentence("section.no_assessment")), tag("p", sentence("call.none")), class_="card")
+
+
+def _assessment(assessment: AssessmentView, number: int) -> Html:
     names = {"positive": assessment.positive, "negative": assessment.negative}
     parts = [
         tag("h2", sentence("section.assessment", **names)),
@@ -104,11 +110,29 @@ def _assessment(assessment: AssessmentView) -> Html:
         figures = tag("p", tag("strong", score), ", " + interval_words(assessment), class_="score")
         parts += [figures, score_scale(assessment), tag("p", sentence("call.interval_note"), class_="fine")]
     if assessment.call != NOT_REQUESTED:
-        enough = "call.sufficient" if assessment.sufficient else "call.insufficient"
-        parts.append(tag("p", sentence(enough), class_="enough" if assessment.sufficient else "enough not"))
+        parts += _sufficiency(assessment)
     if assessment.reasons:
         parts.append(coded_list(assessment.reasons))
-    return tag("section", *parts, class_="card assessment")
+    return tag("section", *parts, class_="card assessment", id=f"assessment-{number}")
+
+
+def _sufficiency(assessment: AssessmentView) -> list[Html]:
+    """State whether enough cells were counted, beside the least that is asked for, and how many more would help."""
+    enough = assessment.sufficient
+    look = "enough" if enough else "enough not"
+    parts = [tag("p", sentence("call.sufficient" if enough else "call.insufficient"), class_=look)]
+    found = assessment.sufficiency
+    if found is not None:
+        facts = {
+            "leucocytes": found.leucocytes,
+            "neutrophils": found.neutrophils,
+            "minimum_leucocytes": found.minimum_leucocytes,
+            "minimum_neutrophils": found.minimum_neutrophils,
+        }
+        parts.append(tag("p", sentence("call.counted_of_minimum", **facts), class_="fine"))
+        if found.more_cells and assessment.score is not None:
+            parts.append(tag("p", sentence("call.more_cells", count=found.more_cells)))
+    return parts
 
 
 def _side(assessment: AssessmentView) -> str:
@@ -136,7 +160,7 @@ def counted(view: RecordView) -> Html:
         for key in keys
     ]
     heading = tag("h2", sentence("section.counted"))
-    return tag("section", heading, tag("dl", *figures, class_="figures"), class_="card counted")
+    return tag("section", heading, tag("dl", *figures, class_="figures"), class_="card counted", id="counted")
 
 
 def warnings(view: RecordView) -> Html | None:
@@ -144,14 +168,20 @@ def warnings(view: RecordView) -> Html | None:
     if not view.warnings:
         return None
     heading = tag("h2", sentence("section.warnings"))
-    return tag("section", heading, coded_list(view.warnings), class_="card warnings")
+    return tag("section", heading, coded_list(view.warnings), class_="card warnings", id="warnings")
 
 
 def coded_list(texts: tuple[CodedText, ...]) -> Html:
-    """Return coded texts as a list: the words first, the code behind them."""
+    """Return coded texts as a list: what the code means, the record's own words, the code.
+
+    The words of a record are English, whatever the language of the page.
+    """
     return tag("ul", *_coded_rows(texts), class_="coded")
 
 
 def _coded_rows(texts: tuple[CodedText, ...]) -> Iterator[Html]:
+    titles = words("code")
     for text in texts:
-        yield tag("li", text.text, " ", tag("code", text.code))
+        title = (tag("strong", titles[text.code]), " ") if text.code in titles else ()
+        own = tag("span", text.text, lang=None if current_language() == ENGLISH else ENGLISH)
+        yield tag("li", *title, own, " ", tag("code", text.code))

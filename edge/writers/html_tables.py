@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 from edge.writers.figures import per_hundred, shortest, with_decimals
 from edge.writers.html_charts import axis_maximum, interval_bar
@@ -10,18 +11,20 @@ from edge.writers.html_gallery import CellPictures, strip
 from edge.writers.html_markup import Html, joined, tag
 from edge.writers.names import finding_name, findings, type_name
 from edge.writers.record_view import ParameterView, RecordView
+from edge.writers.report_context import ReferenceIntervals
 from edge.writers.strings import sentence, words
 
 
-def differential(view: RecordView, anchors: Mapping[str, str]) -> Html:
+def differential(view: RecordView, anchors: Mapping[str, str], reference: ReferenceIntervals) -> Html:
     """Return the differential: shares of the leucocytes, then what lies beside them per 100.
 
-    `anchors` gives, by type code, the place of that type's cells on the page.
+    `anchors` gives, by type code, the place of that type's cells on the page; `reference` the laboratory's intervals.
     """
+    column = ["table.reference"] if reference.limits else []
     maximum = axis_maximum([row.interval[1] if row.interval else row.value or 0.0 for row in view.shares])
-    head = _head(["table.type", "table.count", "table.percent", "table.interval"], maximum)
-    shares = [_share_row(row, maximum, anchors) for row in view.shares]
-    others = [_beside_row(row, anchors) for row in view.per_100]
+    head = _head(["table.type", "table.count", "table.percent", "table.interval", *column], maximum)
+    shares = [_share_row(row, maximum, anchors, reference) for row in view.shares]
+    others = [_beside_row(row, anchors, reference) for row in view.per_100]
     return tag(
         "section",
         tag("h2", sentence("section.differential")),
@@ -30,10 +33,11 @@ def differential(view: RecordView, anchors: Mapping[str, str]) -> Html:
         tag("p", sentence("table.others"), class_="fine"),
         tag(
             "table",
-            _head(["table.type", "table.count", "table.per_hundred"], None),
+            _head(["table.type", "table.count", "table.per_hundred", *column], None),
             tag("tbody", *others),
             class_="beside",
         ),
+        tag("p", _reference_words(reference), class_="fine"),
         class_="card",
         id="differential",
     )
@@ -47,7 +51,32 @@ def _head(keys: Sequence[str], maximum: float | None) -> Html:
     return tag("thead", tag("tr", *cells))
 
 
-def _share_row(row: ParameterView, maximum: float, anchors: Mapping[str, str]) -> Html:
+def _reference_words(reference: ReferenceIntervals) -> str:
+    """Say where the reference column is from, or that the site has set none: the product brings no limits of its own."""
+    if not reference.limits:
+        return sentence("table.no_reference")
+    source = reference.source or sentence("report.not_given")
+    return sentence("table.reference_source", source=source)
+
+
+def _reference_cell(row: ParameterView, reference: ReferenceIntervals) -> Html | None:
+    """Return the laboratory's interval and, in words, on which side of it the value lies."""
+    if not reference.limits:
+        return None
+    if row.code not in reference.limits:
+        return tag("td", class_="n quiet")
+    low, high = reference.limits[row.code]
+    text = sentence("table.to", low=shortest(low), high=shortest(high))
+    if not row.denominator:
+        return tag("td", text, class_="n quiet")
+    value = Fraction(100 * row.numerator, row.denominator)
+    side = "table.below" if value < Fraction(repr(low)) else "table.above" if value > Fraction(repr(high)) else None
+    return tag("td", text, *((" ", tag("strong", sentence(side))) if side else ()), class_="n quiet")
+
+
+def _share_row(
+    row: ParameterView, maximum: float, anchors: Mapping[str, str], reference: ReferenceIntervals
+) -> Html:
     percent = per_hundred(row.numerator, row.denominator) if row.denominator else sentence("table.nothing")
     drawing = interval_bar(row.numerator / row.denominator, row.interval, maximum) if row.denominator else None
     return tag(
@@ -56,18 +85,20 @@ def _share_row(row: ParameterView, maximum: float, anchors: Mapping[str, str]) -
         tag("td", str(row.numerator), class_="n"),
         tag("td", percent, class_="n strong"),
         tag("td", _interval_words(row), class_="n quiet"),
+        _reference_cell(row, reference),
         tag("td", drawing, class_="axis"),
         class_=None if row.numerator else "zero",
     )
 
 
-def _beside_row(row: ParameterView, anchors: Mapping[str, str]) -> Html:
+def _beside_row(row: ParameterView, anchors: Mapping[str, str], reference: ReferenceIntervals) -> Html:
     return tag(
         "tr",
         tag("th", _type_link(row.code, anchors), scope="row"),
         tag("td", str(row.numerator), class_="n"),
         tag("td", per_hundred(row.numerator, row.denominator) if row.denominator else sentence("table.nothing"),
             class_="n strong"),
+        _reference_cell(row, reference),
         class_=None if row.numerator else "zero",
     )  # fmt: skip
 

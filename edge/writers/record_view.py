@@ -11,6 +11,22 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from edge.record_check import first_fault
+from edge.writers.record_explanation import (
+    ChangeView,
+    ContrastView,
+    GroupView,
+    PreclassView,
+    QualityView,
+    SufficiencyView,
+    changes_of,
+    contrast_of,
+    groups_of,
+    number_or_none,
+    preclass_of,
+    quality_of,
+    sufficiency_of,
+    text_or_none,
+)
 from edge.writers.record_reading import Node, record_fault
 
 SCHEMA = "mds-edge.record/1"
@@ -71,7 +87,10 @@ class ContributionView:
 
 @dataclass(frozen=True, slots=True)
 class AssessmentView:
-    """The score of one target with everything it rests on. Fractions are 0-1; `margin` is in log-odds."""
+    """The score of one target with everything it rests on. Fractions are 0-1; `margin` is in log-odds.
+
+    From `groups` on, what a record made before these fields existed leaves empty.
+    """
 
     target: str
     positive: str
@@ -84,11 +103,18 @@ class AssessmentView:
     sufficient: bool
     reasons: tuple[CodedText, ...]
     contributions: tuple[ContributionView, ...]
+    groups: tuple[GroupView, ...]
+    sufficiency: SufficiencyView | None
+    contrast: tuple[ContrastView, ...]
+    changes: tuple[ChangeView, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class CellView:
-    """One cell: its type (None = unidentified), the type's probability, and the findings with their probabilities."""
+    """One cell: its type (None = unidentified), the type's probability, and the findings with their probabilities.
+
+    `preclass` is the analyzer's own class, `distance` how unlike the training cells it is; None where not known.
+    """
 
     cell_id: str
     file: str
@@ -96,6 +122,8 @@ class CellView:
     probability: float
     findings: Mapping[str, float]
     flags: tuple[str, ...]
+    preclass: str | None
+    distance: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +168,8 @@ class RecordView:
     cells: tuple[CellView, ...]
     warnings: tuple[CodedText, ...]
     provenance: ProvenanceView
+    quality: QualityView | None
+    preclass: PreclassView | None
 
     @property
     def simulated(self) -> bool:
@@ -176,6 +206,8 @@ def view_of_record(record: Mapping[str, object]) -> RecordView:
         cells=tuple(_cell(row) for row in top.nodes("cells")),
         warnings=_coded_texts(top, "warnings"),
         provenance=_provenance(top.node("provenance")),
+        quality=quality_of(top),
+        preclass=preclass_of(top),
     )
     fault = first_fault(record)
     if fault:
@@ -246,6 +278,10 @@ def _assessment(node: Node) -> AssessmentView:
             ContributionView(row.text("name"), row.number("value"), row.texts("cells"))
             for row in node.nodes("contributions")
         ),
+        groups=groups_of(node),
+        sufficiency=sufficiency_of(node),
+        contrast=contrast_of(node),
+        changes=changes_of(node),
     )
 
 
@@ -258,6 +294,8 @@ def _cell(node: Node) -> CellView:
         probability=node.number("p"),
         findings={code: findings.number(code) for code in findings.values},
         flags=node.texts("flags"),
+        preclass=text_or_none(node, "preclass"),
+        distance=number_or_none(node, "distance"),
     )
 
 
