@@ -21,6 +21,7 @@ from edge.config_values import (
     Fraction,
     Key,
     Names,
+    ReferenceEntries,
     SampleIdPattern,
     Seconds,
     Section,
@@ -54,6 +55,14 @@ class SiteSection(Section):
             "Asia/Tokyo",
         ),
     ]
+    language: Annotated[
+        Literal["en", "ja"],
+        Key(
+            "Language of the HTML reports: English or Japanese.",
+            "",
+            "Messages to a LIS are always English, which every receiver can read.",
+        ),
+    ] = "en"
     state_dir: Annotated[
         AbsolutePath,
         Key(
@@ -283,6 +292,31 @@ class AssessSection(Section):
     ] = ()
 
 
+class ReferenceSection(Section):
+    """The laboratory's own adult reference intervals, shown beside the differential. They decide nothing."""
+
+    source: Annotated[
+        str,
+        Field(max_length=200),
+        AfterValidator(printable_text),
+        Key(
+            "Where the intervals are from; stands under the differential of every report.",
+            "",
+            "An interval without its source cannot be questioned.",
+        ),
+    ] = ""
+    intervals: Annotated[
+        ReferenceEntries,
+        Field(max_length=17),
+        Key(
+            'One entry a cell type: its code, lower and upper limit, such as "SNE 38 58.5"; in % of leucocytes, or per '
+            "100 leucocytes for the types counted beside them.",
+            "",
+            "Empty: intervals depend on method and population, so the product brings none.",
+        ),
+    ] = ()
+
+
 class LimitsSection(Section):
     """Where the daemon stops believing, or stops taking."""
 
@@ -382,6 +416,7 @@ class Config(Section):
         tuple[OutputSection, ...], BeforeValidator(tuple_from_list), Field(alias="output", min_length=1, max_length=32)
     ]
     assess: AssessSection = AssessSection()
+    reference: ReferenceSection = ReferenceSection()
     limits: LimitsSection = LimitsSection()
     retention: RetentionSection = RetentionSection()
     health: HealthSection = HealthSection()

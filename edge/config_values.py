@@ -98,6 +98,23 @@ def compiled_sample_id_pattern(pattern: str) -> str:
     return pattern
 
 
+def reference_entry(text: str) -> str:
+    """Return the entry; raise ValueError unless it is a type code with a lower and a higher limit of at least 0."""
+    found = re.fullmatch(r"[A-Z]{2,4} ([0-9]+(?:\.[0-9]+)?) ([0-9]+(?:\.[0-9]+)?)", text)
+    if found is None or float(found[1]) >= float(found[2]):
+        raise ValueError('must be a type code and two rising limits, such as "SNE 38 58.5"')
+    return text
+
+
+def entries_of_different_types(entries: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the entries; raise ValueError when a cell type has two."""
+    codes = [entry.split()[0] for entry in entries]
+    twice = next((code for code in codes if codes.count(code) > 1), None)
+    if twice is not None:
+        raise ValueError(f"must give {twice} one interval, not two")
+    return entries
+
+
 def tuple_from_list(value: object) -> object:
     """TOML knows lists only; a frozen configuration holds tuples."""
     return tuple(value) if isinstance(value, list) else value
@@ -115,5 +132,10 @@ Seconds = Annotated[float, BeforeValidator(float_from_whole)]
 Fraction = Annotated[float, BeforeValidator(float_from_whole)]
 Names = Annotated[tuple[str, ...], BeforeValidator(tuple_from_list)]
 FileNames = Annotated[tuple[FileName, ...], BeforeValidator(tuple_from_list)]
+ReferenceEntries = Annotated[
+    tuple[Annotated[str, AfterValidator(reference_entry)], ...],
+    BeforeValidator(tuple_from_list),
+    AfterValidator(entries_of_different_types),
+]
 TimeZoneName = Annotated[str, AfterValidator(known_time_zone)]
 SampleIdPattern = Annotated[str, Field(max_length=200), AfterValidator(compiled_sample_id_pattern)]

@@ -24,12 +24,15 @@ from edge.findings import CellFindings, decode_findings
 from edge.gates import count_film, film_warnings
 from edge.images import DEFAULT_LIMITS, CellImage, ImageLimits, RefusedCell, read_cells
 from edge.model import Model
+from edge.report_material import atlas_points
 from edge.result import UNREADABLE_FRACTION, Job, Provenance, build_result, reject_slide
 from edge.slide import Slide, SlideWarning
 from edge.slide_profile import SlideProfile, intervals_from_profile, profile_slide
 from edge.tensors import tensors_from_cells
 from edge.thumbnails import thumbnail_from_pixels
 from edge.writers.html_report import render_report
+from edge.writers.report_context import NO_REFERENCE, ReferenceIntervals, ReportContext
+from edge.writers.strings import ENGLISH
 
 __all__ = ["AnalyzedSlide", "Job", "Rules", "analyze_slide"]
 
@@ -39,11 +42,17 @@ TARGET_UNKNOWN = "TARGET-UNKNOWN"
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the site decides: bounds of images, the share of unreadable ones, and the targets it uses (empty: all)."""
+    """What the site decides.
+
+    Bounds of images, the share of unreadable ones, the targets it uses (empty: all), and the language and the reference
+    intervals of its reports.
+    """
 
     limits: ImageLimits = DEFAULT_LIMITS
     unreadable_fraction: float = UNREADABLE_FRACTION
     targets: Collection[str] = ()
+    language: str = ENGLISH
+    reference: ReferenceIntervals = NO_REFERENCE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,7 +125,8 @@ def analyze_slide(
         stage_ms=stages.stage_ms,
         warnings=_warnings(slide, model, profile),
     )
-    return AnalyzedSlide(record, render_report(record, reading.thumbnails))
+    context = ReportContext(rules.language, rules.reference, atlas_points(model.atlas, cells, model.manifest.types))
+    return AnalyzedSlide(record, render_report(record, reading.thumbnails, context))
 
 
 def provenance_of(model: Model) -> Provenance:

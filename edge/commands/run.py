@@ -26,6 +26,7 @@ EXAMPLES = """\
 examples:
   edge-run export/A0042_S1                        one page on the terminal, with the demo bundle
   edge-run export/A0042_S1 --html report.html     the report with every cell, for a browser
+  edge-run export/A0042_S1 --html r.html --language ja   the same report in Japanese
   edge-run export/A0042_S1 --json                 the record (schema mds-edge.record/1) on standard output
   edge-run export/A0042_S1 --out results          record, report and HL7 message as files in ./results
   edge-run export/A0042_S1 --bundle wbc-2026.1 --public-key site.pem
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--assess-all", action="store_true", help="assess every target, requested by the slide or not")
     parser.add_argument("--json", action="store_true", help="print the record instead of the page")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the report")
+    parser.add_argument("--language", choices=("en", "ja"), default="en", help="language of the report (default en)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write record, report and HL7 message into this folder")
     parser.add_argument("--site", default="EDGE-RUN", metavar="ID", help="site id in the record (default EDGE-RUN)")
     parser.add_argument(
@@ -77,7 +79,7 @@ def _moment(text: str) -> str:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from edge.pipeline import analyze_slide
+    from edge.pipeline import Rules, analyze_slide
     from edge.result import record_bytes
     from edge.slide import read_slide
 
@@ -86,7 +88,8 @@ def _run(arguments: argparse.Namespace) -> int:
     model = _open_model(arguments)
     try:
         _tell(f"analyzing {len(slide.cell_files)} images of {slide.slide_key}")
-        analyzed = analyze_slide(slide, model, _job(slide, arguments))
+        rules = Rules(language=arguments.language)
+        analyzed = analyze_slide(slide, model, _job(slide, arguments), rules=rules)
         record = record_bytes(analyzed.record)
         _write_files(analyzed, record, arguments)
         if arguments.json:

@@ -297,6 +297,10 @@ def model_settings(config: Config, *, device: str, cache: str | None) -> dict[st
             "cell_side_px": config.limits.cell_side_px, "cell_bytes": config.limits.cell_bytes,
             "unreadable_fraction": config.limits.unreadable_fraction,
         },
+        "report": {
+            "language": config.site.language, "reference": list(config.reference.intervals),
+            "reference_source": config.reference.source,
+        },
     }  # fmt: skip
 
 

@@ -51,6 +51,7 @@ class BundleAnalyzer:
         self._model.prove_golden()
         self._limits: Mapping[str, Any] = settings["limits"]
         self._targets = tuple(settings["targets"])
+        self._report: Mapping[str, Any] = settings["report"]
         manifest = self._model.manifest
         self.facts: Mapping[str, object] = {
             "bundle": manifest.name,
@@ -63,8 +64,10 @@ class BundleAnalyzer:
         """Read the spooled slide and run it through the pipeline."""
         from edge.images import ImageLimits
         from edge.pipeline import Job, Rules, analyze_slide
+        from edge.report_material import limits_from_words
         from edge.result import record_bytes
         from edge.slide import SlideWarning, read_slide
+        from edge.writers.report_context import ReferenceIntervals
 
         slide = read_slide(
             Path(order["folder"]), slide_key=order["slide_key"], sample_id_pattern=order["sample_id_pattern"]
@@ -72,7 +75,8 @@ class BundleAnalyzer:
         fields = dict(order["job"])
         fields["warnings"] = tuple(SlideWarning(code, text) for code, text in fields["warnings"])
         limits = ImageLimits(side_px_max=self._limits["cell_side_px"], bytes_max=self._limits["cell_bytes"])
-        rules = Rules(limits, self._limits["unreadable_fraction"], self._targets)
+        reference = ReferenceIntervals(self._report["reference_source"], limits_from_words(self._report["reference"]))
+        rules = Rules(limits, self._limits["unreadable_fraction"], self._targets, self._report["language"], reference)
         analyzed = analyze_slide(slide, self._model, Job(**fields), rules=rules)
         return record_bytes(analyzed.record), analyzed.report_html
 

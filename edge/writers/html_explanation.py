@@ -14,7 +14,6 @@ from edge.writers.record_view import AssessmentView
 from edge.writers.report_context import CohortRows, CohortSlide
 from edge.writers.strings import sentence, words
 
-OTHER_GROUP = "OTHER"
 MINUS = "\u2212"
 SLIDES_IN_STRIP = 60
 
@@ -25,8 +24,8 @@ def signed(value: float, decimals: int = 3) -> str:
 
 
 def group_name(group: str) -> str:
-    """Return the name of a group of Fig. 3 of the paper."""
-    return words("group").get("other" if group == OTHER_GROUP else group, group)
+    """Return the name of a group of Fig. 3 of the paper, or of the types that have none (OTHER)."""
+    return words("group").get(group, group)
 
 
 def groups_table(assessment: AssessmentView, cohort: CohortRows | None) -> Html | None:
@@ -55,8 +54,10 @@ def _side_slides(cohort: CohortRows, *, positive: bool) -> list[CohortSlide]:
 
 
 def _scale(groups: Sequence[GroupView], sides: Sequence[Sequence[CohortSlide]]) -> float:
-    """Return the contribution at which the colours are full: of the cohort the 98th of 100, so that one slide cannot
-    make all others pale."""
+    """Return the contribution at which the colours are full.
+
+    Of the cohort it is the 98th of 100, so that one slide cannot make all others pale.
+    """
     others = sorted(abs(value) for side in sides for slide in side for value in slide.contributions)
     high = others[int(0.98 * (len(others) - 1))] if others else 0.0
     return max(high, *(abs(row.value) for row in groups)) or 1.0
@@ -79,7 +80,7 @@ def _group_row(
         values = [slide.contributions[column] for slide in side]
         middle = signed(median(values), 2) if values else sentence("table.nothing")
         words_of = sentence("groups.median", name=name, value=middle)
-        cells.append(tag("td", heat_strip(_evenly(values), scale), tag("span", words_of, class_="fine")))
+        cells.append(tag("td", tag("div", heat_strip(_evenly(values), scale), tag("span", words_of, class_="fine"))))
     return tag("tr", tag("th", group_name(row.group), scope="row"), *cells)
 
 
@@ -107,7 +108,7 @@ def contrast_table(assessment: AssessmentView) -> Html | None:
         tag("th", sentence(key, **names), scope="col", class_="n" if place else None) for place, key in enumerate(keys)
     ]
     heads.append(tag("th", sentence("contrast.axis", **names), scope="col", class_="axis"))
-    rows = [_contrast_row(row, names) for row in assessment.contrast]
+    rows = [_contrast_row(row) for row in assessment.contrast]
     return tag(
         "div",
         tag("h3", sentence("section.contrast", **names)),
@@ -116,7 +117,7 @@ def contrast_table(assessment: AssessmentView) -> Html | None:
     )
 
 
-def _contrast_row(row: ContrastView, names: dict[str, str]) -> Html:
+def _contrast_row(row: ContrastView) -> Html:
     values = (row.value, row.positive_median, row.negative_median)
     cells = [tag("td", amount(row.name, value), class_="n strong" if not place else "n")
              for place, value in enumerate(values)]  # fmt: skip

@@ -22,7 +22,10 @@ def quality(view: RecordView, pictures: CellPictures) -> Html | None:
         return None
     parts: list[Html | None] = [tag("h2", sentence("section.quality"))]
     if measured is not None:
-        judged = [_focus(measured.focus) if measured.focus else None, _stain(measured.stain) if measured.stain else None]
+        judged = [
+            _focus(measured.focus) if measured.focus else None,
+            _stain(measured.stain) if measured.stain else None,
+        ]
         parts.append(tag("dl", *judged, class_="quality"))
     if preclass is not None and preclass.compared:
         parts.append(_preclass(preclass, view, pictures))

@@ -17,12 +17,12 @@ from edge.writers.html_quality import quality
 from edge.writers.html_summary import assessments, banners, counted, definitions, header, warnings
 from edge.writers.html_tables import differential, findings_table
 from edge.writers.record_view import RecordView, view_of_record
-from edge.writers.report_context import ReportContext
+from edge.writers.report_context import NOTHING_MORE, ReportContext
 from edge.writers.strings import sentence, speaking, words
 
 
 def render_report(
-    record: Mapping[str, object], thumbnails: Mapping[str, bytes], context: ReportContext = ReportContext()
+    record: Mapping[str, object], thumbnails: Mapping[str, bytes], context: ReportContext = NOTHING_MORE
 ) -> bytes:
     """Return the report of a record as self-contained HTML, UTF-8, in the language of `context`.
 
@@ -54,8 +54,12 @@ def _parts(view: RecordView, pictures: CellPictures, context: ReportContext) -> 
     return [
         header(view),
         banners(view),
-        tag("div", assessments(view), tag("div", counted(view), _contents(sections)), class_="summary"),
-        next_section(view, places),
+        tag(
+            "div",
+            tag("div", assessments(view), next_section(view, places)),
+            tag("div", counted(view), _contents(sections)),
+            class_="summary",
+        ),
         *sections.values(),
         _running_line(view),
     ]

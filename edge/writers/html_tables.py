@@ -21,10 +21,12 @@ def differential(view: RecordView, anchors: Mapping[str, str], reference: Refere
     `anchors` gives, by type code, the place of that type's cells on the page; `reference` the laboratory's intervals.
     """
     column = ["table.reference"] if reference.limits else []
+    beside = ReferenceIntervals(limits={row.code: reference.limits[row.code] for row in view.per_100
+                                        if row.code in reference.limits})  # fmt: skip
     maximum = axis_maximum([row.interval[1] if row.interval else row.value or 0.0 for row in view.shares])
     head = _head(["table.type", "table.count", "table.percent", "table.interval", *column], maximum)
     shares = [_share_row(row, maximum, anchors, reference) for row in view.shares]
-    others = [_beside_row(row, anchors, reference) for row in view.per_100]
+    others = [_beside_row(row, anchors, beside) for row in view.per_100]
     return tag(
         "section",
         tag("h2", sentence("section.differential")),
@@ -33,7 +35,7 @@ def differential(view: RecordView, anchors: Mapping[str, str], reference: Refere
         tag("p", sentence("table.others"), class_="fine"),
         tag(
             "table",
-            _head(["table.type", "table.count", "table.per_hundred", *column], None),
+            _head(["table.type", "table.count", "table.per_hundred", *(column if beside.limits else [])], None),
             tag("tbody", *others),
             class_="beside",
         ),
@@ -52,7 +54,7 @@ def _head(keys: Sequence[str], maximum: float | None) -> Html:
 
 
 def _reference_words(reference: ReferenceIntervals) -> str:
-    """Say where the reference column is from, or that the site has set none: the product brings no limits of its own."""
+    """Say where the reference column is from, or that the site has set none: the product brings no limits itself."""
     if not reference.limits:
         return sentence("table.no_reference")
     source = reference.source or sentence("report.not_given")
@@ -74,9 +76,7 @@ def _reference_cell(row: ParameterView, reference: ReferenceIntervals) -> Html |
     return tag("td", text, *((" ", tag("strong", sentence(side))) if side else ()), class_="n quiet")
 
 
-def _share_row(
-    row: ParameterView, maximum: float, anchors: Mapping[str, str], reference: ReferenceIntervals
-) -> Html:
+def _share_row(row: ParameterView, maximum: float, anchors: Mapping[str, str], reference: ReferenceIntervals) -> Html:
     percent = per_hundred(row.numerator, row.denominator) if row.denominator else sentence("table.nothing")
     drawing = interval_bar(row.numerator / row.denominator, row.interval, maximum) if row.denominator else None
     return tag(

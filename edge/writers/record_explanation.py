@@ -22,7 +22,7 @@ class GroupView:
 class SufficiencyView:
     """The cells that an assessment rests on beside the least that it asks for.
 
-    `more_cells` is about how many more leucocytes would halve the counting interval; None where that is not known.
+    `more_cells` is about how many more cells would halve the counting interval; None where that is not known.
     """
 
     leucocytes: int
@@ -145,18 +145,23 @@ def quality_of(top: Node) -> QualityView | None:
     if not given(top, "quality"):
         return None
     quality = top.node("quality")
-    focus = quality.node("focus") if given(quality, "focus") else None
-    stain = quality.node("stain") if given(quality, "stain") else None
     return QualityView(
-        focus=focus and FocusView(focus.number("median"), focus.number("low_share"), number_or_none(focus, "limit")),
-        stain=stain
-        and StainView(
-            hue_degrees=stain.number("hue_degrees"),
-            saturation=stain.number("saturation"),
-            lightness=stain.number("lightness"),
-            distance=number_or_none(stain, "distance"),
-            limit=number_or_none(stain, "limit"),
-        ),
+        focus=_focus(quality.node("focus")) if given(quality, "focus") else None,
+        stain=_stain(quality.node("stain")) if given(quality, "stain") else None,
+    )
+
+
+def _focus(node: Node) -> FocusView:
+    return FocusView(node.number("median"), node.number("low_share"), number_or_none(node, "limit"))
+
+
+def _stain(node: Node) -> StainView:
+    return StainView(
+        hue_degrees=node.number("hue_degrees"),
+        saturation=node.number("saturation"),
+        lightness=node.number("lightness"),
+        distance=number_or_none(node, "distance"),
+        limit=number_or_none(node, "limit"),
     )
 
 

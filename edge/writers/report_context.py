@@ -1,5 +1,6 @@
-"""What a report may show beside its record: pictures, comparisons and the site's own settings. Every number of the
-slide itself comes from the record alone.
+"""What a report may show beside its record: pictures, comparisons and the site's own settings.
+
+Every number of the slide itself comes from the record alone.
 
 Plain values, so that writers need no arrays: `edge.report_material` makes them from a model and its outputs.
 """
@@ -16,7 +17,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class ReferenceIntervals:
-    """The laboratory's adult reference intervals by type code, in the unit of the differential, and where they are from.
+    """The laboratory's adult reference intervals by type code, in the differential's unit, and where they are from.
 
     Leucocyte types: per cent of the leucocytes; other types: per 100 leucocytes. The product brings none of its own:
     intervals depend on the population and on the method.
@@ -24,6 +25,9 @@ class ReferenceIntervals:
 
     source: str = ""
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+NO_REFERENCE = ReferenceIntervals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,9 @@ class ReportContext:
     """All of it; whatever is missing leaves its section out of the report. `cohorts` by target."""
 
     language: str = ENGLISH
-    reference: ReferenceIntervals = ReferenceIntervals()
+    reference: ReferenceIntervals = NO_REFERENCE
     atlas: AtlasPoints | None = None
     cohorts: Mapping[str, CohortRows] = field(default_factory=dict)
+
+
+NOTHING_MORE = ReportContext()
