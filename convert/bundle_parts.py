@@ -75,6 +75,7 @@ def tree_files(trained: TrainedTrees, made: CompiledTrees) -> dict[str, bytes]:
     """Return the files of one target by their names in the bundle."""
     folder = f"trees/{trained.target}"
     files = {f"{folder}/model.json": trained.model_json, f"{folder}/model.treelite": made.checkpoint}
+    files |= {f"{folder}/{name}": data for name, data in trained.files.items()}
     return files if made.library is None else {**files, f"{folder}/{made.library_name}": made.library}
 
 

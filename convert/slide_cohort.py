@@ -1,21 +1,25 @@
 """Labelled slides as rows of numbers: the runtime's own functions run over slide folders.
 
-`slides.csv`: slide, patient, <target>. A slide without a value for the target, or with a value that is neither of the
-two classes, is left out with a notice; so is a slide that the runtime itself would reject.
+What the runtime would reject cannot be trained on. All such slides are named together; `--allow-unreadable` leaves
+them out with a notice instead.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.label_faults import raise_together
+from convert.progress import Progress
+from convert.slide_labels import LabelledSlide
 from edge.engines.base import EngineOutputs
-from edge.errors import EdgeError
+from edge.errors import EXIT_SLIDE_REJECTED, EdgeError
 from edge.findings import decode_findings
 from edge.images import load_cells
 from edge.model import Model
@@ -25,30 +29,27 @@ from edge.slide_profile import SlideProfile, profile_slide
 from edge.tensors import tensors_from_cells
 
 SIMULATED_PREFIX = "SIMULATED"
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledSlide:
-    """A slide folder's name, whose film it is and its class: True for the positive one."""
-
-    slide: str
-    patient: str
-    positive: bool
+_FEWEST_TO_COMPARE = 50
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cohort:
-    """Slides as rows, in one order: profiles float64 [N, P] (NaN = missing), counts, labels bool [N], patients.
+    """Slides as rows, in one order.
 
-    `leucocytes` and `neutrophils` int64 [N] are the cells counted; `simulated` bool [N] whether the slide's analyzer
-    calls itself simulated.
+    names, groups: of the parameters [P], `groups` the cell group of Fig. 3 of the paper. slides, patients, labels: text
+    [N], `labels` the class in the words of the table. positive: bool [N]. profiles: float64 [N, P], NaN = missing.
+    denominators: int64 [N, P], the cells that each value rests on. leucocytes, neutrophils: int64 [N], cells counted.
+    simulated: bool [N], whether the slide's analyzer calls itself simulated.
     """
 
     names: tuple[str, ...]
+    groups: tuple[str, ...]
     slides: tuple[str, ...]
     patients: tuple[str, ...]
+    labels: tuple[str, ...]
     positive: NDArray[np.bool_]
     profiles: NDArray[np.float64]
+    denominators: NDArray[np.int64]
     leucocytes: NDArray[np.int64]
     neutrophils: NDArray[np.int64]
     simulated: NDArray[np.bool_]
@@ -57,73 +58,111 @@ class Cohort:
         """Return the patients of a class."""
         return {p for p, kind in zip(self.patients, self.positive, strict=True) if kind == positive}
 
+    def against(self, label: str) -> Cohort:
+        """Return the same slides with `label` as the positive class and all other labels as the negative one."""
+        return self._with(np.arange(len(self.slides)), np.array([own == label for own in self.labels], np.bool_))
+
     def taken(self, keep: NDArray[np.bool_]) -> Cohort:
         """Return the slides for which `keep` is true."""
-        chosen = np.flatnonzero(keep)
+        return self._with(np.flatnonzero(keep), self.positive)
+
+    def _with(self, chosen: NDArray[np.intp], positive: NDArray[np.bool_]) -> Cohort:
         return Cohort(
-            self.names,
-            tuple(self.slides[i] for i in chosen),
-            tuple(self.patients[i] for i in chosen),
-            self.positive[chosen],
-            self.profiles[chosen],
-            self.leucocytes[chosen],
-            self.neutrophils[chosen],
-            self.simulated[chosen],
+            names=self.names,
+            groups=self.groups,
+            slides=tuple(self.slides[i] for i in chosen),
+            patients=tuple(self.patients[i] for i in chosen),
+            labels=tuple(self.labels[i] for i in chosen),
+            positive=positive[chosen],
+            profiles=self.profiles[chosen],
+            denominators=self.denominators[chosen],
+            leucocytes=self.leucocytes[chosen],
+            neutrophils=self.neutrophils[chosen],
+            simulated=self.simulated[chosen],
         )
 
 
-def read_slide_labels(
-    table: Path, target: str, positive: str, negative: str, say: Callable[[str], None]
-) -> tuple[LabelledSlide, ...]:
-    """Read slides.csv. Raises EdgeError MDSE-TRAIN-014 (no such table or column, a slide twice, a patient twice)."""
-    labelled: dict[str, LabelledSlide] = {}
-    class_of: dict[str, bool] = {}
-    left_out: dict[str, int] = {}
-    for line, row in _rows(table, target):
-        slide, value = (row["slide"] or "").strip(), (row[target] or "").strip()
-        patient = (row.get("patient") or "").strip() or slide
-        if value not in (positive, negative):
-            left_out[value] = left_out.get(value, 0) + 1
-            continue
-        where = f"{table} line {line}"
-        if not slide or slide in labelled or Path(slide).name != slide or slide in (".", ".."):
-            reason = f"the slide '{slide}' is no folder name, or is here twice"
-            raise EdgeError("MDSE-TRAIN-014", where=where, reason=reason)
-        if class_of.setdefault(patient, value == positive) != (value == positive):
-            raise EdgeError("MDSE-TRAIN-014", where=where, reason=f"patient {patient} is in both classes")
-        labelled[slide] = LabelledSlide(slide, patient, value == positive)
-    for value, count in sorted(left_out.items()):
-        say(f"note: {count} slides left out: {target} is {value or 'blank'}")
-    return tuple(labelled.values())
+@dataclass(frozen=True, slots=True)
+class SlideReading:
+    """How slides are read: `positive` is the positive class, `allow_unreadable` leaves out what is rejected.
+
+    `say` takes notices, `stream` the progress with its time left (None: silent).
+    """
+
+    positive: str
+    say: Callable[[str], None]
+    allow_unreadable: bool = False
+    stream: TextIO | None = None
 
 
-def cohort_from_slides(
-    root: Path, labelled: Sequence[LabelledSlide], model: Model, say: Callable[[str], None]
-) -> Cohort:
-    """Profile every labelled slide below `root`. Raises the EdgeError of a slide, but for a rejected one (exit 5)."""
+def cohort_from_slides(root: Path, labelled: Sequence[LabelledSlide], model: Model, reading: SlideReading) -> Cohort:
+    """Profile every labelled slide below `root`.
+
+    Raises EdgeError MDSE-TRAIN-014 (a slide folder that is not there, two slides with the same cells), the error of a
+    slide, -015 (no slide is left). Rejected slides (exit 5) stop it too unless they may be left out; several faults are
+    named together as -017.
+    """
+    _require_folders(root, labelled)
     rows: list[tuple[LabelledSlide, SlideProfile, bool]] = []
-    for number, entry in enumerate(labelled, start=1):
-        try:
-            slide = read_slide(root / entry.slide, hash_files=False)
-            profile = profile_from_slide(slide, model)
-        except EdgeError as error:
-            if error.exit_status != 5:
-                raise
-            say(f"note: slide left out: {error}")
-            continue
-        rows.append((entry, profile, (slide.analyzer.model or "").startswith(SIMULATED_PREFIX)))
-        if number % 10 == 0 or number == len(labelled):
-            say(f"profiled {number} of {len(labelled)} slides")
+    rejected: list[EdgeError] = []
+    with Progress(f"profiling the slides of {root.name}", len(labelled), reading.stream) as progress:
+        for entry in labelled:
+            try:
+                slide = read_slide(root / entry.slide, hash_files=False)
+                profile = profile_from_slide(slide, model)
+                rows.append((entry, profile, (slide.analyzer.model or "").startswith(SIMULATED_PREFIX)))
+            except EdgeError as error:
+                if error.exit_status != EXIT_SLIDE_REJECTED:
+                    raise
+                rejected.append(error)
+            progress.advance()
+    if not reading.allow_unreadable:
+        raise_together(rejected, str(root))
+    for rejection in rejected:
+        reading.say(f"note: slide left out: {rejection}")
     if not rows:
         raise EdgeError("MDSE-TRAIN-015", where=str(root), positive=0, negative=0, needed=1)
-    neutrophil_codes = {t.code for t in model.catalogue.cell_types if t.leucocyte and t.group == "GN"}
+    cohort = _cohort_from_rows(rows, model, reading.positive)
+    raise_together(_copies(cohort, str(root)), str(root))
+    return cohort
+
+
+def _require_folders(root: Path, labelled: Sequence[LabelledSlide]) -> None:
+    """Look for all folders before the first of many minutes is spent on profiling."""
+    absent = [entry.slide for entry in labelled if not (root / entry.slide).is_dir()]
+    reason = "the table names it, but there is no such folder"
+    raise_together([EdgeError("MDSE-TRAIN-014", where=str(root / name), reason=reason) for name in absent], str(root))
+
+
+def _copies(cohort: Cohort, where: str) -> list[EdgeError]:
+    """Return a fault for every slide with the very counts of an earlier one: the same film under two names.
+
+    Only slides of a size at which chance does not repeat 114 numbers and what they rest on.
+    """
+    first: dict[bytes, str] = {}
+    faults = []
+    for row, slide in enumerate(cohort.slides):
+        earlier = first.setdefault(cohort.profiles[row].tobytes() + cohort.denominators[row].tobytes(), slide)
+        if earlier != slide and cohort.leucocytes[row] >= _FEWEST_TO_COMPARE:
+            reason = f"the slides {earlier} and {slide} hold the same cells"
+            faults.append(EdgeError("MDSE-TRAIN-014", where=where, reason=reason))
+    return faults
+
+
+def _cohort_from_rows(rows: Sequence[tuple[LabelledSlide, SlideProfile, bool]], model: Model, positive: str) -> Cohort:
+    catalogue = model.catalogue
+    group_of = {t.code: t.group for t in catalogue.cell_types} | {f.code: f.group for f in catalogue.findings}
+    neutrophil_codes = {t.code for t in catalogue.cell_types if t.leucocyte and t.group == "GN"}
     counts = [_counts(profile, neutrophil_codes) for _, profile, _ in rows]
     return Cohort(
-        names=model.catalogue.parameter_names,
+        names=catalogue.parameter_names,
+        groups=tuple(group_of[name.partition("_")[0]] for name in catalogue.parameter_names),
         slides=tuple(entry.slide for entry, _, _ in rows),
         patients=tuple(entry.patient for entry, _, _ in rows),
-        positive=np.array([entry.positive for entry, _, _ in rows], np.bool_),
+        labels=tuple(entry.label for entry, _, _ in rows),
+        positive=np.array([entry.label == positive for entry, _, _ in rows], np.bool_),
         profiles=np.stack([profile.values for _, profile, _ in rows]),
+        denominators=np.stack([profile.denominators for _, profile, _ in rows]),
         leucocytes=np.array([leucocytes for leucocytes, _ in counts], np.int64),
         neutrophils=np.array([neutrophils for _, neutrophils in counts], np.int64),
         simulated=np.array([simulated for _, _, simulated in rows], np.bool_),
@@ -152,29 +191,15 @@ def profile_from_slide(slide: Slide, model: Model) -> SlideProfile:
     return profile_slide(cells, model.catalogue)
 
 
-def write_profiles(path: Path, cohort: Cohort, positive: str, negative: str) -> None:
+def write_profiles(path: Path, cohort: Cohort) -> None:
     """Write the cohort as CSV, one row per slide, so that a figure can be traced and an analysis repeated."""
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["slide", "patient", "class", "simulated", "leucocytes", "neutrophils", *cohort.names])
         for row, slide in enumerate(cohort.slides):
             values = ["" if np.isnan(value) else repr(float(value)) for value in cohort.profiles[row]]
-            kind = positive if cohort.positive[row] else negative
             facts = [int(cohort.simulated[row]), int(cohort.leucocytes[row]), int(cohort.neutrophils[row])]
-            writer.writerow([slide, cohort.patients[row], kind, *facts, *values])
-
-
-def _rows(table: Path, target: str) -> Iterator[tuple[int, Mapping[str, str | None]]]:
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            missing = {"slide", target} - set(reader.fieldnames or ())
-            if missing:
-                raise EdgeError("MDSE-TRAIN-014", where=str(table), reason=f"it lacks the column {min(missing)}")
-            for row in reader:
-                yield reader.line_num, row
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise EdgeError("MDSE-TRAIN-014", where=str(table), reason=str(error)) from error
+            writer.writerow([slide, cohort.patients[row], cohort.labels[row], *facts, *values])
 
 
 def _counts(profile: SlideProfile, neutrophil_codes: set[str]) -> tuple[int, int]:

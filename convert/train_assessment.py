@@ -1,31 +1,28 @@
 """Train the assessment of slides: XGBoost on the 114 parameters, judged on patients that it did not see.
 
-There are more parameters than slides, so trees are shallow, learn slowly and see few parameters each. Nothing is
-tuned: every setting is fixed beforehand. Cross-validation is grouped by patient and repeated with other folds; its
-out-of-fold margins give the area under the curve, the calibration and the threshold. The trees that leave are trained
-on all slides. One thread and a fixed seed: the same cohort gives the same bytes.
+What leaves are trees fitted on all slides with the settings, the calibration and the threshold that the inner loop
+chose on all slides. What is reported about them is the outer loop's figure: the same procedure, on patients that had no
+part in any of these choices (`nested_validation.py`). One thread, a fixed seed: the same cohort gives the same bytes.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import xgboost
-from numpy.typing import NDArray
 
-from convert.cell_scores import exact_interval
-from convert.score_fit import (
-    area_with_interval,
-    calibration_from_margins,
-    scores_from_calibration,
-    threshold_from_scores,
-)
+from convert.assessment_figures import figures_from_nested
+from convert.cohort_arrays import document_from_cohort
+from convert.nested_validation import Chosen, Nested, NestedSettings, choose, nested, out_of_fold_contributions
+from convert.progress import Progress
+from convert.scope_fit import FEWEST_OTHERS, document_from_scope, fit_scope
+from convert.score_fit import scores_from_calibration
 from convert.slide_cohort import Cohort
+from convert.tree_fit import candidate_grid, fit_trees
 from edge.errors import EdgeError
 
 ATTRIBUTE = "mds_edge"
@@ -35,99 +32,83 @@ _OUTSIDE_QUANTILE = 0.99
 
 @dataclass(frozen=True, slots=True)
 class AssessmentTraining:
-    """The question and all settings. `specificity` None: Youden's threshold. Minimum counts of cells for a score."""
+    """The question and all settings.
+
+    depths, monotone, penalties, rounds: what the inner loop may choose from. `specificity` None: Youden's threshold.
+    Minimum counts of cells for a score. `family`: the common name of one-versus-rest questions.
+    """
 
     target: str
     positive: str
     negative: str
-    depth: int = 2
-    rounds: int = 200
-    rate: float = 0.05
+    depths: tuple[int, ...] = (1, 2)
+    monotone: tuple[bool, ...] = (True, False)
+    penalties: tuple[float, ...] = (5.0, 1.0)
+    rounds: tuple[int, ...] = (100, 200, 400)
     folds: int = 5
-    repeats: int = 5
+    repeats: int = 3
+    inner_folds: int = 5
     seed: int = 1
     specificity: float | None = None
     minimum_wbc: int = 100
     minimum_neutrophil: int = 20
+    family: str | None = None
+
+    def nested_settings(self) -> NestedSettings:
+        """Return the settings of the two loops."""
+        grid = candidate_grid(self.depths, self.monotone, self.penalties, self.rounds)
+        return NestedSettings(grid, self.folds, self.repeats, self.inner_folds, self.seed, self.specificity)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedAssessment:
-    """The booster with its `mds_edge` attribute, and the report as JSON values."""
+    """The booster with its `mds_edge` attribute, the report as JSON values, and the outer loop with its slides."""
 
     booster: xgboost.Booster
     report: dict[str, Any]
+    cohort: Cohort
+    nested: Nested
 
 
-def train_assessment(cohort: Cohort, training: AssessmentTraining, say: Callable[[str], None]) -> TrainedAssessment:
-    """Train and judge. Raises EdgeError MDSE-TRAIN-015 (too few patients) and -016 (no separation at all)."""
-    enough = (cohort.leucocytes >= training.minimum_wbc) & (cohort.neutrophils >= training.minimum_neutrophil)
-    for row in np.flatnonzero(~enough):
-        counted = f"{cohort.leucocytes[row]} leucocytes, {cohort.neutrophils[row]} neutrophils"
-        say(f"note: slide {cohort.slides[row]} left out: {counted}, which is too few to score")
-    cohort = cohort.taken(enough)
-    _require_patients(cohort)
-    margins = out_of_fold_margins(cohort, training)
-    pooled, truth = margins.ravel(), np.tile(cohort.positive, training.repeats)
-    calibration = calibration_from_margins(pooled, truth)
-    if calibration[0] <= 0:
+def train_assessment(
+    cohort: Cohort,
+    training: AssessmentTraining,
+    say: Callable[[str], None],
+    *,
+    others: Sequence[Cohort] = (),
+    stream: TextIO | None = None,
+) -> TrainedAssessment:
+    """Train and judge. `others`: films known to be of neither class; they only bound the question, see scope_fit.
+
+    Raises EdgeError MDSE-TRAIN-015 (too few patients), -016 (no separation at all), -020 (too few other films).
+    """
+    cohort = _countable(cohort, training, say)
+    others = [_countable(group, training, say) for group in others]
+    _require_slides(cohort, others)
+    settings = training.nested_settings()
+    with Progress("nested cross-validation", training.repeats * training.folds + 1, stream) as progress:
+        judged = nested(cohort, settings, progress.advance)
+        chosen = choose(cohort, settings, [training.seed, 0])
+        progress.advance()
+    if chosen.calibration[0] <= 0:
         raise EdgeError("MDSE-TRAIN-016", where=training.target)
-    scores = scores_from_calibration(margins, calibration)
-    # Three decimals: people read it beside the score, and a receiver gets it as the bound of a reference range.
-    threshold = round(threshold_from_scores(scores.ravel(), truth, specificity=training.specificity), 3)
-    area = area_with_interval(margins, cohort.positive, cohort.patients, training.seed)
-    booster = fit_trees(cohort.profiles, cohort.positive, training, cohort.names)
-    validation = _validation(cohort, scores, threshold, area, training)
-    attribute = _attribute(cohort, training, calibration, threshold)
-    booster.set_attr(**{ATTRIBUTE: json.dumps({**attribute, "cross_validation": validation}, sort_keys=True)})
-    return TrainedAssessment(booster, {**attribute, "cross_validation": validation})
-
-
-def fit_trees(
-    profiles: NDArray[np.float64], positive: NDArray[np.bool_], training: AssessmentTraining, names: Sequence[str]
-) -> xgboost.Booster:
-    """Return trees for profiles float64 [N, P]; NaN is missing. Rows are float32, as at run time."""
-    matrix = xgboost.DMatrix(profiles.astype(np.float32), label=positive.astype(np.float32), feature_names=list(names))
-    settings = {
-        "objective": "binary:logistic",
-        "max_depth": training.depth,
-        "eta": training.rate,
-        "subsample": 0.8,
-        "colsample_bytree": 0.3,
-        "min_child_weight": 2.0,
-        "reg_lambda": 5.0,
-        "reg_alpha": 0.5,
-        "base_score": 0.5,
-        "tree_method": "exact",  # few rows: exact splits, no binning to reproduce
-        "seed": training.seed,
-        "nthread": 1,  # sums in one order, so that the same cohort gives the same trees
+    booster = fit_trees(cohort.profiles, cohort.positive, chosen.candidate, cohort.names, training.seed)
+    scope, scope_shares = fit_scope(cohort, others, training.seed)
+    validation = figures_from_nested(cohort, judged, training.seed, _split_text(training))
+    report = {
+        **_attribute(cohort, training, chosen),
+        "cross_validation": validation,
+        "selection": _selection(settings, chosen, judged),
+        "scope_held_out": scope_shares,
     }
-    return xgboost.train(settings, matrix, num_boost_round=training.rounds)
-
-
-def out_of_fold_margins(cohort: Cohort, training: AssessmentTraining) -> NDArray[np.float64]:
-    """Return float64 [repeats, N]: for every repeat the margin of each slide from trees that never saw its patient."""
-    margins = np.full((training.repeats, len(cohort.slides)), np.nan)
-    for repeat in range(training.repeats):
-        for held_out in patient_folds(cohort, training, repeat):
-            kept = ~held_out
-            booster = fit_trees(cohort.profiles[kept], cohort.positive[kept], training, cohort.names)
-            rows = xgboost.DMatrix(cohort.profiles[held_out].astype(np.float32), feature_names=list(cohort.names))
-            margins[repeat, held_out] = booster.predict(rows, output_margin=True)
-    return margins
-
-
-def patient_folds(cohort: Cohort, training: AssessmentTraining, repeat: int) -> Iterator[NDArray[np.bool_]]:
-    """Yield the slides of each fold as bool [N]: patients of either class are shuffled and dealt out like cards."""
-    random = np.random.default_rng([training.seed, 1, repeat])
-    fold_of: dict[str, int] = {}
-    for kind in (True, False):
-        patients = sorted(cohort.patients_of(kind))
-        for place, index in enumerate(random.permutation(len(patients))):
-            fold_of[patients[index]] = place % training.folds
-    folds = np.array([fold_of[patient] for patient in cohort.patients])
-    for fold in range(training.folds):
-        yield folds == fold
+    arrays = document_from_cohort(
+        cohort,
+        out_of_fold_contributions(cohort, chosen, training.seed),
+        scores_from_calibration(chosen.margins, chosen.calibration),
+    )
+    carried = {**report, "cohort_arrays": arrays, "scope": document_from_scope(scope, cohort.names)}
+    booster.set_attr(**{ATTRIBUTE: json.dumps(carried, sort_keys=True)})
+    return TrainedAssessment(booster, report, cohort, judged)
 
 
 def ranges_from_profiles(cohort: Cohort) -> dict[str, tuple[float, float]]:
@@ -161,22 +142,43 @@ def outside_allowed(cohort: Cohort) -> int:
     return int(np.quantile(counts, _OUTSIDE_QUANTILE, method="higher"))
 
 
-def save_assessment(trained: TrainedAssessment, out: Path) -> None:
-    """Write the trees (JSON) and, beside them, the report."""
-    trained.booster.save_model(out)
-    out.with_suffix(".report.json").write_text(json.dumps(trained.report, indent=1) + "\n", encoding="utf-8")
+def _countable(cohort: Cohort, training: AssessmentTraining, say: Callable[[str], None]) -> Cohort:
+    """Return the slides with enough cells for a score; name the others."""
+    enough = (cohort.leucocytes >= training.minimum_wbc) & (cohort.neutrophils >= training.minimum_neutrophil)
+    for row in np.flatnonzero(~enough):
+        counted = f"{cohort.leucocytes[row]} leucocytes, {cohort.neutrophils[row]} neutrophils"
+        say(f"note: slide {cohort.slides[row]} left out: {counted}, which is too few to score")
+    return cohort.taken(enough)
 
 
-def _attribute(
-    cohort: Cohort, training: AssessmentTraining, calibration: tuple[float, float], threshold: float
-) -> dict[str, Any]:
+def _require_slides(cohort: Cohort, others: Sequence[Cohort]) -> None:
+    counts = [len(cohort.patients_of(kind)) for kind in (True, False)]
+    if min(counts) < FEWEST_PATIENTS:
+        raise EdgeError("MDSE-TRAIN-015", positive=counts[0], negative=counts[1], needed=FEWEST_PATIENTS)
+    fewest = min((len(set(group.patients)) for group in others), default=FEWEST_OTHERS)
+    if fewest < FEWEST_OTHERS:
+        raise EdgeError("MDSE-TRAIN-020", found=fewest, needed=FEWEST_OTHERS)
+    shared = sorted({patient for group in others for patient in group.patients} & set(cohort.patients))
+    if shared:
+        raise EdgeError("MDSE-TRAIN-014", where=shared[0], reason="the patient is among the classes and the others")
+
+
+def _split_text(training: AssessmentTraining) -> str:
+    return (
+        f"nested, by patient: {training.folds} outer folds, {training.repeats} repeats, {training.inner_folds} inner "
+        "folds; settings, calibration and threshold chosen on training folds only"
+    )
+
+
+def _attribute(cohort: Cohort, training: AssessmentTraining, chosen: Chosen) -> dict[str, Any]:
     positives, negatives = (len(cohort.patients_of(kind)) for kind in (True, False))
     return {
         "target": training.target,
+        "family": training.family,
         "positive": training.positive,
         "negative": training.negative,
-        "threshold": threshold,
-        "calibration": {"slope": calibration[0], "intercept": calibration[1]},
+        "threshold": chosen.threshold,
+        "calibration": {"slope": chosen.calibration[0], "intercept": chosen.calibration[1]},
         "minimum": {"wbc": training.minimum_wbc, "neutrophil": training.minimum_neutrophil},
         "parameters": list(cohort.names),
         "cohort": {
@@ -189,34 +191,15 @@ def _attribute(
     }
 
 
-def _validation(
-    cohort: Cohort,
-    scores: NDArray[np.float64],
-    threshold: float,
-    area: tuple[float, float, float],
-    training: AssessmentTraining,
-) -> dict[str, Any]:
-    """Sensitivity and specificity are of the first repeat, so that their intervals count every slide once."""
-    called = scores[0] >= threshold
-    truth = cohort.positive
-    hits, positives = int((called & truth).sum()), int(truth.sum())
-    spared, negatives = int((~called & ~truth).sum()), int((~truth).sum())
+def _selection(settings: NestedSettings, chosen: Chosen, judged: Nested) -> dict[str, Any]:
+    """Return what was considered: every candidate's loss on all slides, and how often the outer folds chose what."""
+    used = [candidate.text() for repeat in judged.chosen for candidate in repeat]
     return {
-        "simulated": bool(cohort.simulated.any()),
-        "split": f"{training.folds}-fold by patient, {training.repeats} repeats; threshold fitted on the same margins",
-        "slides": len(cohort.slides),
-        "patients": len(set(cohort.patients)),
-        "auc": round(area[0], 4),
-        "auc_ci95": [round(area[1], 4), round(area[2], 4)],
-        "sensitivity": round(hits / positives, 4),
-        "sensitivity_ci95": [round(bound, 4) for bound in exact_interval(hits, positives)],
-        "specificity": round(spared / negatives, 4),
-        "specificity_ci95": [round(bound, 4) for bound in exact_interval(spared, negatives)],
-        "brier": round(float(np.mean((scores - truth) ** 2)), 4),
+        "chosen": chosen.candidate.text(),
+        "rule": "the simplest whose loss is within one standard error of the best",
+        "candidates": [
+            {"settings": candidate.text(), "log_loss": round(loss, 5), "chosen_in_outer_folds": used.count(text)}
+            for candidate, loss in zip(settings.candidates, chosen.losses, strict=True)
+            for text in [candidate.text()]
+        ],
     }
-
-
-def _require_patients(cohort: Cohort) -> None:
-    counts = [len(cohort.patients_of(kind)) for kind in (True, False)]
-    if min(counts) < FEWEST_PATIENTS:
-        raise EdgeError("MDSE-TRAIN-015", positive=counts[0], negative=counts[1], needed=FEWEST_PATIENTS)

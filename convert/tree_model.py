@@ -6,7 +6,7 @@ The attribute travels inside of trees.json, so that a threshold can never be pai
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import xgboost
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from convert import cohort_arrays, scope_fit
 from edge.bundle.manifest import AssessmentSpec, Cohort
 from edge.catalogue import Catalogue
 from edge.errors import EdgeError
@@ -26,7 +27,10 @@ _SPEC_KEYS = ("target", "positive", "negative", "threshold", "calibration", "min
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedTrees:
-    """One tree model with its specification. `model_json` is the file as it was given, byte for byte."""
+    """One tree model with its specification. `model_json` is the file as it was given, byte for byte.
+
+    `files` are further files of the target's folder by name (cohort.npz, scope.npz), if the model carries them.
+    """
 
     target: str
     assessment: dict[str, Any]
@@ -34,6 +38,7 @@ class TrainedTrees:
     model_json: bytes
     booster: xgboost.Booster
     split_values: NDArray[np.float32]
+    files: dict[str, bytes] = field(default_factory=dict)
 
     def margins(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return XGBoost's own raw margin for rows f32 [N, parameters]; NaN is missing."""
@@ -62,6 +67,9 @@ def read_trained_trees(path: Path, target: str, catalogue: Catalogue) -> Trained
     _require_objective(document, catalogue, str(path))
     assessment = {key: spec[key] for key in ("positive", "negative", "threshold", "calibration", "minimum")}
     assessment |= {"target": target, "trees": f"trees/{target}"}
+    if spec.get("family"):
+        assessment["family"] = spec["family"]
+    files = _carried_files(spec, assessment, str(path))
     cohort = spec["cohort"]
     try:
         AssessmentSpec.model_validate_json(json.dumps(assessment))
@@ -70,7 +78,25 @@ def read_trained_trees(path: Path, target: str, catalogue: Catalogue) -> Trained
         first = error.errors(include_url=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise EdgeError("MDSE-CONVERT-031", where=str(path), reason=f"{place}: {first['msg']}") from error
-    return TrainedTrees(target, assessment, cohort, data, booster, _split_values(document))
+    return TrainedTrees(target, assessment, cohort, data, booster, _split_values(document), files)
+
+
+def _carried_files(spec: dict[str, Any], assessment: dict[str, Any], where: str) -> dict[str, bytes]:
+    """Return the files that the attribute carries, and name them in the assessment; older trees carry none."""
+    files: dict[str, bytes] = {}
+    try:
+        if "cohort_arrays" in spec:
+            files["cohort.npz"] = cohort_arrays.file_from_document(spec["cohort_arrays"], len(spec["parameters"]))
+            assessment["cohort_file"] = f"{assessment['trees']}/cohort.npz"
+        if "scope" in spec:
+            files["scope.npz"] = scope_fit.file_from_document(spec["scope"], spec["parameters"])
+            limits = {name: spec["scope"][name] for name in ("distance_limit", "others_limit")}
+            # A manifest spells only what it says: an absent limit is left out.
+            given = {name: limit for name, limit in limits.items() if limit is not None}
+            assessment["scope"] = {"file": f"{assessment['trees']}/scope.npz", **given}
+    except (ValueError, TypeError) as error:
+        raise EdgeError("MDSE-CONVERT-031", where=where, reason=str(error)) from error
+    return files
 
 
 def _read_spec(booster: xgboost.Booster, target: str, where: str) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from edge.gates import (
     reasons_against_score,
     sufficiency_of,
 )
+from edge.profile_scope import ProfileScope, reasons_out_of_scope
 from edge.resampling import resampled_profiles
 from edge.slide_profile import SlideProfile
 from edge.trees import TreeModel
@@ -119,14 +120,15 @@ def assess_profile(
     trees: TreeModel,
     catalogue: Catalogue,
     requested: bool,
+    scope: ProfileScope | None = None,
 ) -> Assessment:
     """Assess one target on one slide; contributions are added later, where there is a score to explain.
 
-    Deterministic: the same profile and bundle give the same assessment. Raises EdgeError MDSE-TREES-004 or -005 when
-    the trees do not fit the profile.
+    `scope` says which films the question is about, where the bundle carries it. Deterministic: the same profile and
+    bundle give the same assessment. Raises EdgeError MDSE-TREES-004 or -005 when the trees do not fit the profile.
     """
     counted = count_film(profile, catalogue)
-    against = reasons_against_score(profile, counted, spec, cohort, gates)
+    against = (*reasons_against_score(profile, counted, spec, cohort, gates), *reasons_out_of_scope(profile, scope))
     sufficiency = sufficiency_of(counted, spec)
     silent = Assessment(
         spec.target, spec.positive, spec.negative, None, None, None, spec.threshold, NOT_REQUESTED, sufficiency, ()

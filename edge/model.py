@@ -22,12 +22,13 @@ from edge.engines.choose import EngineChoice, choose_engine
 from edge.errors import EdgeError
 from edge.golden import GoldenCells, GoldenProof, golden_from_bundle, prove_golden
 from edge.outliers import OutlierRule
+from edge.profile_scope import ProfileScope, scope_from_bundle
 from edge.trees import TreeModel, open_trees
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """Everything that turns images into a result. `trees` and `explainers` are keyed by target.
+    """Everything that turns images into a result. `trees`, `explainers` and `scopes` are keyed by target.
 
     `digest` is the SHA-256 of the bundle's manifest; `choice` says which engine runs and why.
     """
@@ -40,6 +41,7 @@ class Model:
     choice: EngineChoice
     trees: Mapping[str, TreeModel]
     explainers: Mapping[str, Explainer]
+    scopes: Mapping[str, ProfileScope | None]
     outlier_rule: OutlierRule | None
     atlas: Atlas | None
     golden_cells: GoldenCells
@@ -86,6 +88,7 @@ def open_model(
     targets = [assessment.target for assessment in bundle.manifest.assessments]
     trees = {target: open_trees(bundle, target) for target in targets}
     explainers = {target: _open_explainer(bundle, target) for target in targets}
+    scopes = {spec.target: scope_from_bundle(bundle, spec) for spec in bundle.manifest.assessments}
     golden_cells = golden_from_bundle(bundle)
     outlier_rule = _open_outlier_rule(bundle)
     atlas = atlas_from_bundle(bundle)
@@ -98,6 +101,7 @@ def open_model(
         choice=choice,
         trees=trees,
         explainers=explainers,
+        scopes=scopes,
         outlier_rule=outlier_rule,
         atlas=atlas,
         golden_cells=golden_cells,

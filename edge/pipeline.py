@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.assessment import Assessment, assess_profile
+from edge.class_families import names_of, settle_families
 from edge.contributions import groups_from_contributions, rows_from_contributions
 from edge.engines.base import EngineOutputs
 from edge.findings import CellFindings, decode_findings
@@ -197,7 +198,7 @@ def _assess(
 ) -> list[Assessment]:
     assessments = []
     for spec in model.assessments:
-        if rules.targets and spec.target not in rules.targets:
+        if rules.targets and not names_of(spec) & set(rules.targets):
             continue
         with stages.timing("assess"):
             assessment = assess_profile(
@@ -207,7 +208,8 @@ def _assess(
                 gates=model.manifest.decision.gates,
                 trees=model.trees[spec.target],
                 catalogue=model.catalogue,
-                requested=job.assess_all or spec.target in slide.targets,
+                requested=job.assess_all or bool(names_of(spec) & set(slide.targets)),
+                scope=model.scopes[spec.target],
             )
         if assessment.margin is not None:
             with stages.timing("explain"):
@@ -216,11 +218,11 @@ def _assess(
                 groups = groups_from_contributions(contributions, model.catalogue)
                 assessment = replace(assessment, contributions=rows, groups=groups)
         assessments.append(assessment)
-    return assessments
+    return settle_families(assessments, model.assessments)
 
 
 def _warnings(slide: Slide, model: Model, profile: SlideProfile) -> list[SlideWarning]:
-    known = {spec.target for spec in model.assessments}
+    known = {name for spec in model.assessments for name in names_of(spec)}
     unknown = [
         SlideWarning(TARGET_UNKNOWN, f"the order asks for {target}, which bundle {model.manifest.name} does not assess")
         for target in slide.targets

@@ -6,9 +6,10 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge.errors import run_command
 
@@ -23,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-    fault = _fault_of_cells(arguments) if arguments.what == "cells" else None
+    fault = _fault_of_cells(arguments) if arguments.what == "cells" else _fault_of_slides(arguments)
     if fault:
         parser.error(fault)
     # TensorFlow prints pages about its build before the first useful line.
@@ -78,17 +79,51 @@ def _add_slides(slides: argparse.ArgumentParser) -> None:
     slides.add_argument("--bundle", type=Path, required=True, help="bundle whose cell network makes the profiles")
     slides.add_argument("--public-key", type=Path, help="PEM of the key that signed the bundle (default: unsigned)")
     slides.add_argument("--target", required=True, help="name of the question, e.g. mds_aa: a column of the table")
-    slides.add_argument("--positive", required=True, help="value of the positive class, e.g. MDS")
-    slides.add_argument("--negative", required=True, help="value of the negative class, e.g. AA")
+    slides.add_argument("--positive", help="value of the positive class, e.g. MDS")
+    slides.add_argument("--negative", help="value of the negative class, e.g. AA")
+    slides.add_argument(
+        "--classes", type=_names, metavar="A,B,C", help="several classes: one model each, that class against the rest"
+    )
+    slides.add_argument(
+        "--others", action="append", default=[], type=Path, metavar="DIR",
+        help="folder of slides of neither class (healthy, other diseases) with its slides.csv: bounds the question",
+    )  # fmt: skip
+    slides.add_argument("--leave-out", type=_names, default=(), metavar="X,Y", help="values of the target to leave out")
+    slides.add_argument("--allow-unreadable", action="store_true", help="leave out slides that the runtime rejects")
     slides.add_argument("--out", type=Path, required=True, help="the trees to write, trees.json")
-    slides.add_argument("--depth", type=int, choices=(1, 2, 3), default=2, help="depth of the trees")
-    slides.add_argument("--rounds", type=int, default=200, help="number of trees")
+    slides.add_argument("--depth", type=int, choices=(1, 2, 3), help="depth of the trees (default: 1 or 2, chosen)")
+    slides.add_argument(
+        "--monotone", choices=("choose", "yes", "no"), default="choose", help="monotone constraints (default: chosen)"
+    )
+    slides.add_argument("--rounds", type=int, help="number of trees (default: 100, 200 or 400, chosen)")
+    slides.add_argument("--repeats", type=int, default=3, help="repeats of the outer folds")
     slides.add_argument("--seed", type=int, default=1, help="seed of folds and trees")
     slides.add_argument("--specificity", type=float, help="fix the threshold at this specificity (default: Youden)")
     slides.add_argument("--minimum-wbc", type=int, default=100, help="leucocytes needed for a score")
     slides.add_argument("--minimum-neutrophil", type=int, default=20, help="neutrophils needed for a score")
     slides.add_argument("--threads", type=int, help="threads of the engine")
     slides.add_argument("--json", action="store_true", help="print the figures as JSON")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _fault_of_slides(arguments: argparse.Namespace) -> str | None:
+    two = arguments.positive is not None and arguments.negative is not None
+    if arguments.classes is None and not two:
+        return "give --positive and --negative, or --classes for more than two"
+    if arguments.classes is not None and (arguments.positive is not None or arguments.negative is not None):
+        return "--classes takes the place of --positive and --negative"
+    if arguments.classes is not None and not 3 <= len(set(arguments.classes)) == len(arguments.classes):
+        return "--classes needs three or more different classes; for two give --positive and --negative"
+    if two and arguments.positive == arguments.negative:
+        return "--positive and --negative must differ"
+    if (arguments.rounds is not None and arguments.rounds < 1) or arguments.repeats < 1:
+        return "--rounds and --repeats must be at least 1"
+    if arguments.specificity is not None and not 0 < arguments.specificity <= 1:
+        return "--specificity must be above 0 and at most 1"
+    return None
 
 
 def _fault_of_cells(arguments: argparse.Namespace) -> str | None:
@@ -164,47 +199,61 @@ def _settings(arguments: argparse.Namespace) -> CellTraining:
 
 
 def _train_slides(arguments: argparse.Namespace) -> int:
-    from convert.slide_cohort import cohort_from_slides, read_slide_labels, write_profiles
-    from convert.train_assessment import AssessmentTraining, save_assessment, train_assessment
-    from edge.model import open_model
+    from convert.slide_training import SlideRequest, train_slides
+    from convert.train_assessment import AssessmentTraining
 
-    training = AssessmentTraining(
-        target=arguments.target,
-        positive=arguments.positive,
-        negative=arguments.negative,
-        depth=arguments.depth,
-        rounds=arguments.rounds,
-        seed=arguments.seed,
-        specificity=arguments.specificity,
-        minimum_wbc=arguments.minimum_wbc,
-        minimum_neutrophil=arguments.minimum_neutrophil,
+    first = arguments.classes[0] if arguments.classes else arguments.positive
+    training = AssessmentTraining(target=arguments.target, positive=first, negative=arguments.negative or "")
+    monotone = {"yes": (True,), "no": (False,), "choose": (True, False)}
+    request = SlideRequest(
+        folder=arguments.folder,
+        table=arguments.labels or arguments.folder / "slides.csv",
+        bundle=arguments.bundle,
+        public_key=arguments.public_key.read_bytes() if arguments.public_key else None,
+        classes=arguments.classes,
+        others=tuple(arguments.others),
+        leave_out=arguments.leave_out,
+        allow_unreadable=arguments.allow_unreadable,
+        out=arguments.out,
+        threads=arguments.threads,
+        training=replace(
+            training,
+            depths=(arguments.depth,) if arguments.depth else training.depths,
+            monotone=monotone[arguments.monotone],
+            rounds=(arguments.rounds,) if arguments.rounds else training.rounds,
+            repeats=arguments.repeats,
+            seed=arguments.seed,
+            specificity=arguments.specificity,
+            minimum_wbc=arguments.minimum_wbc,
+            minimum_neutrophil=arguments.minimum_neutrophil,
+        ),
     )
-    table = arguments.labels or arguments.folder / "slides.csv"
-    labelled = read_slide_labels(table, training.target, training.positive, training.negative, _say)
-    public_key = arguments.public_key.read_bytes() if arguments.public_key else None
-    model = open_model(arguments.bundle, public_key=public_key, threads=arguments.threads)
-    try:
-        cohort = cohort_from_slides(arguments.folder, labelled, model, _say)
-    finally:
-        model.close()
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    write_profiles(arguments.out.with_suffix(".profiles.csv"), cohort, training.positive, training.negative)
-    trained = train_assessment(cohort, training, _say)
-    save_assessment(trained, arguments.out)
-    report = trained.report["cross_validation"]
+    written = train_slides(request, _say, sys.stderr)
     if arguments.json:
-        print(json.dumps(report, indent=1))
-    else:
-        kind = "SIMULATED slides" if report["simulated"] else "slides"
-        low, high = report["auc_ci95"]
-        print(f"{report['slides']} {kind} of {report['patients']} patients, {report['split']}")
-        print(f"AUC {report['auc']:.3f} (95 % interval {low:.3f}-{high:.3f})")
-        print(
-            f"at threshold {trained.report['threshold']:.3f}: sensitivity {report['sensitivity']:.3f}, "
-            f"specificity {report['specificity']:.3f}"
-        )
-        print(f"wrote {arguments.out}")
+        figures = {trained.report["target"]: trained.report["cross_validation"] for trained, _ in written}
+        print(json.dumps(figures if arguments.classes else next(iter(figures.values())), indent=1))
+        return 0
+    for trained, path in written:
+        _print_assessment(trained.report, path)
     return 0
+
+
+def _print_assessment(report: Mapping[str, Any], path: Path) -> None:
+    figures, scope = report["cross_validation"], report["scope_held_out"]
+    kind = "SIMULATED slides" if figures["simulated"] else "slides"
+    low, high = figures["auc_ci95"]
+    print(f"{report['target']}: {report['positive']} against {report['negative']}")
+    print(f"{figures['slides']} {kind} of {figures['patients']} patients; {figures['split']}")
+    print(f"chosen: {report['selection']['chosen']}")
+    print(f"AUC {figures['auc']:.3f} (95 % interval {low:.3f}-{high:.3f})")
+    print(
+        f"at thresholds of the training folds: sensitivity {figures['sensitivity']:.3f}, "
+        f"specificity {figures['specificity']:.3f}; the threshold that leaves is {report['threshold']:.3f}"
+    )
+    others = scope["others_flagged"]
+    others_text = "no films of neither class were shown" if others is None else f"{others:.1%} of films of neither"
+    print(f"out of scope, held out: {scope['cohort_flagged']:.1%} of the cohort; {others_text}")
+    print(f"wrote {path}")
 
 
 def _say(line: str) -> None:

@@ -36,7 +36,7 @@ _FILE_PATTERNS = tuple(
     for pattern in (
         r"catalogue\.json|parity\.json|MODEL_CARD\.md",
         r"cells(\.[a-z0-9]+){0,3}\.onnx",
-        r"trees/[A-Za-z0-9_-]{1,64}/(model\.json|model\.treelite|cohort\.npz|[a-z0-9]+-[a-z0-9_]+\.so)",
+        r"trees/[A-Za-z0-9_-]{1,64}/(model\.json|model\.treelite|(cohort|scope)\.npz|[a-z0-9]+-[a-z0-9_]+\.so)",
         r"golden/(images|expected|profiles)\.npz",
         r"decision/[a-z0-9_-]{1,64}\.npz",
         r"plans/[A-Za-z0-9][A-Za-z0-9._-]{0,127}\.plan",
@@ -130,8 +130,24 @@ class Minimum(_Part):
     neutrophil: Count
 
 
+class Scope(_Part):
+    """Which films the question is about (edge/profile_scope.py): statistics file and the limits of two measures.
+
+    `distance_limit`: how far a profile may lie from both classes. `others_limit`: how much nearer it may lie to films
+    known to be of neither class; None where the trainer was shown no such films.
+    """
+
+    file: str
+    distance_limit: Annotated[float, Field(gt=0)]
+    others_limit: float | None = None
+
+
 class AssessmentSpec(_Part):
-    """One question the bundle answers about a slide, and the folder of trees that answers it."""
+    """One question the bundle answers about a slide, and the folder of trees that answers it.
+
+    `family`: the common name of one-versus-rest questions that together tell several classes apart; an order may ask
+    for them by it, and at most one of them may suspect its class.
+    """
 
     target: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     positive: Code
@@ -141,6 +157,8 @@ class AssessmentSpec(_Part):
     minimum: Minimum
     trees: str
     cohort_file: str | None = None
+    scope: Scope | None = None
+    family: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
 
 
 class Cohort(_Part):
@@ -213,6 +231,7 @@ def _fault_in_files(manifest: Manifest) -> str | None:
     needed += [f"golden/{name}.npz" for name in ("images", "expected", "profiles")]
     needed += [f"{a.trees}/{name}" for a in manifest.assessments for name in ("model.json", "model.treelite")]
     needed += _decision_files(manifest.decision) + [a.cohort_file for a in manifest.assessments if a.cohort_file]
+    needed += [a.scope.file for a in manifest.assessments if a.scope]
     missing = [path for path in needed if path not in manifest.files]
     return f"files: {missing[0]!r} is needed but not listed" if missing else None
 
@@ -256,6 +275,10 @@ def _fault_in_assessments(manifest: Manifest) -> str | None:
             return f"assessments: the trees of {assessment.target} must lie in trees/{assessment.target}"
         if assessment.cohort_file not in (None, f"{assessment.trees}/cohort.npz"):
             return f"assessments: the cohort file of {assessment.target} must be {assessment.trees}/cohort.npz"
+        if assessment.scope and assessment.scope.file != f"{assessment.trees}/scope.npz":
+            return f"assessments: the scope file of {assessment.target} must be {assessment.trees}/scope.npz"
+        if assessment.family in targets:
+            return f"assessments: the family {assessment.family} has the name of a target"
         ranges = manifest.cohort[assessment.target].range
         if not set(ranges) <= set(manifest.parameters):
             return f"cohort.{assessment.target}.range: it names a parameter that the bundle does not have"

@@ -1,0 +1,140 @@
+"""Fits which films a question is about: where the cohort lies, and where films of neither class lie.
+
+Distance alone cannot tell a healthy film from the cohort: films of the healthy lie between the classes, nearer to the
+middle than many a patient's film (measured: docs/slide-training.md). So the trainer takes films known to be of neither
+class (`--others`); without them only what lies far out is caught. How the measures are made: edge/profile_scope.py.
+
+Both limits come from profiles held out by patient: 2 % of the cohort may lie beyond the distance, 2 % nearer to the
+others than a slide of the cohort should.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.deterministic_npz import npz_from_arrays
+from convert.nested_validation import patient_folds
+from convert.slide_cohort import Cohort
+from edge.profile_scope import ProfileScope, measures_from_profiles, stabilized
+
+OBSERVED_SHARE = 0.95
+FEWEST_CELLS = 20
+SHRINKAGE = 0.8
+ALLOWED_SHARE = 0.02
+FEWEST_OTHERS = 10
+_FOLDS = 10
+_PLACES = 6
+
+
+def fit_scope(cohort: Cohort, others: Sequence[Cohort], seed: int) -> tuple[ProfileScope, dict[str, Any]]:
+    """Return the scope with its limits, and the shares flagged among slides held out, as JSON values."""
+    limits, shares = _held_out_limits(cohort, others, seed)
+    scope = _fitted(cohort, others, limits)
+    return scope, {"parameters": len(scope.columns), "cohort_slides": len(cohort.slides), **shares}
+
+
+def document_from_scope(scope: ProfileScope, names: Sequence[str]) -> dict[str, Any]:
+    """Return a scope as JSON values; parameters by name."""
+    arrays = {name: np.round(getattr(scope, name).astype(np.float64), _PLACES).tolist() for name in _FLOATS}
+    limits = {"distance_limit": scope.distance_limit, "others_limit": scope.others_limit}
+    return {"parameters": [names[column] for column in scope.columns], **arrays, **limits}
+
+
+def file_from_document(document: Mapping[str, Any], names: Sequence[str]) -> bytes:
+    """Return scope.npz. Raises ValueError (with the reason) where the arrays do not fit each other."""
+    try:
+        columns = np.array([list(names).index(name) for name in document["parameters"]], np.int32)
+        arrays = {name: np.array(document[name], np.float32) for name in _FLOATS}
+        rank = arrays["whitening"].shape[-1]
+        arrays["others"] = arrays["others"].reshape(-1, rank)
+        ProfileScope(
+            columns, **arrays, distance_limit=document["distance_limit"], others_limit=document["others_limit"]
+        )
+    except (KeyError, TypeError, IndexError) as error:
+        raise ValueError(f"the scope lacks {error}") from error
+    return npz_from_arrays({"columns": columns, **arrays})
+
+
+_FLOATS = ("fill", "whitening", "centres", "others")
+
+
+def _fitted(cohort: Cohort, others: Sequence[Cohort], limits: tuple[float, float | None]) -> ProfileScope:
+    columns = _compared(cohort)
+    fill = np.nanmean(stabilized(cohort.profiles, cohort.names)[:, columns], axis=0)
+    groups = [cohort.taken(np.array([own == label for own in cohort.labels])) for label in sorted(set(cohort.labels))]
+    filled = [_filled(group, columns, fill) for group in [*groups, *others]]
+    centres = [rows.mean(axis=0) for rows in filled]
+    within = np.concatenate([rows - centre for rows, centre in zip(filled, centres, strict=True)])
+    whitening = _whitening(within)
+    points = np.stack([(centre - fill) @ whitening for centre in centres])
+    return ProfileScope(
+        columns=columns.astype(np.int32),
+        fill=fill.astype(np.float32),
+        whitening=whitening.astype(np.float32),
+        centres=points[: len(groups)].astype(np.float32),
+        others=points[len(groups) :].astype(np.float32),
+        distance_limit=limits[0],
+        others_limit=limits[1],
+    )
+
+
+def _compared(cohort: Cohort) -> NDArray[np.intp]:
+    """Return the parameters that nearly every film has, on enough cells for a rate to mean something."""
+    observed = (~np.isnan(cohort.profiles)).mean(axis=0) >= OBSERVED_SHARE
+    return np.flatnonzero(observed & (np.median(cohort.denominators, axis=0) >= FEWEST_CELLS))
+
+
+def _filled(cohort: Cohort, columns: NDArray[np.intp], fill: NDArray[np.float64]) -> NDArray[np.float64]:
+    values = stabilized(cohort.profiles, cohort.names)[:, columns]
+    return np.where(np.isnan(values), fill, values)
+
+
+def _whitening(within: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return W [Q, Q] with W W' the inverse of the shrunk covariance: fewer slides than numbers leave no other choice.
+
+    Each parameter is scaled by its own spread; the correlations are drawn most of the way to none. A parameter that
+    never varies keeps a small spread, so that its first appearance counts, but does not decide alone.
+    """
+    floor = 1 / (2 * np.sqrt(200.0))  # the counting noise of one film of 200 cells after arcsin(sqrt)
+    spread = np.maximum(within.std(axis=0), floor)
+    scaled = within / spread
+    correlation = (1 - SHRINKAGE) * (scaled.T @ scaled / len(scaled)) + SHRINKAGE * np.eye(len(spread))
+    return np.asarray(np.linalg.inv(np.linalg.cholesky(correlation)).T / spread[:, None], np.float64)
+
+
+def _held_out_limits(
+    cohort: Cohort, others: Sequence[Cohort], seed: int
+) -> tuple[tuple[float, float | None], dict[str, Any]]:
+    unlimited = (np.inf, np.inf if others else None)
+    folds = patient_folds(cohort, _FOLDS, [seed, 3])
+    other_folds = [patient_folds(group, _FOLDS, [seed, 4]) for group in others]
+    own = np.empty((2, len(cohort.slides)))
+    theirs = [np.empty((2, len(group.slides))) for group in others]
+    for fold in range(_FOLDS):
+        kept = [group.taken(f != fold) for group, f in zip(others, other_folds, strict=True)]
+        scope = _fitted(cohort.taken(folds != fold), kept, unlimited)
+        own[:, folds == fold] = measures_from_profiles(cohort.profiles[folds == fold], cohort.names, scope)
+        for group, f, measures in zip(others, other_folds, theirs, strict=True):
+            measures[:, f == fold] = measures_from_profiles(group.profiles[f == fold], cohort.names, scope)
+    distance_limit = _quantile(own[0])
+    others_limit = _quantile(own[1]) if others else None
+    limits = (distance_limit, others_limit)
+    shares = {
+        "cohort_flagged": _flagged(own, limits),
+        "other_slides": sum(len(group.slides) for group in others),
+        "others_flagged": _flagged(np.concatenate(theirs, axis=1), limits) if others else None,
+    }
+    return limits, shares
+
+
+def _flagged(measures: NDArray[np.float64], limits: tuple[float, float | None]) -> float:
+    beyond = (measures[0] > limits[0]) | (measures[1] > (np.inf if limits[1] is None else limits[1]))
+    return round(float(beyond.mean()), 4)
+
+
+def _quantile(measures: NDArray[np.float64]) -> float:
+    return round(float(np.quantile(measures, 1 - ALLOWED_SHARE, method="higher")), 4)

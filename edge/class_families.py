@@ -1,0 +1,41 @@
+"""Questions with more than two classes: one model for each class against the rest, under a common family name.
+
+PV, ET and PMF are told apart by three questions, mpn_PV, mpn_ET and mpn_PMF, of the family mpn (ADR 0002). Each is a
+binary assessment with its own score, interval and explanation. An order asks for the family or for a single question.
+Their scores are not shares of one whole, so they need not agree; where two suspect their class, neither may say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from edge.assessment import INDETERMINATE, Assessment
+from edge.bundle.manifest import AssessmentSpec
+from edge.gates import Reason
+
+CLASSES_CONTRADICT = "CLASSES-CONTRADICT"
+
+
+def names_of(spec: AssessmentSpec) -> set[str]:
+    """Return the names by which an order or a site may ask for a question: its target and its family."""
+    return {spec.target} if spec.family is None else {spec.target, spec.family}
+
+
+def settle_families(assessments: Sequence[Assessment], specs: Sequence[AssessmentSpec]) -> list[Assessment]:
+    """Return the assessments; where several of one family suspect their class, each of these is INDETERMINATE."""
+    family_of = {spec.target: spec.family for spec in specs}
+    suspecting: dict[str, list[Assessment]] = {}
+    for assessment in assessments:
+        family = family_of[assessment.target]
+        if family is not None and assessment.call == f"{assessment.positive}-SUSPECT":
+            suspecting.setdefault(family, []).append(assessment)
+    settled = []
+    for assessment in assessments:
+        rivals = suspecting.get(family_of[assessment.target] or "", [])
+        if len(rivals) > 1 and assessment in rivals:
+            classes = " and ".join(rival.positive for rival in rivals)
+            reason = Reason(CLASSES_CONTRADICT, f"{classes} are each suspected, and a film can be of one class only")
+            assessment = replace(assessment, call=INDETERMINATE, reasons=(*assessment.reasons, reason))
+        settled.append(assessment)
+    return settled
