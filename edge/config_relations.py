@@ -14,7 +14,7 @@ from edge.config_lines import Location
 from edge.config_sections import Config, OutputSection
 
 # The formats whose receivers answer with an HL7 acknowledgement: ORU^R01 and OUL^R22.
-FORMATS_WITH_ACK = frozenset({"hl7", "oul"})
+FORMATS_WITH_ACK = frozenset({"hl7", "hl7-oul"})
 
 Problem = tuple[Location, str]
 Place = tuple[Location, Path]
@@ -68,7 +68,7 @@ def _acknowledgement_settings(config: Config) -> Iterator[Problem]:
         if output.format not in FORMATS_WITH_ACK:
             yield (
                 ("output", index, "ack"),
-                'is "ack-file", but only format = "hl7" or "oul" is answered with an HL7 acknowledgement',
+                'is "ack-file", but only format = "hl7" or "hl7-oul" is answered with an HL7 acknowledgement',
             )
         first = folders.setdefault(output.ack_folder, index)
         if first != index:

@@ -1,4 +1,4 @@
-"""`edge-lis-simulator`: a LIS that polls a drop folder, reads every message strictly and answers."""
+"""`edge-lis-simulator`: a LIS that takes files as real readers do, reads every format strictly, and answers."""
 
 from __future__ import annotations
 
@@ -16,17 +16,25 @@ from edge.errors import EXIT_DONE, EXIT_SLIDE_REJECTED, run_command
 
 if TYPE_CHECKING:
     from edge.simulator.lis import Reception, SimulatedLis
+    from edge.simulator.lis_mllp import MllpDoor
 
 DESCRIPTION = """\
-Plays the laboratory information system: polls a folder for HL7 files, reads each at once as a strict receiver does,
-answers with an HL7 acknowledgement and prints what it understood. Its reader shares no code with the writer.
-Exit status 5 when a file was wrong in itself (cut, malformed, contradicting), 0 otherwise.
+Plays the laboratory information system: takes files from a drop folder (or messages over MLLP), reads HL7 ORU and OUL,
+LIS2-A2, both CSV forms, FHIR and the JSON record as a strict receiver does, answers, and prints what it understood. Its
+readers share no code with the writers. Exit status 5 when a file was wrong in itself (cut, malformed, contradicting).
+
+  --reader strict     takes our endings at once: whatever goes wrong while publishing shows itself
+  --reader mirth      takes everything without a leading dot that is 1 s old; moves or deletes it (needs --delete)
+  --reader senaite    takes everything at once, leaves it, and writes imported.csv and logs.log into the drop folder
+  --reader openelis   takes our endings once unchanged for 3 s, leaves them, knows a file by its content
 """
 EXAMPLES = """\
 examples:
   edge-lis-simulator --drop /srv/lis-drop/hl7 --ack /srv/lis-drop/ack --for-s 60
   edge-lis-simulator --drop drop/hl7 --delete --once            take files away, answer nothing
   edge-lis-simulator --drop drop/hl7 --ack drop/ack --once --refuse '^A00' --json
+  edge-lis-simulator --drop drop/csv --reader senaite --for-s 60
+  edge-lis-simulator --drop drop/hl7 --listen 2575              also take messages over MLLP
 """
 
 
@@ -42,6 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.refuse = re.compile(arguments.refuse) if arguments.refuse is not None else None
     except re.error as error:
         parser.error(f"--refuse is not a regular expression: {error}")
+    if arguments.reader == "mirth" and not arguments.delete:
+        parser.error("--reader mirth needs --delete: a file that stays is read again at every look")
+    if arguments.reader in ("senaite", "openelis") and arguments.delete:
+        parser.error(f"--reader {arguments.reader} never deletes a file")
+    if arguments.listen is not None and not 0 <= arguments.listen <= 65_535:
+        parser.error("--listen must be a port, 0 to 65535")
     return run_command(lambda: _play(arguments))
 
 
@@ -52,8 +66,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--drop", type=Path, required=True, metavar="DIR", help="folder to poll for *.hl7")
+    parser.add_argument("--drop", type=Path, required=True, metavar="DIR", help="folder to take files from")
     parser.add_argument("--ack", type=Path, metavar="DIR", help="folder for <name>.ack; left out, nothing is answered")
+    parser.add_argument("--reader", choices=("strict", "mirth", "senaite", "openelis"), default="strict",
+                        help="whose habits it has in the folder (default strict)")  # fmt: skip
+    parser.add_argument("--listen", type=int, metavar="PORT", help="take messages over MLLP on this machine, too")
+    parser.add_argument("--collect", type=Path, metavar="DIR", help="keep a copy of every file that was not whole")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--once", action="store_true", help="read what is there, answer it and end")
     length.add_argument("--for-s", type=float, metavar="N", help="end after N seconds (default: run until stopped)")
@@ -67,22 +85,34 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _play(arguments: argparse.Namespace) -> int:
-    from edge.simulator.lis import LisSettings, SimulatedLis, table_of_receptions
+    from edge.simulator.lis import LisSettings, SimulatedLis
+    from edge.simulator.lis_mllp import MllpDoor
+    from edge.simulator.lis_print import table_of_receptions
 
     settings = LisSettings(
-        arguments.drop, arguments.ack, arguments.delete, arguments.refuse, max(0.0, arguments.delay_s)
-    )
+        arguments.drop, arguments.ack, arguments.delete, arguments.refuse, max(0.0, arguments.delay_s),
+        arguments.reader, arguments.collect,
+    )  # fmt: skip
     lis = SimulatedLis(settings, time.monotonic)
-    _run(lis, arguments)
+    door = MllpDoor(arguments.listen) if arguments.listen is not None else None
+    if door is not None:
+        print(f"listening for MLLP on 127.0.0.1:{door.port}", file=sys.stderr, flush=True)
+    try:
+        _run(lis, arguments, door)
+    finally:
+        if door is not None:
+            door.close()
     if not arguments.json:
         print(table_of_receptions(lis.receptions))
         print(f"{len(lis.receptions)} files read, {len(lis.faulty)} faulty")
+        if lis.passed_over:
+            print(f"{lis.passed_over} files passed over: their content was known")
     for name in sorted(lis.foreign):
         print(f"left alone, not a message: {name!r}", file=sys.stderr)
     return EXIT_SLIDE_REJECTED if lis.faulty else EXIT_DONE
 
 
-def _run(lis: SimulatedLis, arguments: argparse.Namespace) -> None:
+def _run(lis: SimulatedLis, arguments: argparse.Namespace, door: MllpDoor | None) -> None:
     """Poll until the time is over or a signal asks to stop; answers that are due later are still given with --once."""
     stopped = False
 
@@ -96,17 +126,21 @@ def _run(lis: SimulatedLis, arguments: argparse.Namespace) -> None:
         while True:
             for reception in lis.poll():
                 _tell(reception, arguments)
+            # With a door open, waiting is done there.
+            for reception in door.poll(lis, max(0.001, arguments.poll_s)) if door is not None else ():
+                _tell(reception, arguments)
             finished = arguments.once and not lis.has_open_answers
             if stopped or finished or time.monotonic() >= end_s:
                 return
-            time.sleep(max(0.001, arguments.poll_s))
+            if door is None:
+                time.sleep(max(0.001, arguments.poll_s))
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def _tell(reception: Reception, arguments: argparse.Namespace) -> None:
-    from edge.simulator.lis import facts_of_reception
+    from edge.simulator.lis_print import facts_of_reception
 
     message = reception.message
     if arguments.json:

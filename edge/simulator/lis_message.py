@@ -1,4 +1,4 @@
-"""How a strict LIS reads an ORU^R01: written from the standard alone, sharing nothing with the writer it tests.
+"""How a strict LIS reads ORU^R01 and OUL^R22: written from the standard alone, sharing nothing with the writers.
 
     message_from_bytes(content) -> ReceivedMessage        never raises: what is wrong is listed in `faults`
 
@@ -10,51 +10,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
+
+from edge.simulator.lis_received import ReceivedMessage, ReceivedResult, unreadable
 
 Segment = list[str]
 
 _TIME_WITH_OFFSET = re.compile(r"\d{14}(\.\d{1,4})?[+-]\d{4}")
 _PLAIN_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _CONTROL = re.compile(rb"[\x00-\x0c\x0e-\x1f\x7f]")
-# The standard leaves SPM out freely; this interface closes every message with it, so its absence is a cut.
-_GROUP = re.compile(r"MSH( SFT)*( PID)?( ORC)? OBR( NTE)*( OBX( NTE)*)+ SPM")
+# In ORU^R01 the standard leaves SPM out freely; this interface closes every such message with it, so its absence is a
+# cut. In OUL^R22 the specimen comes first, and ORC after OBR.
+_GROUPS = {
+    "ORU^R01^ORU_R01": re.compile(r"MSH( SFT)*( PID)?( ORC)? OBR( NTE)*( OBX( NTE)*)+ SPM"),
+    "OUL^R22^OUL_R22": re.compile(
+        r"MSH( SFT)*( NTE)?( PID)? SPM( OBX)*( SAC)* OBR( ORC)?( NTE)*( OBX( TCD)?( SID)*( NTE)*)+"
+    ),
+}
 _ESCAPES = {"F": "|", "S": "^", "T": "&", "R": "~", "E": "\\"}
 # OBR-25 (table 0123) beside OBX-11 (table 0085): a withdrawn value (W) comes in a corrected report.
-_LETTERS = {"P": {"P"}, "F": {"F"}, "C": {"C", "W"}, "X": {"X"}}
+_LETTERS = {"P": {"P"}, "F": {"F"}, "C": {"C", "W", "D"}, "X": {"X"}}
 _COUNT_CODE = "OBXCOUNT"
-
-
-@dataclass(frozen=True, slots=True)
-class ReceivedResult:
-    """One OBX: code and name as sent first, value as text, unit, flag and status letter."""
-
-    number: int
-    code: str
-    name: str
-    value: str
-    unit: str
-    flag: str
-    status: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReceivedMessage:
-    """What was understood of one file. `partial` means: this looks like the beginning of a longer file."""
-
-    message_id: str
-    mode: str
-    sample_id: str
-    slide: str
-    status: str
-    results: tuple[ReceivedResult, ...]
-    notes: tuple[str, ...]
-    faults: tuple[str, ...]
-    partial: bool
-
-    def value_of(self, ending: str) -> str:
-        """Return the value of the first result whose code ends so (`CALL`, `SCORE`); "" when there is none."""
-        return next((result.value for result in self.results if result.code.endswith(ending)), "")
 
 
 def message_from_bytes(content: bytes) -> ReceivedMessage:
@@ -64,24 +40,28 @@ def message_from_bytes(content: bytes) -> ReceivedMessage:
     segments = [line.split("|") for line in text.split("\r") if line]
     if not segments or segments[0][0] != "MSH":
         faults.append("the file has no MSH segment")
-        return ReceivedMessage("", "", "", "", "", (), (), tuple(faults), partial=b"MSH|".startswith(content[:4]))
+        partial = b"MSH|".startswith(content[:4])
+        return replace(unreadable("hl7", faults[-1], partial=partial), faults=tuple(faults))
     segments[0].insert(1, "|")
     results = tuple(_results(segments))
     faults += [*_header_faults(segments[0]), *_group_faults(segments), *_result_faults(segments)]
-    partial = not content.endswith(b"\r") or _is_short(results) or segments[-1][0] != "SPM"
+    is_oul = _field(segments[0], 9) == "OUL^R22^OUL_R22"
+    closed = is_oul or segments[-1][0] == "SPM"
+    partial = not content.endswith(b"\r") or _is_short(results) or not closed
     if partial:
         faults.append("the file is not whole")
     request = _first(segments, "OBR")
     return ReceivedMessage(
         message_id=_field(segments[0], 10),
         mode=_field(segments[0], 11),
-        sample_id=_unescaped(_field(request, 3).split("^")[0]),
+        sample_id=_unescaped(_sample_of(segments)),
         slide=_slide_of(_first(segments, "SPM")),
         status=_field(request, 25),
         results=results,
         notes=tuple(_unescaped(_field(segment, 3)) for segment in segments if segment[0] == "NTE"),
         faults=tuple(faults),
         partial=partial,
+        format="hl7-oul" if is_oul else "hl7",
     )
 
 
@@ -103,8 +83,10 @@ def _framing_faults(content: bytes) -> Iterator[str]:
 
 
 def _header_faults(header: Segment) -> Iterator[str]:
-    if _field(header, 9) != "ORU^R01^ORU_R01":
-        yield f"MSH-9 is {_field(header, 9)!r}, not ORU^R01^ORU_R01"
+    if _field(header, 9) not in _GROUPS:
+        yield f"MSH-9 is {_field(header, 9)!r}, not ORU^R01^ORU_R01 or OUL^R22^OUL_R22"
+    if _field(header, 9) == "OUL^R22^OUL_R22" and "LAB-29^IHE" not in _field(header, 21).split("~"):
+        yield "MSH-21 does not name the profile LAB-29^IHE"
     if not 1 <= len(_field(header, 10)) <= 20:
         yield "MSH-10 must have 1 to 20 characters"
     if _field(header, 11) not in {"P", "T", "D"}:
@@ -116,12 +98,15 @@ def _header_faults(header: Segment) -> Iterator[str]:
 
 
 def _group_faults(segments: list[Segment]) -> Iterator[str]:
-    if not _GROUP.fullmatch(" ".join(segment[0] for segment in segments)):
-        yield "the segments are not those of one ORU^R01 in their order"
-    request, specimen = _first(segments, "OBR"), _first(segments, "SPM")
+    kind = _field(segments[0], 9)
+    if kind in _GROUPS and not _GROUPS[kind].fullmatch(" ".join(segment[0] for segment in segments)):
+        yield f"the segments are not those of one {kind[:7]} in their order"
+    request, specimen, container = (_first(segments, name) for name in ("OBR", "SPM", "SAC"))
     sample = _field(request, 3).split("^")[0]
     if not sample:
         yield "OBR-3 names no sample"
+    if container and _field(container, 3).split("^")[0] != sample:
+        yield "SAC-3 names another container than OBR-3 a sample"
     if _field(request, 25) not in _LETTERS:
         yield f"OBR-25 is {_field(request, 25)!r}, not P, F, C or X"
     if specimen and _field(specimen, 2).split("^")[0].split("&")[0] != sample:
@@ -186,12 +171,20 @@ def _results(segments: list[Segment]) -> Iterator[ReceivedResult]:
             unit=_field(obx, 6).split("^")[0],
             flag=_field(obx, 8),
             status=_field(obx, 11),
+            local=_unescaped(identifier[3] if len(identifier) > 3 else identifier[0]),
         )
 
 
 def _is_short(results: tuple[ReceivedResult, ...]) -> bool:
     """Return whether the closing count is missing or says that there were more results."""
     return not results or results[-1].code != _COUNT_CODE or results[-1].value != str(len(results))
+
+
+def _sample_of(segments: list[Segment]) -> str:
+    """Return the sample as a receiver of this kind finds it: OBR-3, for OUL the container's barcode."""
+    if container := _first(segments, "SAC"):
+        return _field(container, 3).split("^")[0]
+    return _field(_first(segments, "OBR"), 3).split("^")[0]
 
 
 def _slide_of(specimen: Segment) -> str:

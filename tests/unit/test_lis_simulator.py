@@ -228,3 +228,128 @@ def test_stopped_by_a_signal_it_still_tells_what_it_read(drop: Path, repository:
     printed, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert b"1 files read, 0 faulty" in printed
+
+
+class Hands:
+    """A LIS of a certain reader model whose two clocks a test moves."""
+
+    def __init__(self, drop: Path, **settings: object) -> None:
+        self.now_s = 0.0
+        self.lis = SimulatedLis(
+            LisSettings(drop, **settings), lambda: self.now_s, wall=lambda: 1_000_000.0 + self.now_s
+        )
+
+    def looks(self, *, after_s: float = 0.0) -> list[str]:
+        self.now_s += after_s
+        return [reception.file_name for reception in self.lis.poll()]
+
+
+def put(path: Path, content: bytes, *, at_s: float = 0.0) -> Path:
+    path.write_bytes(content)
+    os.utime(path, (1_000_000.0 + at_s, 1_000_000.0 + at_s))
+    return path
+
+
+def test_a_mirth_type_reader_waits_for_the_age_takes_every_name_and_moves_the_file(drop: Path) -> None:
+    hands = Hands(drop, delete=True, reader="mirth")
+    put(drop / "one.hl7", WHOLE)
+    put(drop / "one.hl7.tmp", WHOLE[:300])
+    put(drop / ".one.hl7.tmp", WHOLE[:300])
+    assert hands.looks(after_s=0.9) == []
+    assert hands.lis.has_open_answers
+    assert hands.looks(after_s=0.1) == ["one.hl7", "one.hl7.tmp"], "a visible temporary name is taken"
+    assert not (drop / "one.hl7").exists()
+    assert (drop / "error" / "one.hl7.tmp").exists()
+    assert (drop / ".one.hl7.tmp").exists()
+
+
+def test_a_senaite_type_reader_knows_names_writes_its_index_and_stays_so_after_a_restart(drop: Path) -> None:
+    put(drop / "one.hl7", WHOLE)
+    put(drop / "two.hl7", b"rubbish")
+    assert Hands(drop, reader="senaite").looks() == ["one.hl7", "two.hl7"]
+    index = (drop / "imported.csv").read_text().splitlines()
+    assert index == ["logs.log", "imported.csv", "one.hl7", "two.hl7"]
+    log = (drop / "logs.log").read_text()
+    assert "[INFO] [Instrument:SIMULATED] one.hl7" in log
+    assert "[ERROR] [Instrument:SIMULATED] two.hl7" in log
+    again = Hands(drop, reader="senaite")
+    put(drop / "one.hl7", WHOLE.replace(MESSAGE_ID.encode(), b"OTHER.R1"))
+    assert again.looks() == [], "a name that was seen is never read again, whatever is in it"
+    put(drop / "one_d2.hl7", WHOLE)
+    assert again.looks() == ["one_d2.hl7"]
+
+
+def test_the_index_of_the_simulated_senaite_is_what_our_acknowledgement_reads(drop: Path) -> None:
+    ours = prepare_drop(drop)
+    put(drop / "one.hl7", WHOLE)
+    put(drop / "two.hl7", b"rubbish")
+    assert read_acknowledgement("senaite-index", ours, "one.hl7", MESSAGE_ID).kind == "pending"
+    Hands(drop, reader="senaite").looks()
+    assert read_acknowledgement("senaite-index", ours, "one.hl7", MESSAGE_ID).kind == "accepted"
+    assert read_acknowledgement("senaite-index", ours, "two.hl7", MESSAGE_ID).kind == "refused"
+
+
+def test_an_openelis_type_reader_waits_until_nothing_changes_and_knows_contents(drop: Path) -> None:
+    hands = Hands(drop, reader="openelis")
+    put(drop / "one.hl7", WHOLE[:300])
+    assert hands.looks() == []
+    assert hands.looks(after_s=2.9) == []
+    put(drop / "one.hl7", WHOLE, at_s=2.9)
+    assert hands.looks(after_s=0.1) == []
+    assert hands.looks(after_s=3.0) == ["one.hl7"]
+    put(drop / "two.hl7", WHOLE)
+    hands.looks()
+    assert hands.looks(after_s=3.0) == []
+    assert hands.lis.passed_over == 1
+    assert sorted(path.name for path in drop.iterdir()) == ["one.hl7", "two.hl7"]
+
+
+def test_a_file_that_was_not_whole_is_kept_for_who_wants_to_see_it(drop: Path, tmp_path: Path) -> None:
+    put(drop / "one.hl7", WHOLE[:300])
+    put(drop / "two.hl7", WHOLE)
+    Hands(drop, collect=tmp_path / "kept").looks()
+    assert [path.read_bytes() for path in (tmp_path / "kept").iterdir()] == [WHOLE[:300]]
+
+
+def test_a_refused_file_is_moved_aside_where_no_answer_can_be_given_and_our_side_sees_it(drop: Path) -> None:
+    ours = prepare_drop(drop)
+    put(drop / "one.hl7", WHOLE)
+    put(drop / "two.hl7", WHOLE.replace(MESSAGE_ID.encode(), b"OTHER.R1").replace(b"A0042_S1", b"B0042_S1"))
+    Hands(drop, delete=True, refuse=re.compile("^B")).looks()
+    assert read_acknowledgement("file-gone", ours, "one.hl7", MESSAGE_ID).kind == "collected"
+    assert read_acknowledgement("file-gone", ours, "two.hl7", "OTHER.R1").kind == "refused"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--reader", "mirth"], ["--reader", "senaite", "--delete"], ["--reader", "openelis", "--delete"],
+                  ["--reader", "beaker"], ["--listen", "70000"]],
+)  # fmt: skip
+def test_a_reader_cannot_be_given_habits_that_it_does_not_have(drop: Path, arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--drop", str(drop), *arguments])
+    assert ended.value.code == 2
+
+
+def test_messages_over_mllp_are_read_and_answered_and_our_sender_books_the_answers(
+    drop: Path, tmp_path: Path, repository: Path
+) -> None:
+    from edge.commands.mllp import main as send
+
+    (tmp_path / "door").mkdir()
+    command = [sys.executable, "-m", "edge.commands.lis_simulator", "--drop", str(tmp_path / "door"), "--listen", "0",
+               "--refuse", "^B", "--for-s", "60"]  # fmt: skip
+    process = subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        port = process.stderr.readline().rpartition(b":")[2].strip().decode()
+        for name, content in (("one", WHOLE), ("two", WHOLE.replace(MESSAGE_ID.encode(), b"OTHER.R1"))):
+            put(drop / f"{name}.hl7", content if name == "one" else content.replace(b"^A0042_S1", b"^B0042_S1"))
+        assert (
+            send(["--drop", str(drop), "--ack", str(drop.parent / "ack"), "--to", f"127.0.0.1:{port}", "--once"]) == 0
+        )
+    finally:
+        process.send_signal(signal.SIGTERM)
+        printed, _ = process.communicate(timeout=30)
+    ours = prepare_drop(drop)
+    assert read_acknowledgement("ack-file", ours, "one.hl7", MESSAGE_ID).kind == "accepted"
+    assert read_acknowledgement("ack-file", ours, "two.hl7", "OTHER.R1").kind == "refused"
+    assert b"2 files read, 0 faulty" in printed
