@@ -26,6 +26,7 @@ def problems_between_keys(config: Config) -> tuple[Problem, ...]:
         *_repeated_ids(config),
         *_times_out_of_order(config),
         *_acknowledgement_settings(config),
+        *_settings_of_other_formats(config),
         *_folders_that_meet(config),
         *_files_in_shared_folders(config),
     )
@@ -73,6 +74,20 @@ def _acknowledgement_settings(config: Config) -> Iterator[Problem]:
         first = folders.setdefault(output.ack_folder, index)
         if first != index:
             yield _ack_location(index, output), f"is also the acknowledgement folder of output[{first + 1}]"
+
+
+def _settings_of_other_formats(config: Config) -> Iterator[Problem]:
+    """A key that the output's format does not know must not stand there as if it did something."""
+    for index, output in enumerate(config.outputs):
+        is_hl7 = output.format in ("hl7", "hl7-oul")
+        if output.record_end != "crlf" and output.format != "lis2":
+            yield ("output", index, "record_end"), f'has no meaning with format = "{output.format}"'
+        if not output.times_with_offset and not is_hl7:
+            yield ("output", index, "times_with_offset"), f'has no meaning with format = "{output.format}"'
+        if output.status_letters and output.format in ("json", "csv-wide"):
+            yield ("output", index, "status_letters"), f'has no meaning with format = "{output.format}"'
+        if "W=D" in output.status_letters and not is_hl7:
+            yield ("output", index, "status_letters"), "replaces W by D, which only the HL7 formats know"
 
 
 def _ack_location(index: int, output: OutputSection) -> Location:

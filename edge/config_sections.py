@@ -26,10 +26,13 @@ from edge.config_values import (
     Seconds,
     Section,
     SocketPath,
+    StatusLetters,
     TimeZoneName,
     printable_text,
     tuple_from_list,
 )
+from edge.writers.base import WriterOptions
+from edge.writers.letters import letter_table
 
 
 class SiteSection(Section):
@@ -212,9 +215,10 @@ class OutputSection(Section):
     """One drop folder: a format, a place and the way the LIS confirms."""
 
     format: Annotated[
-        Literal["hl7", "json"],
+        Literal["hl7", "hl7-oul", "lis2", "csv", "csv-wide", "fhir", "json"],
         Key(
-            "`hl7` (v2.5.1 ORU^R01, one message a file) or `json` (the whole record).",
+            "`hl7` (v2.5.1 ORU^R01), `hl7-oul` (v2.5.1 OUL^R22, LAW), `lis2` (LIS2-A2 record file), `csv` (one row a "
+            "result), `csv-wide` (SENAITE), `fhir` (R4 transaction bundle) or `json` (the whole record).",
             "",
             "Only the site knows it.",
             "hl7",
@@ -248,6 +252,32 @@ class OutputSection(Section):
             "/srv/mds-edge/drop/ack",
         ),
     ] = None
+    status_letters: Annotated[
+        StatusLetters,
+        Field(max_length=3),
+        Key(
+            'Replacements for a receiver that takes fewer status letters, for example `["W=D", "X=C"]`: `C` by `F`, '
+            "`W` by `C`, `F`, `X` or `D` (HL7 only), `X` by `P`, `F` or `C`. A preliminary result has none.",
+            "",
+            "All five letters are sent: `P` preliminary, `F` final, `C` corrected, `W` withdrawn, `X` not evaluated.",
+        ),
+    ] = ()
+    record_end: Annotated[
+        Literal["crlf", "cr", "lf"],
+        Key(
+            'End of each record; only with format = "lis2".',
+            "",
+            "Some readers split on CR and some on LF; both together serve both.",
+        ),
+    ] = "crlf"
+    times_with_offset: Annotated[
+        bool,
+        Key(
+            "Whether HL7 times carry their offset from UTC.",
+            "",
+            "Without one a receiver in another zone shifts the day; set it to false for one that cannot read it.",
+        ),
+    ] = True
     pickup_max_s: Annotated[
         Seconds,
         Field(ge=1, le=604800),
@@ -272,6 +302,11 @@ class OutputSection(Section):
     def ack_folder(self) -> Path:
         """The folder where acknowledgements are read: `ack_path`, or `ack` beside the drop folder."""
         return self.ack_path if self.ack_path is not None else self.path.parent / "ack"
+
+    @property
+    def writer_options(self) -> WriterOptions:
+        """What the writer of this output must know of the site."""
+        return WriterOptions(letter_table(self.status_letters), self.record_end, self.times_with_offset)
 
 
 class AssessSection(Section):

@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from edge.writers.letters import letter_table
+
 # A UNIX socket's address holds 108 bytes with its closing zero (unix(7)).
 SOCKET_PATH_BYTES_MAX = 107
 # The LIS addresses a laboratory by the first component of MSH-4, which HL7 v2.5.1 limits to 20 characters.
@@ -115,6 +117,12 @@ def entries_of_different_types(entries: tuple[str, ...]) -> tuple[str, ...]:
     return entries
 
 
+def replaced_status_letters(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the words; raise ValueError when one is no replacement of a status letter."""
+    letter_table(words)
+    return words
+
+
 def tuple_from_list(value: object) -> object:
     """TOML knows lists only; a frozen configuration holds tuples."""
     return tuple(value) if isinstance(value, list) else value
@@ -138,4 +146,5 @@ ReferenceEntries = Annotated[
     AfterValidator(entries_of_different_types),
 ]
 TimeZoneName = Annotated[str, AfterValidator(known_time_zone)]
+StatusLetters = Annotated[tuple[str, ...], BeforeValidator(tuple_from_list), AfterValidator(replaced_status_letters)]
 SampleIdPattern = Annotated[str, Field(max_length=200), AfterValidator(compiled_sample_id_pattern)]

@@ -72,14 +72,26 @@ class FactCode:
 
 
 @dataclass(frozen=True, slots=True)
+class Snomed:
+    """A SNOMED CT concept with its name."""
+
+    number: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Codes:
-    """The whole table. `finding_locals` maps a finding's catalogue code to its local code."""
+    """The whole table. `finding_locals` maps a finding's catalogue code to its local code.
+
+    `detected` is the coded form of "Present", for formats whose presence terms carry a coded answer.
+    """
 
     local_system: str
     panel: Loinc
     types: dict[str, TypeCode]
     finding_locals: dict[str, str]
     presence: tuple[PresenceCode, ...]
+    detected: Snomed
     targets: dict[str, TargetCode]
     facts: dict[str, FactCode]
 
@@ -110,6 +122,7 @@ def load_codes() -> Codes:
             PresenceCode(Loinc(row["loinc"], row["loinc_name"]), tuple(row["findings"]), tuple(row["types"]))
             for row in table["presence"]
         ),
+        detected=Snomed(table["detected"]["snomed"], table["detected"]["snomed_name"]),
         targets={row["target"]: TargetCode(**row) for row in table["targets"]},
         facts={row["fact"]: FactCode(**row) for row in table["facts"]},
     )

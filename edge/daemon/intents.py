@@ -16,7 +16,7 @@ from edge.writers.choose import writer_for
 def intent_for(output: OutputSection, record: Mapping[str, object], *, copy: int = 1) -> DeliveryIntent:
     """Render the record for one output. What our own check refuses is parked with the reason and never published."""
     try:
-        rendered = writer_for(output.format).render(record)
+        rendered = writer_for(output.format, output.writer_options).render(record)
         final_name = final_name_from_record(record, rendered.extension, delivery=copy)
     except EdgeError as error:
         return DeliveryIntent(output_name(output), None, None, None, None, parked=str(error))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from edge.writers.letters import LetterTable
+
+RecordEnd = Literal["crlf", "cr", "lf"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +19,24 @@ class RenderedFile:
     content: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class WriterOptions:
+    """What a site may set for one output: status letters, the end of a LIS2-A2 record, the offset of HL7 times.
+
+    `times_with_offset` False writes bare local time, for receivers that cannot read an offset.
+    """
+
+    letters: LetterTable = field(default_factory=LetterTable)
+    record_end: RecordEnd = "crlf"
+    times_with_offset: bool = True
+
+
 class Writer(Protocol):
     """One output format.
 
     `render` turns a record (schema mds-edge.record/1) into a file that has passed `check`; it raises EdgeError
-    MDSE-WRITER-001 to -004 and never returns a file it could not vouch for. `check` reads bytes alone, so that what is
-    published can be checked again at any later time, and raises MDSE-WRITER-004.
+    MDSE-WRITER-001 to -004 and -007, and never returns a file it could not vouch for. `check` reads bytes alone, so
+    that what is published can be checked again at any later time, and raises MDSE-WRITER-004.
     """
 
     name: str

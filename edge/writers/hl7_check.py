@@ -1,10 +1,10 @@
-"""Our own check of an ORU^R01 before it is published; standard library only, and fast enough for every message.
+"""Our own check of an ORU^R01 or OUL^R22 before it is published; standard library only, fast enough for every message.
 
 Parsers alone are not enough: a strict one accepts text in a numeric field, unknown segments, and every message that was
 cut at the end of a segment. So each segment is held against the exact shape we write: which fields may be filled, and
 with what. A stray delimiter shifts the fields and shows itself.
 
-    check_hl7(content)      raises EdgeError MDSE-WRITER-004 with the first fault
+    check_hl7(content, "ORU_R01")      raises EdgeError MDSE-WRITER-004 with the first fault
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from edge.errors import EdgeError
 
 _TEXT = r"(?:[^|^~&\\\x00-\x1f\x7f]|\\[FSTRE]\\)"
 _PART = rf"{_TEXT}{{1,199}}"
-_TIME = r"\d{4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d[0-5]\d[+-](?:0\d|1[0-4])[0-5]\d"
+_TIME = r"\d{4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d[0-5]\d(?:[+-](?:0\d|1[0-4])[0-5]\d)?"
 _CODED = r"[\w.-]{1,20}"
 _CE = rf"{_CODED}\^{_PART}\^\w{{2,20}}(?:\^{_CODED}\^{_PART}\^\w{{2,20}})?"
 _NUMBER = r"[+-]?\d+(?:\.\d+)?"
@@ -59,27 +59,51 @@ _SHAPES: dict[str, dict[int, tuple[bool, str]]] = {
         6: (False, r"[^|~\\^&]+\^[^|~\\^&]+\^UCUM"),
         7: (False, rf"0-{_NUMBER}"),
         8: (False, "[AHN]"),
-        11: (True, "[PFCWX]"),
+        11: (True, "[PFCWXD]"),
         14: (False, _TIME),
         18: (False, _PART),
         19: (True, _TIME),
     },
     "SPM": {1: (True, "1"), 2: (True, rf"{_PART}&LIS\^{_PART}&MDSEDGE"), 4: (True, r"BLD\^Blood\^HL70487")},
 }
-_ORDER = re.compile(r"MSH SFT (PID )?ORC OBR (NTE )*(OBX (NTE )*)+SPM ")
-_LETTERS_BY_REPORT = {"P": "P", "F": "F", "C": "CW", "X": "X"}
+# What an OUL^R22 has instead of the shapes above.
+_OUL_SHAPES: dict[str, dict[int, tuple[bool, str]]] = {
+    "MSH": {
+        **_SHAPES["MSH"],
+        9: (True, r"OUL\^R22\^OUL_R22"),
+        18: (True, "UNICODE UTF-8"),
+        21: (True, r"LAB-29\^IHE"),
+    },
+    "ORC": {**_SHAPES["ORC"], 1: (True, "SC"), 5: (True, "CM")},
+    "OBR": {**_SHAPES["OBR"], 2: (True, rf'""|{_PART}\^LIS')},
+    "SPM": {
+        1: (True, "1"),
+        2: (True, rf"{_PART}&BARCODE\^{_PART}&MDSEDGE"),
+        4: (True, r"BLD\^Blood\^HL70487"),
+        11: (True, r"P\^\^HL70369"),
+    },
+    "SAC": {3: (True, _PART)},
+}
+_STRUCTURES = {
+    "ORU_R01": (re.compile(r"MSH SFT (PID )?ORC OBR (NTE )*(OBX (NTE )*)+SPM "), _SHAPES),
+    "OUL_R22": (re.compile(r"MSH SFT (PID )?SPM SAC OBR ORC (NTE )*(OBX (NTE )*)+"), {**_SHAPES, **_OUL_SHAPES}),
+}
+# OBR-25 and the letters of results that may stand under it (D: deleted, for receivers that know no W).
+_LETTERS_BY_REPORT = {"P": "P", "F": "F", "C": "CWD", "X": "X"}
 
 
-def check_hl7(content: bytes) -> None:
-    """Check that `content` is one whole ORU^R01 as we write it. Raises EdgeError MDSE-WRITER-004."""
+def check_hl7(content: bytes, structure: str) -> None:
+    """Check that `content` is one whole message of `structure` as we write it. Raises EdgeError MDSE-WRITER-004."""
+    order, shapes = _STRUCTURES[structure]
     segments = _segments(content)
-    if not _ORDER.fullmatch("".join(f"{segment[0]} " for segment in segments)):
+    if not order.fullmatch("".join(f"{segment[0]} " for segment in segments)):
         _refuse("a segment is missing, unknown or out of its place")
     for number, segment in enumerate(segments, start=1):
-        _check_shape(segment, number)
+        _check_shape(segment, number, shapes[segment[0]])
     _check_results(segments)
     _check_whole(segments)
-    if (segments[0][18:] == ["UNICODE UTF-8"]) == content.isascii():
+    # An OUL^R22 always names its character set; an ORU^R01 only when it is not plain ASCII.
+    if structure == "ORU_R01" and (segments[0][18:] == ["UNICODE UTF-8"]) == content.isascii():
         _refuse("MSH-18 does not say how the text is coded")
 
 
@@ -100,9 +124,8 @@ def _segments(content: bytes) -> list[list[str]]:
     return segments
 
 
-def _check_shape(segment: list[str], number: int) -> None:
+def _check_shape(segment: list[str], number: int, shape: dict[int, tuple[bool, str]]) -> None:
     name = segment[0]
-    shape = _SHAPES[name]
     first = 2 if name == "MSH" else 1
     for field, value in enumerate(segment[first:], start=first):
         if field not in shape and value:
@@ -146,7 +169,7 @@ def _check_whole(segments: list[list[str]]) -> None:
         number = number + 1 if segment[0] == "NTE" else 0
         if segment[0] == "NTE" and segment[1] != str(number):
             _refuse("a note is missing or out of its place")
-    offsets = {value[-5:] for segment in segments for value in segment if re.fullmatch(_TIME, value, re.ASCII)}
+    offsets = {value[14:] for segment in segments for value in segment if re.fullmatch(_TIME, value, re.ASCII)}
     if len(offsets) != 1:
         _refuse("its times are told in more than one zone")
     if segments[0][7] != results[0][19] or len({segment[19] for segment in results}) != 1:

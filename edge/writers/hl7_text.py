@@ -65,13 +65,19 @@ def identifier_field(text: str, field: str) -> str:
     return field_text
 
 
-def time_field(moment: datetime, zone_of: datetime) -> str:
-    """Return local wall time with offset, in the zone of `zone_of`: one zone in the whole message."""
-    zone = zone_of.tzinfo
+def site_time(moment: datetime, zone_of: datetime) -> datetime:
+    """Return the moment in the zone of `zone_of`. Raises MDSE-WRITER-001 where the calendar cannot hold it."""
     try:
-        local = moment.astimezone(zone)
+        return moment.astimezone(zone_of.tzinfo)
     except OverflowError as error:
         raise record_fault(f"the time {moment.isoformat()} cannot be told in the zone of the site") from error
+
+
+def time_field(moment: datetime, zone_of: datetime, *, with_offset: bool = True) -> str:
+    """Return local wall time with offset, in the zone of `zone_of`: one zone in the whole message."""
+    local = site_time(moment, zone_of)
+    if not with_offset:
+        return f"{local.year:04d}{local:%m%d%H%M%S}"
     offset = local.utcoffset() or timedelta()
     minutes, rest = divmod(round(offset.total_seconds()), 60)
     if rest:

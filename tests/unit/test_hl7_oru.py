@@ -320,12 +320,12 @@ BROKEN = {
 def test_a_broken_message_is_refused_before_it_is_published(case):
     assert BROKEN[case] != GOOD
     with pytest.raises(EdgeError) as caught:
-        check_hl7(BROKEN[case])
+        check_hl7(BROKEN[case], "ORU_R01")
     assert caught.value.code == "MDSE-WRITER-004"
 
 
 def test_the_good_message_passes():
-    check_hl7(GOOD)
+    check_hl7(GOOD, "ORU_R01")
     assert accepted_by_hl7apy(GOOD)
 
 
@@ -333,4 +333,4 @@ def test_the_good_message_passes():
 @given(st.integers(1, len(GOOD) - 1))
 def test_a_message_cut_anywhere_is_refused(length):
     with pytest.raises(EdgeError):
-        check_hl7(GOOD[:length])
+        check_hl7(GOOD[:length], "ORU_R01")

@@ -101,5 +101,5 @@ def test_the_view_keeps_identifiers_verbatim():
 
 
 def test_an_unknown_format_is_refused_and_the_known_ones_are_named():
-    with pytest.raises(EdgeError, match=r"MDSE-WRITER-005.*hl7, json"):
+    with pytest.raises(EdgeError, match=r"MDSE-WRITER-005.*hl7, hl7-oul, lis2, csv, csv-wide, fhir, json"):
         writer_for("pdf")

@@ -1,4 +1,4 @@
-"""The observations of an ORU^R01, in order: differential, counts, findings, assessments, facts.
+"""What every format says of a record, in order: differential, counts, findings, assessments, facts.
 
     observations_of_record(view) -> tuple[Observation, ...]     values as text, from the record's integer counts
 
@@ -30,10 +30,11 @@ UNIT_NAMES = {"%": "percent", "/100{WBCs}": "per 100 WBC", "{cells}": "cells", "
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One OBX before encoding. `value` None: could not be given; it leaves empty, with status X.
+    """One result before encoding. `value` None: could not be given; it leaves empty, with status X.
 
     `kind` is NM or ST; `local` and `name` form the local code, `loinc` the standard one. `fact` marks what is true of
-    the message itself and keeps its value in every status. `notes` become NTE segments under the OBX.
+    the message itself and keeps its value in every status; `is_call` an assessment's call. `counted` are numerator and
+    denominator, where the value rests on them. `notes` are the lines that belong to this result alone.
     """
 
     kind: str
@@ -45,7 +46,14 @@ class Observation:
     reference: str = ""
     flag: str = ""
     fact: bool = False
+    is_call: bool = False
     notes: tuple[str, ...] = ()
+    counted: tuple[int, int] | None = None
+
+    @property
+    def code(self) -> str:
+        """The local code, or the LOINC number where a result has no local one; unique within a record."""
+        return self.local or (self.loinc.number if self.loinc else "")
 
 
 def observations_of_record(view: RecordView) -> tuple[Observation, ...]:
@@ -72,7 +80,7 @@ def _differential(view: RecordView) -> Iterator[Observation]:
     for row in (*view.shares, *view.per_100):
         code = codes.types.get(row.code)
         if code is None:
-            raise EdgeError("MDSE-WRITER-003", where="hl7", name=row.code)
+            raise EdgeError("MDSE-WRITER-003", where="record", name=row.code)
         counted = view.leucocytes > 0
         key = "name.percent" if code.unit == "%" else "name.per_hundred"
         yield Observation(
@@ -82,6 +90,7 @@ def _differential(view: RecordView) -> Iterator[Observation]:
             name=sentence(key, name=code.name),
             loinc=code.loinc,
             unit=code.unit,
+            counted=(row.numerator, row.denominator) if counted else None,
         )
 
 
@@ -101,7 +110,7 @@ def _findings(view: RecordView) -> Iterator[Observation]:
             continue
         local = codes.finding_locals.get(row.code)
         if local is None:
-            raise EdgeError("MDSE-WRITER-003", where="hl7", name=row.code)
+            raise EdgeError("MDSE-WRITER-003", where="record", name=row.code)
         yield Observation(
             kind="NM",
             value=per_hundred(row.numerator, row.denominator) if row.denominator else None,
@@ -109,6 +118,7 @@ def _findings(view: RecordView) -> Iterator[Observation]:
             name=sentence("name.finding", name=finding_name(row.code), code=row.code, types=finding_types(row.code)),
             unit="%",
             notes=(_counted(row),),
+            counted=(row.numerator, row.denominator),
         )
 
 
@@ -149,6 +159,7 @@ def _assessment(view: RecordView, assessment: AssessmentView) -> Iterator[Observ
         local=code.local("CALL"),
         name=sentence("name.call", name=code.name),
         flag="" if assessment.call in (NOT_EVALUABLE, NOT_REQUESTED) else "A",
+        is_call=True,
         notes=(sentence("note.support"), *reasons),
     )
 
@@ -160,7 +171,7 @@ def _score(assessment: AssessmentView, code: TargetCode, score: float | None) ->
     if score is not None:
         # An indeterminate score is neither high nor normal: its interval holds the threshold.
         flag = "" if assessment.call == INDETERMINATE else "H" if score >= assessment.threshold else "N"
-        facts = {"score": shortest(score), "threshold": threshold}
+        facts = {"score": shortest(score), "threshold": threshold, "interval": _score_interval(assessment)}
         notes = (sentence("note.score", **facts, positive=assessment.positive, negative=assessment.negative),)
     yield Observation(
         kind="NM",
@@ -177,6 +188,13 @@ def _score(assessment: AssessmentView, code: TargetCode, score: float | None) ->
         value = None if end is None else with_decimals(end, 3)
         yield Observation("NM", value, code.local(ending), sentence(key, name=code.name), unit="1")
     yield Observation("NM", threshold, code.local("THRES"), sentence("name.threshold", name=code.name), unit="1")
+
+
+def _score_interval(assessment: AssessmentView) -> str:
+    if not assessment.interval:
+        return ""
+    low, high = (shortest(end) for end in assessment.interval)
+    return sentence("note.interval", low=low, high=high)
 
 
 def _facts(view: RecordView) -> Iterator[Observation]:
@@ -200,7 +218,7 @@ def _fact(kind: str, fact: str, value: str, *, unit: str = "", flag: str = "") -
 
 
 def closing_count(preceding: int) -> Observation:
-    """Return the last observation: how many OBX the message holds, itself included.
+    """Return the last observation of an HL7 message: how many OBX it holds, itself included.
 
     A message that was cut at the end of a segment is well formed; only this count gives it away.
     """

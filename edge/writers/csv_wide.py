@@ -1,0 +1,59 @@
+"""SENAITE's two-dimensional CSV: one line of codes, one line of numbers, one line `end`.
+
+The reader splits on commas without quoting, takes every cell for a number (an empty one for 0.0) and knows neither
+status nor slide nor unit. So only numbers go in, a value that could not be given has no column, and what the file
+cannot say is refused rather than left unsaid: tests, withdrawn or unevaluated results, and a second slide of a sample.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from edge.errors import EdgeError
+from edge.writers.base import RenderedFile, WriterOptions
+from edge.writers.csv_check import WIDE_SAMPLE, check_csv_wide
+from edge.writers.observations import observations_of_record
+from edge.writers.record_view import RecordView, view_of_record
+
+IDENTIFIER_LIMIT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class CsvWideWriter:
+    """Writes a record as SENAITE's two-dimensional CSV."""
+
+    options: WriterOptions = field(default_factory=WriterOptions)
+    name = "csv-wide"
+
+    def render(self, record: Mapping[str, object]) -> RenderedFile:
+        """Return the table as a `.csv` file. Raises EdgeError MDSE-WRITER-001 to -004, -007."""
+        view = view_of_record(record)
+        reason = _unsayable(view)
+        if reason:
+            raise EdgeError("MDSE-WRITER-007", where=view.message_id, format="csv-wide", reason=reason)
+        sample = view.slide.sample_id
+        if not re.fullmatch(WIDE_SAMPLE, sample, re.ASCII):
+            raise EdgeError("MDSE-WRITER-002", where="csv-wide", field="sample_id", limit_characters=IDENTIFIER_LIMIT)
+        rows = [row for row in observations_of_record(view) if row.kind == "NM" and row.local and row.value is not None]
+        codes = ",".join(str(row.local) for row in rows)
+        values = ",".join(str(row.value) for row in rows)
+        content = f",{codes},end\r\n{sample},{values},\r\nend\r\n".encode("ascii")
+        self.check(content)
+        return RenderedFile(".csv", content)
+
+    def check(self, content: bytes) -> None:
+        """Raise MDSE-WRITER-004 when these bytes are not one whole, sound table."""
+        check_csv_wide(content)
+
+
+def _unsayable(view: RecordView) -> str:
+    """Return what this record says and the format cannot; empty when there is no such thing."""
+    if view.mode == "T":
+        return "it is a test, and the format has no mark for one"
+    if view.status in ("W", "X"):
+        return f"its status is {view.status}, and the format has no status"
+    if (view.slide.slide_no or 1) > 1:
+        return "it is a further slide of its sample, and the format has one line a sample"
+    return ""

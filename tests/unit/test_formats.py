@@ -1,0 +1,274 @@
+"""Every format says what the record says: values, identifiers, marks and status, whatever the texts hold."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from format_readers import READERS, Read, numbers_from_read, numbers_of_record, read_csv, read_lis2_cr, read_lis2_lf
+from hypothesis import HealthCheck, given, settings
+from records import assessment, example_record, record_from_cells, records
+
+from edge.errors import EdgeError
+from edge.writers.base import WriterOptions
+from edge.writers.choose import FORMATS, writer_for
+
+QUICK = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+WITH_STATUS = [name for name in READERS if name != "csv-wide"]
+EVERY_FORMAT = pytest.mark.parametrize("name", WITH_STATUS)
+
+
+def rendered(name: str, record: dict[str, Any], **options: Any) -> bytes:
+    return writer_for(name, WriterOptions(**options)).render(record).content
+
+
+def carried_by(name: str, record: dict[str, Any]) -> dict[str, Any]:
+    """The record with identifiers and marks that this format can carry; the refusals have tests of their own."""
+    slide = dict(record["slide"])
+    site = record["site"]
+    if name == "lis2":
+        for key in ("sample_id", "slide_key", "order_id", "patient_id"):
+            if slide[key] is not None:
+                slide[key] = slide[key].encode("ascii", "replace").decode()
+        site = site.encode("ascii", "replace").decode()
+    if name == "csv-wide":
+        slide["sample_id"] = re.sub(r"[^\w.-]", "_", slide["sample_id"], flags=re.ASCII)
+        slide["slide_no"] = None
+        status = record["status"] if record["status"] in "PFC" else "P"
+        return {**record, "slide": slide, "mode": "P", "status": status}
+    return {**record, "slide": slide, "site": site}
+
+
+def outer_blanks_apart(text: str | None) -> str:
+    return (text or "").strip()
+
+
+@EVERY_FORMAT
+@QUICK
+@given(records())
+def test_the_numbers_of_the_record_come_back_from_every_format(name, record):
+    record = carried_by(name, record)
+    read = READERS[name](rendered(name, record))
+    if record["status"] == "X" or (name == "lis2" and record["status"] == "W"):
+        return
+    targets = [made["target"] for made in record["assessments"]]
+    assert numbers_from_read(read, targets) == numbers_of_record(record)
+
+
+@EVERY_FORMAT
+@QUICK
+@given(records())
+def test_identifiers_come_back_unchanged_from_every_format(name, record):
+    record = carried_by(name, record)
+    slide = record["slide"]
+    read = READERS[name](rendered(name, record))
+    assert outer_blanks_apart(read.sample_id) == outer_blanks_apart(slide["sample_id"])
+    assert outer_blanks_apart(read.slide) == outer_blanks_apart(slide["slide_key"])
+    assert outer_blanks_apart(read.order_id) == outer_blanks_apart(slide["order_id"])
+    patient = "" if name == "csv" else outer_blanks_apart(slide["patient_id"])
+    assert outer_blanks_apart(read.patient_id) == patient
+    assert (read.message_id, read.mode) == (record["message_id"], record["mode"])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@QUICK
+@given(records())
+def test_the_bytes_of_every_format_are_the_same_every_time(name, record):
+    record = carried_by(name, record)
+    assert rendered(name, record) == rendered(name, record)
+
+
+@QUICK
+@given(records())
+def test_all_formats_give_the_same_values_and_letters(record):
+    record = carried_by("lis2", record)
+    oru = READERS["hl7"](rendered("hl7", record))
+    for name in ("hl7-oul", "csv", "lis2", "fhir"):
+        read = READERS[name](rendered(name, record))
+        for code, (value, letter) in read.values.items():
+            expected, expected_letter = oru.values[code]
+            if name == "lis2" and record["status"] == "W":
+                assert letter in ("C", "X")
+                continue
+            assert letter == expected_letter, (name, code)
+            if is_number(expected):
+                assert Fraction(value) == Fraction(expected), (name, code)
+            elif name != "fhir" or code != "REVISION":
+                # A bundle is UTF-8 and keeps the letters of a reason; every other format spells it in ASCII.
+                assert value.removeprefix("'") == expected, (name, code)
+
+
+def is_number(text: str) -> bool:
+    return re.fullmatch(r"[+-]?\d+(\.\d+)?", text) is not None
+
+
+@pytest.mark.parametrize("end", ["crlf", "cr", "lf"])
+def test_each_published_rule_reads_the_record_end_that_it_splits_on_and_crlf_serves_both(end):
+    content = rendered("lis2", example_record(), record_end=end)
+    readers = {"crlf": (read_lis2_cr, read_lis2_lf), "cr": (read_lis2_cr,), "lf": (read_lis2_lf,)}
+    for reader in readers[end]:
+        read = reader(content)
+        assert (read.sample_id, read.values["SEGPC"], read.values["MDSCALL"][0]) == (
+            "0012345678", ("41.0", "P"), "MDS-SUSPECT",
+        )  # fmt: skip
+        assert len(read.values) == len(read_lis2_cr(rendered("lis2", example_record())).values)
+
+
+@EVERY_FORMAT
+def test_leading_zeros_stay_and_two_slides_of_one_order_are_told_apart(name):
+    reads: list[Read] = []
+    contents = []
+    for number in (1, 2):
+        record = example_record()
+        record["slide"] = {**record["slide"], "slide_key": f"A0042_S{number}", "slide_no": number}
+        contents.append(rendered(name, record))
+        reads.append(READERS[name](contents[-1]))
+    assert {read.sample_id for read in reads} == {"0012345678"}
+    assert {read.order_id for read in reads} == {"ORD-77"}
+    assert [read.slide for read in reads] == ["A0042_S1", "A0042_S2"]
+    if name == "fhir":
+        # The identifier on which a server updates must differ, or the second slide would overwrite the first.
+        assert b"HEMLAB/0012345678/1/SEGPC" in contents[0]
+        assert b"HEMLAB/0012345678/2/SEGPC" in contents[1]
+
+
+@EVERY_FORMAT
+def test_patient_and_order_are_absent_when_the_export_named_none(name):
+    record = example_record()
+    record["slide"] = {**record["slide"], "order_id": None, "patient_id": None}
+    content = rendered(name, record)
+    read = READERS[name](content)
+    assert (read.patient_id, read.order_id) == ("", "")
+    for word in (b"ORD-77", b"PID|", b"subject", b"basedOn"):
+        assert word not in content
+
+
+def test_a_patient_id_never_reaches_a_csv_file():
+    record = example_record()
+    record["slide"] = {**record["slide"], "patient_id": "PAT-4711"}
+    for name in ("csv", "csv-wide"):
+        assert b"PAT-4711" not in rendered(name, record)
+    for name in ("hl7", "hl7-oul", "lis2", "fhir"):
+        assert READERS[name](rendered(name, record)).patient_id == "PAT-4711"
+
+
+@EVERY_FORMAT
+def test_a_test_a_degraded_run_and_simulated_data_are_marked_in_every_format(name):
+    plain = rendered(name, example_record()).decode()
+    for word in ("TEST: ", "DEGRADED: ", "SIMULATED DATA", "HTEST"):
+        assert word not in plain
+    record = example_record(mode="T")
+    record["provenance"] = {**record["provenance"], "degraded": True}
+    record["slide"] = {**record["slide"], "analyzer": {"model": "SIMULATED DI-60", "serial": None, "software": None}}
+    content = rendered(name, record)
+    read = READERS[name](content)
+    assert read.mode == "T"
+    assert read.values["DEGRADED"][0] == "YES"
+    notes = "\n".join(read.report_notes)
+    for word in ("TEST: ", "DEGRADED: ", "SIMULATED DATA"):
+        assert word in notes
+    if name == "fhir":
+        for tag in ("HTEST", "SIMULATED", "DEGRADED"):
+            assert content.count(f'"code":"{tag}"'.encode()) > 60, "every resource bears the mark"
+
+
+@EVERY_FORMAT
+def test_warnings_reasons_and_the_words_of_support_reach_every_receiver(name):
+    read = READERS[name](rendered(name, example_record()))
+    notes = "\n".join(read.report_notes)
+    assert "Decision support, verify on the smear." in notes
+    assert "META-MISSING The export gave no metadata" in notes
+    assert any(line.startswith("BLAST-REVIEW 1 blast") for line in read.notes["MDSCALL"])
+
+
+@EVERY_FORMAT
+def test_a_value_that_could_not_be_given_is_absent_and_never_zero(name):
+    record = record_from_cells([("SMU", {})], assessments=[assessment("NOT-EVALUABLE", 0.91)])
+    content = rendered(name, record)
+    read = READERS[name](content)
+    for code in ("SEGPC", "NRBCPC", "MDSSCORE"):
+        assert read.values[code] == ("", "X")
+    assert read.values["MDSCALL"] == ("NOT-EVALUABLE", "P")
+    assert b"0.91" not in content
+    assert "NO-LEUCOCYTES" in "\n".join(read.report_notes)
+
+
+def test_identifiers_that_a_format_cannot_carry_unchanged_stop_it_and_no_other():
+    record = example_record()
+    record["slide"] = {**record["slide"], "sample_id": "12É34"}
+    for name in ("lis2", "csv-wide"):
+        with pytest.raises(EdgeError, match="MDSE-WRITER-002"):
+            rendered(name, record)
+    for name in ("hl7", "hl7-oul", "csv", "fhir"):
+        assert READERS[name](rendered(name, record)).sample_id == "12É34"
+
+
+WIDE_CANNOT = {
+    "a test": {"mode": "T"},
+    "a withdrawn result": {"status": "W"},
+    "a result that could not be given": {"status": "X"},
+}
+
+
+@pytest.mark.parametrize("case", WIDE_CANNOT)
+def test_what_the_wide_table_cannot_say_is_refused_rather_than_left_unsaid(case):
+    with pytest.raises(EdgeError, match="MDSE-WRITER-007"):
+        rendered("csv-wide", example_record(**WIDE_CANNOT[case]))
+
+
+def test_a_second_slide_of_a_sample_has_no_place_in_the_wide_table():
+    record = example_record()
+    record["slide"] = {**record["slide"], "slide_no": 2}
+    with pytest.raises(EdgeError, match="MDSE-WRITER-007"):
+        rendered("csv-wide", record)
+
+
+@QUICK
+@given(records())
+def test_the_wide_table_holds_numbers_only_and_those_of_the_long_one(record):
+    record = carried_by("csv-wide", record)
+    wide = READERS["csv-wide"](rendered("csv-wide", record))
+    long = read_csv(rendered("csv", record))
+    assert wide.sample_id == record["slide"]["sample_id"]
+    for code, (value, _) in wide.values.items():
+        assert long.values[code][0] == value
+    given_codes = {code for code, (value, _) in long.values.items() if is_number(value) and code[:1].isalpha()}
+    assert set(wide.values) == given_codes - {"REVISION"}
+
+
+def test_no_free_text_of_a_table_is_taken_for_a_formula_and_identifiers_stay_as_they_are():
+    record = example_record(
+        reason="=HYPERLINK(1)", revision=2, message_id="9F3C21AA04B7.R2", supersedes="9F3C21AA04B7.R1"
+    )
+    record["slide"] = {**record["slide"], "sample_id": "-0012"}
+    content = rendered("csv", record).decode()
+    assert ",'=HYPERLINK(1)," in content
+    assert read_csv(content.encode()).sample_id == "-0012"
+
+
+def test_times_without_offset_are_a_choice_of_the_site_and_hold_for_the_whole_message():
+    content = rendered("hl7", example_record(), times_with_offset=False)
+    assert b"+0900" not in content
+    assert b"|20261123180000|" in content
+
+
+def test_a_bundle_updates_what_is_ours_and_never_a_resource_of_the_lis():
+    record = example_record()
+    record["slide"] = {**record["slide"], "patient_id": "P1"}
+    content = rendered("fhir", record).decode()
+    assert set(re.findall(r'"resourceType":"(\w+)"', content)) == {
+        "Bundle", "Device", "Specimen", "Observation", "DiagnosticReport",
+    }  # fmt: skip
+    assert set(re.findall(r'"method":"(\w+)"', content)) == {"PUT"}
+    assert set(re.findall(r'"url":"\w+\?identifier=([^"|]+)\|', content)) == {
+        f"urn:mds-edge:{kind}" for kind in ("software", "analyzer", "slide", "observation", "report")
+    }
+
+
+def test_a_revision_is_written_over_what_it_revises():
+    first = rendered("fhir", example_record()).decode()
+    second = rendered("fhir", example_record(revision=2, message_id="9F3C21AA04B7.R2")).decode()
+    urls = [set(re.findall(r'"url":"([^"]+)"', text)) for text in (first, second)]
+    assert urls[0] <= urls[1]
