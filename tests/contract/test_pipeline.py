@@ -203,7 +203,8 @@ def test_stage_times_come_from_the_clock_that_was_passed(tmp_path, model):
 
 def test_every_writer_takes_the_record_and_the_report_shows_the_cells(tmp_path, model):
     analyzed = analyze(write_slide(tmp_path / "A1_S1", TYPES, findings=True), model)
-    for name in FORMATS:
+    # The wide table has no mark for a test and refuses this bundle's results; that refusal has a test of its own.
+    for name in sorted({*FORMATS} - {"csv-wide"}):
         writer = writer_for(name)
         writer.check(writer.render(json.loads(record_bytes(analyzed.record))).content)
     assert analyzed.report_html.count(b"data:image/jpeg;base64,") >= len(set(TYPES))
