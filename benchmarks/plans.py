@@ -75,7 +75,7 @@ def main() -> int:
         "machine": machine_facts() | {"gpu": None},
         "library": f"tensorrt_rtx {trt.__version__}",
         "batch_sizes": list(BATCH_SIZES),
-        "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_rss_mb_with_keras": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "plans": rows,
     }
     out.write_text(json.dumps(document, indent=1) + "\n", encoding="ascii")

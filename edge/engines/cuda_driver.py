@@ -14,6 +14,7 @@ from edge.errors import EdgeError
 
 OUT_OF_MEMORY = 2  # CUDA_ERROR_OUT_OF_MEMORY
 LIBCUDA = "libcuda.so.1"
+_COMPUTE_CAPABILITY_ATTRIBUTES = (75, 76)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,3 +148,17 @@ def probe_cuda(library: str = LIBCUDA) -> str:
     if status != 0 or count.value < 1:
         return f"there is no GPU (CUDA error {status}, {count.value} devices)"
     return ""
+
+
+def first_compute_capability(library: str = LIBCUDA) -> str | None:
+    """Return the compute capability of the first GPU, such as "8.9"; None where `probe_cuda` finds no usable one."""
+    if probe_cuda(library):
+        return None
+    cuda = ctypes.CDLL(library)
+    gpu, parts = ctypes.c_int(0), []
+    for attribute in _COMPUTE_CAPABILITY_ATTRIBUTES:
+        value = ctypes.c_int(0)
+        if cuda.cuDeviceGet(ctypes.byref(gpu), 0) or cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, gpu):
+            return None
+        parts.append(str(value.value))
+    return ".".join(parts)

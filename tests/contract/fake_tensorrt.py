@@ -24,7 +24,7 @@ class FakeTensorRt:
 
     __version__ = "10.13.0-fake"
 
-    class DataType(Enum):
+    class DataType(IntEnum):
         FLOAT = 0
         UINT8 = 1
         INT8 = 2
@@ -54,6 +54,31 @@ class FakeTensorRt:
         self.gpu = gpu
         self.contexts_made = 0
         self.no_context = False
+        self.plan_facts = {}
+        self.refuses: set[str] = set()  # calls that answer what the real library answers when it refuses
+        self.plan_sizes_px = SIZE_PX
+
+    class NetworkDefinitionCreationFlag(IntEnum):
+        STRONGLY_TYPED = 1
+
+    class MemoryPoolType(Enum):
+        WORKSPACE = 0
+
+    class ProfilingVerbosity(Enum):
+        DETAILED = 2
+
+    class LayerType(Enum):
+        CONVOLUTION = 0
+        MATRIX_MULTIPLY = 1
+        DEQUANTIZE = 2
+
+    def Builder(self, logger):  # noqa: N802
+        if "Builder" in self.refuses:
+            raise TypeError("pybind11::init(): factory function returned nullptr")
+        return FakeBuilder(self, logger)
+
+    def OnnxParser(self, network, logger):  # noqa: N802
+        return None if "OnnxParser" in self.refuses else FakeParser(self, logger)
 
     def Runtime(self, logger):  # noqa: N802 - the library's own name
         return FakeRuntime(self, logger)
@@ -161,3 +186,105 @@ class FakeContext:
 
         gpu.queue(stream, run, tuple(addresses.values()))
         return True
+
+
+class FakeBuilder:
+    def __init__(self, trt, logger):
+        self.trt, self.logger = trt, logger
+
+    def _unless(self, call, value):
+        return None if call in self.trt.refuses else value
+
+    def create_network(self, flags):
+        assert flags == 2, "strongly typed, and nothing else"
+        return self._unless("create_network", FakeNetwork(self.trt))
+
+    def create_builder_config(self):
+        return self._unless("create_builder_config", FakeConfig(self.trt))
+
+    def create_optimization_profile(self):
+        return self._unless("create_optimization_profile", FakeProfile())
+
+    def build_serialized_network(self, network, config):
+        if "build_serialized_network" in self.trt.refuses:
+            self.logger.log(1, "out of tactics")
+            return None
+        facts = {"sizes": [profile.size for profile in config.profiles]} | self.trt.plan_facts
+        return fake_plan(facts.pop("sizes"), **facts)
+
+
+class FakeTensor:
+    def __init__(self, name, dtype, shape):
+        self.name, self.dtype, self.shape = name, dtype, shape
+
+
+class FakeNetwork:
+    def __init__(self, trt):
+        side = trt.plan_sizes_px
+        self.inputs = [FakeTensor("images", trt.DataType.UINT8, (-1, side, side, 3))]
+        self.outputs = [FakeTensor(name, trt.DataType.FLOAT, (-1, width)) for name, width in WIDTHS.items()]
+        self.num_inputs, self.num_outputs, self.num_layers = 1, len(self.outputs), 0
+
+    def get_input(self, index):
+        return self.inputs[index]
+
+    def get_output(self, index):
+        return self.outputs[index]
+
+    def get_layer(self, index):
+        raise IndexError(index)
+
+
+class FakeParser:
+    num_errors = 0
+
+    def __init__(self, trt, logger):
+        self.trt = trt
+
+    def parse(self, data):
+        return "parse" not in self.trt.refuses
+
+    def get_error(self, index):
+        raise IndexError(index)
+
+
+class FakeProfile:
+    def set_shape(self, name, least, usual, most):
+        assert name == "images"
+        assert least == usual == most
+        self.size = least[0]
+
+
+class FakeTimingCache:
+    def __init__(self, data):
+        self.data = data
+
+    def serialize(self):
+        return self.data or b"learnt"
+
+
+class FakeConfig:
+    def __init__(self, trt):
+        self.trt, self.profiles, self.cache = trt, [], None
+
+    def set_memory_pool_limit(self, pool, limit):
+        pass
+
+    def add_optimization_profile(self, profile):
+        if "add_optimization_profile" in self.trt.refuses:
+            return -1
+        self.profiles.append(profile)
+        return len(self.profiles) - 1
+
+    def create_timing_cache(self, data):
+        return None if "create_timing_cache" in self.trt.refuses else FakeTimingCache(data)
+
+    def set_timing_cache(self, cache, ignore_mismatch):
+        assert ignore_mismatch is False
+        if "set_timing_cache" in self.trt.refuses or cache.data == b"foreign":
+            return False
+        self.cache = cache
+        return True
+
+    def get_timing_cache(self):
+        return self.cache

@@ -8,7 +8,19 @@ import numpy as np
 import pytest
 from bundles import SIZE_PX, painted_outputs
 from fake_gpu import FakeDriver, FakeGpu, GpuMisuseError
-from fake_tensorrt import FakeContext, FakeEngine, FakeInspector, FakeTensorRt, fake_plan
+from fake_tensorrt import (
+    FakeBuilder,
+    FakeConfig,
+    FakeContext,
+    FakeEngine,
+    FakeInspector,
+    FakeNetwork,
+    FakeParser,
+    FakeProfile,
+    FakeTensorRt,
+    FakeTimingCache,
+    fake_plan,
+)
 
 from edge.engines.cuda_device import CudaDevice
 from edge.engines.plan_layers import layers_from_json, require_types
@@ -238,7 +250,9 @@ def test_a_buffer_that_is_too_small_for_its_tensor_is_caught():
 def test_the_fakes_offer_nothing_that_the_real_library_is_not_asked_for():
     """Each name of the fakes is in the list that the tests compare with the real bindings."""
     for fake, real in (
-        (FakeEngine, "ICudaEngine"), (FakeContext, "IExecutionContext"), (FakeInspector, "EngineInspector")
+        (FakeEngine, "ICudaEngine"), (FakeContext, "IExecutionContext"), (FakeInspector, "EngineInspector"),
+        (FakeBuilder, "Builder"), (FakeConfig, "IBuilderConfig"), (FakeNetwork, "INetworkDefinition"),
+        (FakeProfile, "IOptimizationProfile"), (FakeTimingCache, "ITimingCache"), (FakeParser, "OnnxParser"),
     ):  # fmt: skip
         offered = {name for name in vars(fake) if not name.startswith("_")}
         assert offered <= set(MEMBERS[real]), real
