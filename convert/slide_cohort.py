@@ -21,6 +21,7 @@ from convert.slide_labels import LabelledSlide
 from edge.engines.base import EngineOutputs
 from edge.errors import EXIT_SLIDE_REJECTED, EdgeError
 from edge.findings import decode_findings
+from edge.image_measures import measures_from_tensors
 from edge.images import load_cells
 from edge.model import Model
 from edge.result import reject_slide
@@ -175,9 +176,13 @@ def profile_from_slide(slide: Slide, model: Model) -> SlideProfile:
     reject_slide(slide, loaded.refused)
     size_px, step = model.engine.spec.size_px, model.engine.spec.max_batch
 
+    measured: list[NDArray[np.float32]] = []
+
     def batches() -> Iterator[NDArray[np.uint8]]:
         for start in range(0, len(loaded.cells), step):
-            yield tensors_from_cells(loaded.cells[start : start + step], size_px)
+            batch = tensors_from_cells(loaded.cells[start : start + step], size_px)
+            measured.append(measures_from_tensors(batch))
+            yield batch
 
     parts = list(model.engine.infer(batches()))
     outputs = EngineOutputs(
@@ -187,7 +192,8 @@ def profile_from_slide(slide: Slide, model: Model) -> SlideProfile:
     )
     identities = [cell.cell_id for cell in loaded.cells]
     decision, rule = model.manifest.decision, model.outlier_rule
-    cells = decode_findings(outputs, identities, model.catalogue, decision, outlier_rule=rule)
+    measures = np.concatenate(measured)
+    cells = decode_findings(outputs, identities, model.catalogue, decision, outlier_rule=rule, measures=measures)
     return profile_slide(cells, model.catalogue)
 
 

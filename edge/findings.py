@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edge.catalogue import Catalogue
 from edge.engines.base import EngineOutputs
 from edge.errors import EdgeError
-from edge.outliers import OutlierRule, distances_from_embedding
+from edge.outliers import OutlierRule, distances_from_cells
 
 UNIDENTIFIED = "UNIDENTIFIED"
 OUT_OF_DISTRIBUTION = "OOD"
@@ -45,6 +45,7 @@ class CellFindings:
     `cell_type` is None when `flags` holds UNIDENTIFIED or OOD (one of them, OOD first). `probability` is that of the
     best type in any case. `type_probabilities` float32 [types], `finding_probabilities` float32 [findings] and
     `embedding` float32 [D] are the network's raw outputs. `present` lists the findings that count, in catalogue order.
+    `distance` is that of edge/outliers.py, None without an outlier rule.
     """
 
     cell_id: str
@@ -55,6 +56,7 @@ class CellFindings:
     embedding: NDArray[np.float32]
     present: tuple[str, ...]
     flags: tuple[str, ...]
+    distance: float | None = None
 
 
 def applicability_from_catalogue(catalogue: Catalogue) -> NDArray[np.bool_]:
@@ -74,12 +76,14 @@ def decode_findings(
     decision: FindingDecision,
     *,
     outlier_rule: OutlierRule | None = None,
+    measures: NDArray[np.float32] | None = None,
 ) -> tuple[CellFindings, ...]:
     """Return one `CellFindings` per row of `outputs`, in order.
 
-    `outlier_rule` is the bundle's, or None when its manifest has no `decision.ood`. Raises EdgeError MDSE-ENGINE-004
-    when the outputs do not fit the cells and the catalogue, hold a value that is not a number or a probability outside
-    0..1, or when the types of a cell do not add up to 1.
+    `outlier_rule` is the bundle's, or None when its manifest has no `decision.ood`; it needs the cells' `measures`
+    (edge/image_measures.py, float32 [N, M]). Raises EdgeError MDSE-ENGINE-004 when the outputs do not fit the cells and
+    the catalogue, hold a value that is not a number or a probability outside 0..1, or when the types of a cell do not
+    add up to 1; ValueError when there is a rule and no measures.
     """
     check_outputs(outputs, len(cell_ids), catalogue)
     best = outputs.cell_type.argmax(axis=1)
@@ -87,9 +91,10 @@ def decode_findings(
     type_limits = np.array([decision.unidentified_below[code] for code in catalogue.type_codes], dtype=np.float64)
     finding_limits = np.array([decision.finding_threshold[code] for code in catalogue.finding_codes], dtype=np.float64)
     unidentified = probability < type_limits[best]
+    distances = _distances(outputs.embedding, measures, outlier_rule)
     outlying = np.zeros(len(cell_ids), dtype=np.bool_)
-    if outlier_rule is not None:
-        outlying = distances_from_embedding(outputs.embedding, outlier_rule) > outlier_rule.threshold
+    if distances is not None and outlier_rule is not None:
+        outlying = distances > outlier_rule.threshold
     typed = ~(unidentified | outlying)
     shown = (outputs.findings >= finding_limits) & applicability_from_catalogue(catalogue)[best] & typed[:, None]
     codes = np.array(catalogue.finding_codes, dtype=object)
@@ -103,9 +108,20 @@ def decode_findings(
             embedding=outputs.embedding[row],
             present=tuple(codes[shown[row]]),
             flags=() if typed[row] else ((OUT_OF_DISTRIBUTION,) if outlying[row] else (UNIDENTIFIED,)),
+            distance=None if distances is None else float(distances[row]),
         )
         for row, cell_id in enumerate(cell_ids)
     )
+
+
+def _distances(
+    embedding: NDArray[np.float32], measures: NDArray[np.float32] | None, rule: OutlierRule | None
+) -> NDArray[np.float64] | None:
+    if rule is None:
+        return None
+    if measures is None:
+        raise ValueError("an outlier rule needs the measures of the cells")
+    return distances_from_cells(embedding, measures, rule)
 
 
 def check_outputs(outputs: EngineOutputs, cell_count: int, catalogue: Catalogue) -> None:

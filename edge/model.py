@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from edge.atlas import Atlas, atlas_from_bundle
-from edge.bundle.arrays import ArraySpec, arrays_from_npz
 from edge.bundle.manifest import AssessmentSpec, Manifest
 from edge.bundle.reader import Bundle, open_bundle
 from edge.catalogue import Catalogue
 from edge.contributions import Explainer, explainer_from_json
 from edge.engines.base import Engine
 from edge.engines.choose import EngineChoice, choose_engine
-from edge.engines.installed import libraries_of_machine
 from edge.errors import EdgeError
 from edge.golden import GoldenCells, GoldenProof, golden_from_bundle, prove_golden
-from edge.outliers import OutlierRule
+from edge.outliers import OutlierRule, outlier_rule_from_bundle
 from edge.profile_scope import ProfileScope, scope_from_bundle
 from edge.trees import TreeModel, open_trees
 
@@ -75,31 +74,29 @@ def open_model(
     public_key: bytes | None,
     engine: str = "cpu",
     cache_dir: Path | None = None,
-    plans_dir: Path | None = None,
     threads: int | None = None,
 ) -> Model:
     """Open the bundle in `bundle_path` as a model.
 
     `public_key`: PEM of the trusted key, None where unsigned bundles are accepted. `engine`: a request as in
-    `choose_engine`. `cache_dir`, `threads`: see the engine. `plans_dir`: where GPU plans lie, see `open_gpu_engine`.
-    Raises EdgeError MDSE-BUNDLE-*, -ENGINE-*, -TREES-*, -PLAN-*, -GPU-* and MDSE-ASSESS-002; nothing native is loaded
-    before the bundle is verified.
+    `choose_engine`. `cache_dir`, `threads`: see the engine. Raises EdgeError MDSE-BUNDLE-*, -ENGINE-*, -TREES-* and
+    MDSE-ASSESS-002; nothing native is loaded before the bundle is verified.
     """
     bundle = open_bundle(bundle_path, public_key=public_key)
-    choice = choose_engine(bundle.manifest.engines, libraries_of_machine(), engine)
+    choice = choose_engine(bundle.manifest.engines, available_devices(), engine)
     targets = [assessment.target for assessment in bundle.manifest.assessments]
     trees = {target: open_trees(bundle, target) for target in targets}
     explainers = {target: _open_explainer(bundle, target) for target in targets}
     scopes = {spec.target: scope_from_bundle(bundle, spec) for spec in bundle.manifest.assessments}
     golden_cells = golden_from_bundle(bundle)
-    outlier_rule = _open_outlier_rule(bundle)
+    outlier_rule = outlier_rule_from_bundle(bundle)
     atlas = atlas_from_bundle(bundle)
     return Model(
         manifest=bundle.manifest,
         catalogue=bundle.catalogue,
         digest=bundle.digest,
         signed_by_trusted_key=bundle.signed_by_trusted_key,
-        engine=_open_engine(bundle, choice, cache_dir, plans_dir, threads),
+        engine=_open_engine(bundle, choice, cache_dir, threads),
         choice=choice,
         trees=trees,
         explainers=explainers,
@@ -110,26 +107,23 @@ def open_model(
     )
 
 
-def _open_engine(
-    bundle: Bundle, choice: EngineChoice, cache_dir: Path | None, plans_dir: Path | None, threads: int | None
-) -> Engine:
+def available_devices() -> frozenset[str]:
+    """Return the devices that this installation can use."""
+    return frozenset({"cpu"} if find_spec("openvino") is not None else ())
+
+
+def _open_engine(bundle: Bundle, choice: EngineChoice, cache_dir: Path | None, threads: int | None) -> Engine:
+    # Imported here: a machine without OpenVINO can still open a bundle, and the import costs a third of a second.
+    from edge.engines.openvino import open_openvino
+
     manifest = bundle.manifest
-    engine: Engine
-    # Imported here: a machine without these libraries can still open a bundle, and an import takes its time.
-    if choice.device == "gpu":
-        from edge.gpu_plans import open_gpu_engine
-
-        engine = open_gpu_engine(bundle, choice, plans_dir)
-    else:
-        from edge.engines.openvino import open_openvino
-
-        engine = open_openvino(
-            bundle.read(choice.file),
-            precision=choice.precision,
-            size_px=manifest.image.size,
-            cache_dir=cache_dir,
-            threads=threads,
-        )
+    engine = open_openvino(
+        bundle.read(choice.file),
+        precision=choice.precision,
+        size_px=manifest.image.size,
+        cache_dir=cache_dir,
+        threads=threads,
+    )
     spec = engine.spec
     found = (spec.type_count, spec.finding_count, spec.embedding_dim)
     expected = (len(manifest.types), len(manifest.findings), manifest.embedding_dim)
@@ -143,17 +137,3 @@ def _open_engine(
 def _open_explainer(bundle: Bundle, target: str) -> Explainer:
     name = f"trees/{target}/model.json"
     return explainer_from_json(bundle.read(name), target, bundle.manifest.parameters, where=name)
-
-
-def _open_outlier_rule(bundle: Bundle) -> OutlierRule | None:
-    rule = bundle.manifest.decision.ood
-    if rule is None:
-        return None
-    expected = {"centres": ArraySpec("float32", 2), "whitening": ArraySpec("float32", 2)}
-    arrays = arrays_from_npz(bundle.read(rule.file), expected, where=rule.file)
-    if arrays["centres"].shape[1] != bundle.manifest.embedding_dim:
-        raise EdgeError("MDSE-BUNDLE-011", where=rule.file, reason="centres do not have the embedding's width")
-    try:
-        return OutlierRule(arrays["centres"], arrays["whitening"], rule.threshold)
-    except ValueError as error:
-        raise EdgeError("MDSE-BUNDLE-011", where=rule.file, reason=str(error)) from error

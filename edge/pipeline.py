@@ -23,8 +23,11 @@ from edge.contributions import groups_from_contributions, rows_from_contribution
 from edge.engines.base import EngineOutputs
 from edge.findings import CellFindings, decode_findings
 from edge.gates import count_film, film_warnings
+from edge.image_measures import MEASURES, measures_from_tensors
 from edge.images import DEFAULT_LIMITS, CellImage, ImageLimits, RefusedCell, read_cells
 from edge.model import Model
+from edge.preclass import PreclassComparison, compare_preclasses, preclass_warnings
+from edge.quality import document_from_quality, quality_from_measures, quality_warnings
 from edge.report_material import atlas_points
 from edge.result import UNREADABLE_FRACTION, Job, Provenance, build_result, reject_slide
 from edge.slide import Slide, SlideWarning
@@ -66,9 +69,10 @@ class AnalyzedSlide:
 
 @dataclass(slots=True, eq=False)
 class _Reading:
-    """What reading a slide leaves behind besides tensors: ids in the order of the tensors, thumbnails, refusals."""
+    """What reading a slide leaves behind besides tensors: ids and measures in their order, thumbnails, refusals."""
 
     cell_ids: list[str] = field(default_factory=list)
+    measures: list[NDArray[np.float32]] = field(default_factory=list)
     thumbnails: dict[str, bytes] = field(default_factory=dict)
     refused: list[RefusedCell] = field(default_factory=list)
 
@@ -108,7 +112,10 @@ def analyze_slide(
     outputs = _infer(slide, model, rules, stages, reading)
     reject_slide(slide, reading.refused, unreadable_fraction=rules.unreadable_fraction)
     with stages.timing("findings"):
-        cells = _cells_from_outputs(outputs, reading.cell_ids, model)
+        measures = np.concatenate([np.empty((0, len(MEASURES)), np.float32), *reading.measures])
+        cells = _cells_from_outputs(outputs, reading.cell_ids, measures, model)
+        quality = quality_from_measures(measures, model.manifest.decision.quality)
+        preclass = _compare_preclasses(slide, cells)
     with stages.timing("profile"):
         profile = profile_slide(cells, model.catalogue)
         intervals = intervals_from_profile(profile)
@@ -124,7 +131,9 @@ def analyze_slide(
         provenance=provenance_of(model),
         catalogue=model.catalogue,
         stage_ms=stages.stage_ms,
-        warnings=_warnings(slide, model, profile),
+        warnings=[*_warnings(slide, model, profile), *quality_warnings(quality), *preclass_warnings(preclass)],
+        quality=document_from_quality(quality),
+        preclass=None if preclass is None else {"compared": preclass.compared, "disagree": preclass.disagree},
     )
     context = ReportContext(rules.language, rules.reference, atlas_points(model.atlas, cells, model.manifest.types))
     return AnalyzedSlide(record, render_report(record, reading.thumbnails, context))
@@ -171,20 +180,30 @@ def _batches(
         if waiting and (finished or len(waiting) == model.engine.spec.max_batch):
             with stages.timing("resize"):
                 batch = tensors_from_cells(waiting, model.engine.spec.size_px)
+                reading.measures.append(measures_from_tensors(batch))
                 reading.cell_ids.extend(cell.cell_id for cell in waiting)
                 reading.thumbnails.update({cell.cell_id: thumbnail_from_pixels(cell.pixels) for cell in waiting})
             waiting = []
             yield batch
 
 
-def _cells_from_outputs(outputs: list[EngineOutputs], cell_ids: list[str], model: Model) -> tuple[CellFindings, ...]:
+def _cells_from_outputs(
+    outputs: list[EngineOutputs], cell_ids: list[str], measures: NDArray[np.float32], model: Model
+) -> tuple[CellFindings, ...]:
     joined = EngineOutputs(
         cell_type=np.concatenate([part.cell_type for part in outputs]),
         findings=np.concatenate([part.findings for part in outputs]),
         embedding=np.concatenate([part.embedding for part in outputs]),
     )
     decision = model.manifest.decision
-    return decode_findings(joined, cell_ids, model.catalogue, decision, outlier_rule=model.outlier_rule)
+    return decode_findings(
+        joined, cell_ids, model.catalogue, decision, outlier_rule=model.outlier_rule, measures=measures
+    )
+
+
+def _compare_preclasses(slide: Slide, cells: tuple[CellFindings, ...]) -> PreclassComparison | None:
+    given = {file.cell_id: file.preclass for file in slide.cell_files}
+    return compare_preclasses((given[cell.cell_id], cell.cell_type) for cell in cells)
 
 
 def _assess(

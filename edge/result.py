@@ -36,6 +36,7 @@ __all__ = ["Job", "Provenance", "build_result", "record_bytes", "reject_slide", 
 
 NEUTROPHIL_GROUP = "GN"  # of Fig. 3 of the paper, as the catalogue names it
 REFUSED_NAMED_MAX = 5
+DISTANCE_MAX = 9999.0  # a flat picture can lie arbitrarily far away; no reader needs to know how far
 UNREADABLE_FRACTION = 0.1
 
 
@@ -244,6 +245,7 @@ def _cells_part(
         reason = "the analyzed and the refused cells are not the images of the slide"
         raise EdgeError("MDSE-SLIDE-012", where=slide.slide_key, reason=reason)
     column_of = {code: column for column, code in enumerate(catalogue.finding_codes)}
+    preclass_of = {cell_id: file.preclass for cell_id, file in files.items()}
     return [
         {
             "id": cell.cell_id,
@@ -253,8 +255,8 @@ def _cells_part(
             "p": _probability(cell.probability),
             "findings": {code: _probability(cell.finding_probabilities[column_of[code]]) for code in cell.present},
             "flags": list(cell.flags),
-            "preclass": None,
-            "distance": None,
+            "preclass": None if preclass_of[cell.cell_id] is None else printable(str(preclass_of[cell.cell_id])),
+            "distance": None if cell.distance is None else _rounded(min(cell.distance, DISTANCE_MAX), 2),
         }
         for cell in cells
     ]

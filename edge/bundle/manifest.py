@@ -82,11 +82,11 @@ class OutOfDistribution(_Part):
 class QualityLimits(_Part):
     """What the reference cells looked like: the least sharpness, and the stain's centre, whitening and limit.
 
-    A slide is warned of when its median sharpness lies below `focus_limit`, or when its mean stain (a*, b*, L* of CIE
-    1976, see edge/quality.py) lies farther than `stain_limit` from the centre after whitening.
+    A slide is warned of when many of its cells are less sharp than `focus_limit` (grey levels), or when its mean stain
+    (L*, a*, b* of CIE 1976) lies farther than `stain_limit` from the centre after whitening; see edge/quality.py.
     """
 
-    focus_limit: float
+    focus_limit: Annotated[float, Field(gt=0)]
     stain_centre: tuple[float, float, float]
     stain_whitening: tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
     stain_limit: Annotated[float, Field(gt=0)]

@@ -25,6 +25,7 @@ from bundles import (
 
 from edge.engines.base import EngineOutputs
 from edge.errors import EdgeError
+from edge.image_measures import MEASURES
 from edge.model import open_model
 from edge.pipeline import Job, Rules, analyze_slide
 from edge.result import record_bytes
@@ -230,8 +231,22 @@ def test_undecided_cells_are_unidentified_and_enter_no_count(tmp_path):
     assert record["assessments"][0]["call"] == "NOT-EVALUABLE"
 
 
+def outlier_arrays(centre: float) -> dict[str, np.ndarray]:
+    """A rule that looks at the three numbers of the embedding alone, whose only group lies at `centre` on each."""
+    width = 3 + len(MEASURES)
+    whitening = np.zeros((1, width, width), np.float32)
+    whitening[0, :3, :3] = np.eye(3)
+    return {
+        "mean": np.zeros(3, np.float32),
+        "components": np.eye(3, dtype=np.float32),
+        "centres": np.full((1, width), centre, np.float32),
+        "whitening": whitening,
+        "family": np.zeros(1, np.uint8),
+    }
+
+
 def test_cells_unlike_the_training_cells_are_set_aside(tmp_path):
-    rule = npz(centres=np.full((1, 3), 9, np.float32), whitening=np.eye(3, dtype=np.float32))
+    rule = npz(**outlier_arrays(centre=9.0))
     contents = bundle_contents(**{"decision/ood.npz": rule})
     document = manifest_document(contents)
     document["decision"]["ood"] = {"file": "decision/ood.npz", "threshold": 2.0}
@@ -239,6 +254,54 @@ def test_cells_unlike_the_training_cells_are_set_aside(tmp_path):
     record = analyze(write_slide(tmp_path / "A1_S1", TYPES), model).record
     assert record["out_of_distribution"] == 25
     assert sum(record["counts"].values()) == 0
+    assert all(cell["distance"] > 10 for cell in record["cells"])
+
+
+def test_near_cells_keep_their_types_and_tell_their_distance(tmp_path):
+    contents = bundle_contents(**{"decision/ood.npz": npz(**outlier_arrays(centre=0.3))})
+    document = manifest_document(contents)
+    document["decision"]["ood"] = {"file": "decision/ood.npz", "threshold": 2.0}
+    model = open_model(write_bundle(tmp_path / "b", contents, document), public_key=PUBLIC_KEY)
+    record = analyze(write_slide(tmp_path / "A1_S1", TYPES), model).record
+    assert record["out_of_distribution"] == 0
+    assert all(0 < cell["distance"] < 2 for cell in record["cells"])
+
+
+@pytest.mark.parametrize("name", ["mean", "components", "centres", "whitening", "family"])
+def test_an_outlier_rule_of_another_network_is_refused_when_the_model_opens(tmp_path, name):
+    arrays = outlier_arrays(centre=0.3)
+    arrays[name] = arrays[name][:-1] if name != "centres" else arrays[name][:, :-1]
+    contents = bundle_contents(**{"decision/ood.npz": npz(**arrays)})
+    document = manifest_document(contents)
+    document["decision"]["ood"] = {"file": "decision/ood.npz", "threshold": 2.0}
+    with pytest.raises(EdgeError, match=r"MDSE-BUNDLE-011 decision/ood\.npz"):
+        open_model(write_bundle(tmp_path / "b", contents, document), public_key=PUBLIC_KEY)
+
+
+def test_focus_stain_and_the_analyzer_s_own_classes_reach_the_record_and_its_warnings(tmp_path):
+    contents = bundle_contents()
+    document = manifest_document(contents)
+    unit = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    document["decision"]["quality"] = {
+        "focus_limit": 5.0, "stain_centre": [40.0, 30.0, -30.0], "stain_whitening": unit, "stain_limit": 4.0,
+    }  # fmt: skip
+    model = open_model(write_bundle(tmp_path / "b", contents, document), public_key=PUBLIC_KEY)
+    files = [{"name": f"{number:04d}.png", "preclass": "BLAST"} for number in range(1, len(TYPES) + 1)]
+    record = analyze(write_slide(tmp_path / "A1_S1", TYPES, files=files), model).record
+    assert record["preclass"] == {"compared": 25, "disagree": sum(code != "BL" for code in TYPES)}
+    assert {cell["preclass"] for cell in record["cells"]} == {"BLAST"}
+    # Painted cells are flat: nothing is less sharp, and their colours are no stain's.
+    assert (record["quality"]["focus"]["low_share"], record["quality"]["focus"]["limit"]) == (1.0, 5.0)
+    assert record["quality"]["stain"]["distance"] > 4
+    assert {"FOCUS", "STAIN-OOD", "PRECLASS-DISAGREES"} <= {warning["code"] for warning in record["warnings"]}
+
+
+def test_an_export_without_classes_and_a_bundle_without_reference_say_so(tmp_path, model):
+    record = analyze(write_slide(tmp_path / "A1_S1", TYPES), model).record
+    assert record["preclass"] is None
+    assert record["quality"]["focus"]["limit"] is None
+    assert record["quality"]["stain"]["distance"] is None
+    assert {(cell["preclass"], cell["distance"]) for cell in record["cells"]} == {(None, None)}
 
 
 # ---- the model

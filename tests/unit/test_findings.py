@@ -14,7 +14,8 @@ from edge.catalogue import load_catalogue
 from edge.engines.base import EngineOutputs
 from edge.errors import EdgeError
 from edge.findings import applicability_from_catalogue, decode_findings
-from edge.outliers import OutlierRule, distances_from_embedding
+from edge.image_measures import MEASURES
+from edge.outliers import OutlierRule, distances_from_cells
 
 CATALOGUE = load_catalogue()
 TYPES, FINDINGS = CATALOGUE.type_codes, CATALOGUE.finding_codes
@@ -90,8 +91,21 @@ def test_a_cell_at_the_limit_of_its_type_is_identified():
     assert cell.cell_type == "MO"
 
 
-def rule(threshold: float = 3.0) -> OutlierRule:
-    return OutlierRule(np.eye(2, 8, dtype=np.float32) * 10, np.eye(8, 4, dtype=np.float32), threshold)
+def rule(threshold: float = 3.0, **changes: np.ndarray) -> OutlierRule:
+    """Two groups of one family at 10 on the first and on the second axis; four axes of eight and all measures count."""
+    rank, width = 4, 4 + len(MEASURES)
+    arrays = {
+        "mean": np.zeros(8, np.float32),
+        "components": np.eye(8, rank, dtype=np.float32),
+        "centres": np.eye(2, width, dtype=np.float32) * 10,
+        "whitening": np.eye(width, dtype=np.float32)[None],
+        "family": np.zeros(2, np.uint8),
+    }
+    return OutlierRule(**{**arrays, **changes}, threshold=threshold)
+
+
+def plain(cells: int) -> np.ndarray:
+    return np.zeros((cells, len(MEASURES)), np.float32)
 
 
 def test_a_cell_far_from_all_training_cells_is_out_of_distribution_whatever_its_probability():
@@ -100,32 +114,94 @@ def test_a_cell_far_from_all_training_cells_is_out_of_distribution_whatever_its_
     outputs.embedding[1:, 2] = 100
     limits = Limits()
     limits.unidentified_below["SNE"] = 0.5
-    near, far, far_and_low = decode(outputs, limits, outlier_rule=rule())
-    assert (near.cell_type, near.flags) == ("SNE", ())
+    near, far, far_and_low = decode(outputs, limits, outlier_rule=rule(), measures=plain(3))
+    assert (near.cell_type, near.flags, near.distance) == ("SNE", (), 0)
     assert (far.cell_type, far.present, far.flags) == (None, (), ("OOD",))
+    assert far.distance == pytest.approx(np.hypot(100, 10))
     assert far_and_low.flags == ("OOD",)
 
 
-def test_the_distance_is_to_the_nearest_centre_and_scaled_by_the_rank():
+def test_a_blurred_picture_is_out_of_distribution_although_the_network_sees_nothing_odd():
+    outputs = outputs_of(("SNE", 0.99, {}), ("SNE", 0.99, {}))
+    outputs.embedding[:, 0] = 10
+    measures = plain(2)
+    measures[1, 0] = -5
+    sharp, blurred = decode(outputs, outlier_rule=rule(), measures=measures)
+    assert (sharp.flags, blurred.flags, blurred.distance) == ((), ("OOD",), 5)
+
+
+def test_without_a_rule_no_cell_has_a_distance():
+    (cell,) = decode(outputs_of(("SNE", 0.99, {})))
+    assert cell.distance is None
+
+
+def test_a_rule_without_measures_is_an_error_and_no_silent_pass():
+    with pytest.raises(ValueError, match="needs the measures"):
+        decode(outputs_of(("SNE", 0.99, {})), outlier_rule=rule())
+
+
+def test_the_distance_is_to_the_nearest_centre_along_the_axes_that_count():
     points = np.zeros((3, 8), np.float32)
     points[0, 0] = 10
     points[1, 1] = 14
-    points[2, 7] = 5
-    np.testing.assert_allclose(distances_from_embedding(points, rule()), [0, 4 / 2, 10 / 2], atol=1e-9)
+    points[2, 0], points[2, 7] = 10, 50
+    np.testing.assert_allclose(distances_from_cells(points, plain(3), rule()), [0, 4, 0], atol=1e-6)
+
+
+def test_each_family_of_cells_is_measured_by_its_own_spread():
+    width = 4 + len(MEASURES)
+    wide = np.stack([np.eye(width), np.eye(width) / 10]).astype(np.float32)
+    two = rule(whitening=wide, family=np.array([0, 1], np.uint8))
+    points = np.zeros((2, 8), np.float32)
+    points[0, 0] = 13
+    points[1, 1] = 13
+    # Three from the narrow family's centre and three tenths from the wide one's; the first is 16.4 / 10 from the wide.
+    np.testing.assert_allclose(distances_from_cells(points, plain(2), two), [np.hypot(13, 10) / 10, 0.3], rtol=1e-5)
+
+
+@settings(max_examples=80, deadline=None)
+@given(seed=st.integers(0, 10_000), cells=st.integers(0, 12))
+def test_the_distance_equals_the_plain_formula_on_random_rules(seed, cells):
+    draw = np.random.default_rng(seed)
+    width = 4 + len(MEASURES)
+    found = rule(
+        mean=draw.normal(size=8).astype(np.float32),
+        components=draw.normal(size=(8, 4)).astype(np.float32),
+        centres=draw.normal(50, 5, size=(5, width)).astype(np.float32),
+        whitening=draw.normal(size=(3, width, width)).astype(np.float32),
+        family=np.array([0, 2, 2, 0, 0], np.uint8),
+    )
+    embedding = draw.normal(size=(cells, 8)).astype(np.float32)
+    measures = draw.normal(50, 5, size=(cells, len(MEASURES))).astype(np.float32)
+    features = np.concatenate([(embedding - found.mean) @ found.components, measures], axis=1)
+    plainly = [
+        min(np.linalg.norm((row - c) @ found.whitening[f]) for c, f in zip(found.centres, found.family, strict=True))
+        for row in features.astype(np.float64)
+    ]
+    np.testing.assert_allclose(distances_from_cells(embedding, measures, found), plainly, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("centres", "whitening"),
-    [(np.zeros((2, 8)), np.zeros((7, 3))), (np.zeros((0, 8)), np.zeros((8, 3))), (np.full((2, 8), np.nan), np.eye(8))],
+    "change",
+    [
+        {"mean": np.zeros(7, np.float32)},
+        {"components": np.zeros((8, 3), np.float32)},
+        {"centres": np.zeros((0, 4 + len(MEASURES)), np.float32)},
+        {"centres": np.full((2, 4 + len(MEASURES)), np.nan, np.float32)},
+        {"whitening": np.eye(4 + len(MEASURES), dtype=np.float32)},
+        {"family": np.array([0, 1], np.uint8)},
+        {"family": np.zeros(3, np.uint8)},
+    ],
 )
-def test_an_outlier_rule_that_does_not_fit_itself_is_refused(centres, whitening):
-    with pytest.raises(ValueError, match=r"fit|number"):
-        OutlierRule(centres.astype(np.float32), whitening.astype(np.float32), 1.0)
+def test_an_outlier_rule_that_does_not_fit_itself_is_refused(change):
+    with pytest.raises(ValueError, match=r"fit|number|family"):
+        rule(**change)
 
 
-def test_an_embedding_of_another_width_is_refused():
-    with pytest.raises(ValueError, match="does not fit"):
-        distances_from_embedding(np.zeros((1, 9), np.float32), rule())
+@pytest.mark.parametrize(("width", "measured"), [(9, 1), (8, 2)])
+def test_an_embedding_or_measures_of_another_shape_are_refused(width, measured):
+    with pytest.raises(ValueError, match="fit"):
+        distances_from_cells(np.zeros((1, width), np.float32), plain(measured), rule())
 
 
 def broken(outputs: EngineOutputs, name: str, place: tuple, value: float) -> EngineOutputs:
