@@ -19,12 +19,13 @@ from convert.conversion_request import Preflight
 from convert.engine_proof import ProofMaterial, ProvedEngine
 from convert.library_from_xgboost import CompiledTrees
 from convert.tree_model import TrainedTrees
-from edge.assessment import INDETERMINATE, assess_profile, scores_from_margins
+from edge.assessment import INDETERMINATE, assess_profile
 from edge.bundle.manifest import AssessmentSpec, Cohort, Gates, Minimum
 from edge.catalogue import Catalogue
 from edge.engines.base import EngineOutputs
 from edge.errors import EdgeError
 from edge.findings import CellFindings, decode_findings
+from edge.score import scores_from_margins
 from edge.slide_profile import profile_slide
 from edge.trees import TreeModel, trees_from_checkpoint
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle.manifest import AssessmentSpec, Calibration, Cohort, Gates
+from edge.bundle.manifest import AssessmentSpec, Cohort, Gates
 from edge.catalogue import Catalogue
+from edge.counting_interval import counting_interval
 from edge.gates import (
     BLAST_REVIEW,
     Counted,
@@ -28,14 +29,13 @@ from edge.gates import (
     sufficiency_of,
 )
 from edge.profile_scope import ProfileScope, reasons_out_of_scope
-from edge.resampling import resampled_profiles
+from edge.score import score_from_margin
 from edge.slide_profile import SlideProfile
 from edge.trees import TreeModel
 
 INDETERMINATE = "INDETERMINATE"
 NOT_EVALUABLE = "NOT-EVALUABLE"
 NOT_REQUESTED = "NOT-REQUESTED"
-_QUANTILES = (0.025, 0.975)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,37 +139,14 @@ def assess_profile(
         return replace(silent, call=NOT_EVALUABLE, reasons=against)
     margin = float(trees.predict_margin(_row_from_profile(profile))[0])
     score = score_from_margin(margin, spec.calibration)
-    draws = trees.predict_margin(resampled_profiles(profile, catalogue))
-    interval = _interval_around(score, scores_from_margins(draws, spec.calibration))
+    interval = counting_interval(profile, score, trees=trees, calibration=spec.calibration, catalogue=catalogue)
     call, reason = _call_from_interval(spec, interval)
     review = _review_reasons(profile, counted, catalogue, gates)
     return replace(silent, score=score, margin=margin, interval=interval, call=call, reasons=(*reason, *review))
 
 
-def score_from_margin(margin: float, calibration: Calibration) -> float:
-    """Return the calibrated score of a raw margin: sigmoid(slope * margin + intercept)."""
-    return float(scores_from_margins(np.array([margin]), calibration)[0])
-
-
-def scores_from_margins(margins: NDArray[np.float64], calibration: Calibration) -> NDArray[np.float64]:
-    """Return the calibrated scores of raw margins, float64 [N]."""
-    # tanh does not overflow where exp would: a margin of 1,000 is a score of 1, without a warning.
-    logits = calibration.slope * margins + calibration.intercept
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)), np.float64)
-
-
 def _row_from_profile(profile: SlideProfile) -> NDArray[np.float32]:
     return profile.values.astype(np.float32).reshape(1, -1)
-
-
-def _interval_around(score: float, draws: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the 95 % interval of the draws, widened where needed so that it contains the score itself.
-
-    Rare findings are skewed, so nearly all draws may lie on one side of the score; an interval that did not contain its
-    own score would contradict it, and widening is the cautious way out.
-    """
-    low, high = (float(value) for value in np.quantile(draws, _QUANTILES))
-    return min(low, score), max(high, score)
 
 
 def _call_from_interval(spec: AssessmentSpec, interval: tuple[float, float]) -> tuple[str, tuple[Reason, ...]]:

@@ -15,6 +15,7 @@ from edge.atlas import Atlas, atlas_from_bundle
 from edge.bundle.manifest import AssessmentSpec, Manifest
 from edge.bundle.reader import Bundle, open_bundle
 from edge.catalogue import Catalogue
+from edge.cohort import CohortSlides, cohort_from_bundle
 from edge.contributions import Explainer, explainer_from_json
 from edge.engines.base import Engine
 from edge.engines.choose import EngineChoice, choose_engine
@@ -27,7 +28,7 @@ from edge.trees import TreeModel, open_trees
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """Everything that turns images into a result. `trees`, `explainers` and `scopes` are keyed by target.
+    """Everything that turns images into a result. Trees, explainers, scopes and cohorts are keyed by target.
 
     `digest` is the SHA-256 of the bundle's manifest; `choice` says which engine runs and why.
     """
@@ -41,6 +42,7 @@ class Model:
     trees: Mapping[str, TreeModel]
     explainers: Mapping[str, Explainer]
     scopes: Mapping[str, ProfileScope | None]
+    cohorts: Mapping[str, CohortSlides | None]
     outlier_rule: OutlierRule | None
     atlas: Atlas | None
     golden_cells: GoldenCells
@@ -88,6 +90,7 @@ def open_model(
     trees = {target: open_trees(bundle, target) for target in targets}
     explainers = {target: _open_explainer(bundle, target) for target in targets}
     scopes = {spec.target: scope_from_bundle(bundle, spec) for spec in bundle.manifest.assessments}
+    cohorts = {spec.target: cohort_from_bundle(bundle, spec) for spec in bundle.manifest.assessments}
     golden_cells = golden_from_bundle(bundle)
     outlier_rule = outlier_rule_from_bundle(bundle)
     atlas = atlas_from_bundle(bundle)
@@ -101,6 +104,7 @@ def open_model(
         trees=trees,
         explainers=explainers,
         scopes=scopes,
+        cohorts=cohorts,
         outlier_rule=outlier_rule,
         atlas=atlas,
         golden_cells=golden_cells,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from edge.assessment import Assessment, assess_profile
 from edge.class_families import names_of, settle_families
-from edge.contributions import groups_from_contributions, rows_from_contributions
 from edge.engines.base import EngineOutputs
+from edge.explanation import explain_assessment
 from edge.findings import CellFindings, decode_findings
 from edge.gates import count_film, film_warnings
 from edge.image_measures import MEASURES, measures_from_tensors
@@ -230,13 +230,19 @@ def _assess(
                 requested=job.assess_all or bool(names_of(spec) & set(slide.targets)),
                 scope=model.scopes[spec.target],
             )
-        if assessment.margin is not None:
-            with stages.timing("explain"):
-                contributions = model.explainers[spec.target].explain(profile, assessment.margin)
-                rows = rows_from_contributions(contributions, profile, cells, model.catalogue)
-                groups = groups_from_contributions(contributions, model.catalogue)
-                assessment = replace(assessment, contributions=rows, groups=groups)
-        assessments.append(assessment)
+        with stages.timing("explain"):
+            explained = explain_assessment(
+                assessment,
+                profile,
+                cells,
+                spec=spec,
+                gates=model.manifest.decision.gates,
+                trees=model.trees[spec.target],
+                explainer=model.explainers[spec.target],
+                cohort=model.cohorts[spec.target],
+                catalogue=model.catalogue,
+            )
+        assessments.append(explained)
     return settle_families(assessments, model.assessments)
 
 

@@ -14,7 +14,7 @@ import fcntl
 import os
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -37,12 +37,16 @@ _loaded: dict[str, ctypes.CDLL] = {}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TreeModel:
-    """Trees of one target. `kind` is "compiled" (native library) or "treelite" (interpreted)."""
+    """Trees of one target. `kind` is "compiled" (native library) or "treelite" (interpreted).
+
+    `used` bool [parameters]: whether any split asks for the parameter; None where only the library is at hand.
+    """
 
     target: str
     kind: Literal["compiled", "treelite"]
     parameter_count: int
     _margins_from_rows: Callable[[NDArray[np.float32]], NDArray[np.float64]]
+    used: NDArray[np.bool_] | None = None
 
     def predict_margin(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the raw margin (before calibration and sigmoid) of each row, float64 [N].
@@ -66,11 +70,11 @@ def open_trees(bundle: Bundle, target: str) -> TreeModel:
     """
     count = len(bundle.manifest.parameters)
     library = f"trees/{target}/{platform_library_name()}"
+    checkpoint = f"trees/{target}/model.treelite"
+    model = trees_from_checkpoint(bundle.read(checkpoint), target, count, where=checkpoint)
     if library in bundle and bundle.signed_by_trusted_key:
-        model = trees_from_library(bundle.read(library), target, count, where=library)
-    else:
-        checkpoint = f"trees/{target}/model.treelite"
-        model = trees_from_checkpoint(bundle.read(checkpoint), target, count, where=checkpoint)
+        compiled = trees_from_library(bundle.read(library), target, count, where=library)
+        model = replace(compiled, used=model.used)
     _prove(model, bundle)
     return model
 
@@ -97,7 +101,16 @@ def trees_from_checkpoint(data: bytes, target: str, parameter_count: int, *, whe
         margins = treelite.gtil.predict(model, np.ascontiguousarray(rows), nthread=1, pred_margin=True)
         return np.asarray(margins, np.float64).reshape(len(rows), -1)[:, 0]
 
-    return TreeModel(target, "treelite", parameter_count, margins_from_rows)
+    return TreeModel(target, "treelite", parameter_count, margins_from_rows, _used_parameters(model, parameter_count))
+
+
+def _used_parameters(model: treelite.Model, parameter_count: int) -> NDArray[np.bool_]:
+    used = np.zeros(parameter_count, np.bool_)
+    for index in range(model.num_tree):
+        tree = model.get_tree_accessor(index)
+        split = tree.get_field("cleft") >= 0  # a leaf has no left child, and its split index means nothing
+        used[tree.get_field("split_index")[split]] = True
+    return used
 
 
 def trees_from_library(data: bytes, target: str, parameter_count: int, *, where: str) -> TreeModel:

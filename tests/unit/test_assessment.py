@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.assessment import assess_profile, score_from_margin
+from edge.assessment import assess_profile
 from edge.bundle.manifest import AssessmentSpec, Calibration, Cohort, Gates, Minimum
 from edge.catalogue import load_catalogue
 from edge.gates import count_film, film_warnings
-from edge.resampling import resampled_profiles
+from edge.score import score_from_margin
 from edge.slide_profile import profile_from_counts
 from edge.trees import TreeModel
 
@@ -218,43 +218,3 @@ def test_two_of_the_three_signs_do_not_warn(shown):
 def test_a_film_without_neutrophils_has_no_infection_pattern():
     lymphocytes = profile({"LY": 100})
     assert film_warnings(lymphocytes, count_film(lymphocytes, CATALOGUE), CATALOGUE, GATES) == ()
-
-
-# ---- the counting interval
-
-
-def test_missing_stays_missing_in_every_draw_and_nothing_else_is():
-    found = profile({"SNE": 60, "LY": 40, "LP": 7})
-    rows = resampled_profiles(found, CATALOGUE)
-    assert rows.shape == (1000, len(NAMES))
-    assert rows.dtype == np.float32
-    assert (np.isnan(rows) == np.isnan(found.values)).all()
-    assert np.isnan(resampled_profiles(profile({"ERB": 3}), CATALOGUE)[:, :17]).all()
-
-
-def test_draws_are_shares_and_rates_around_what_was_counted():
-    found = profile({"SNE": 120, "LY": 60, "MO": 20, "ERB": 30}, {"NE01": 30})
-    rows = resampled_profiles(found, CATALOGUE).astype(np.float64)
-    np.testing.assert_allclose(rows[:, :11].sum(axis=1), 1, atol=1e-5)
-    for name, expected in (("SNE_share", 0.6), ("NE01_rate", 0.25), ("ERB_per_100_wbc", 15.0)):
-        column = rows[:, NAMES.index(name)]
-        assert column.mean() == pytest.approx(expected, rel=0.05)
-        assert column.std() > 0
-    counted = rows[:, ~np.isnan(found.values)]
-    assert counted.min() >= 0
-    assert counted[:, :11].max() <= 1
-
-
-def test_the_spread_is_that_of_counting_the_same_film_again():
-    rows = resampled_profiles(profile({"SNE": 100, "LY": 100}, {"NE01": 20}), CATALOGUE, draws=20_000)
-    rate = rows[:, NAMES.index("NE01_rate")].astype(np.float64)
-    a, b = 20.5, 80.5
-    beta_binomial = a * b * (a + b + 100) / (100 * (a + b) ** 2 * (a + b + 1))
-    assert rate.std() == pytest.approx(np.sqrt(beta_binomial), rel=0.03)
-
-
-def test_draws_are_whole_cells_and_a_finding_that_nobody_saw_stays_unseen_in_most_of_them():
-    rows = resampled_profiles(profile({"SNE": 100, "LY": 100}, {"NE01": 20}), CATALOGUE)
-    counted = rows[:, [NAMES.index("NE01_rate"), NAMES.index("SNE_share")]] * [100, 200]
-    assert np.abs(counted - np.round(counted)).max() < 1e-4
-    assert np.mean(rows[:, NAMES.index("NE02_rate")] == 0) > 0.6
