@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Writes one HTML page that lists the newest revision of every slide in an archive of results, with links to the reports
-and the records. The page asks nothing of the network; it holds sample ids, so keep it where the archive may be kept.
+and the records, and shows how the score and the main shares of each sample id run through time. The page asks nothing
+of the network; it holds sample ids, so keep it where the archive may be kept.
 """
 EXAMPLES = """\
 example:
@@ -32,23 +33,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         "folder", type=Path, metavar="DIR", help="archive of results: records (.json) and reports (.html)"
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="the page (default: DIR/index.html)")
+    parser.add_argument("--language", choices=("en", "ja"), default="en", help="language of the page (default en)")
     parser.add_argument("--json", action="store_true", help="print what was listed as JSON")
     arguments = parser.parse_args(argv)
-    return run_command(lambda: _run(arguments.folder, arguments.output, as_json=arguments.json))
+    return run_command(lambda: _run(arguments))
 
 
-def _run(folder: Path, output: Path | None, *, as_json: bool) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     from edge.writers.html_index import newest_revisions, render_index
 
-    page = (output or folder / "index.html").absolute()
+    folder: Path = arguments.folder
+    page: Path = (arguments.output or folder / "index.html").absolute()
     results, unreadable = _archived(folder, page.parent)
     rows = newest_revisions(results)
     try:
-        page.write_bytes(render_index(results, unreadable))
+        page.write_bytes(render_index(results, unreadable, arguments.language))
     except OSError as error:
         raise _refused(folder, f"{page} cannot be written ({error.strerror})") from error
     facts = {"page": str(page), "slides": len(rows), "revisions": len(results), "unreadable": dict(unreadable)}
-    if as_json:
+    if arguments.json:
         print(json.dumps(facts, indent=1))
         return EXIT_DONE
     print(f"{page}: {len(rows)} slides, {len(results)} revisions")

@@ -44,8 +44,9 @@ def groups_table(assessment: AssessmentView, cohort: CohortRows | None) -> Html 
         "div",
         tag("h3", sentence("section.groups")),
         tag("p", sentence(lead, **names), class_="fine"),
-        tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), class_="groups"),
+        tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows)),
         None if cohort is None else _legend(scale, names),
+        class_="groups",
     )
 
 
@@ -113,7 +114,8 @@ def contrast_table(assessment: AssessmentView) -> Html | None:
         "div",
         tag("h3", sentence("section.contrast", **names)),
         tag("p", sentence("contrast.lead", **names), class_="fine"),
-        tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), class_="contrast"),
+        tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows)),
+        class_="contrast",
     )
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from edge.writers.figures import with_decimals
 from edge.writers.html_markup import Html, tag
 from edge.writers.html_page import page_from_body
+from edge.writers.html_trends import trends
 from edge.writers.record_view import NOT_EVALUABLE, NOT_REQUESTED, RecordView
-from edge.writers.strings import sentence
+from edge.writers.strings import ENGLISH, sentence, speaking
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +44,30 @@ def _newest_report(result: IndexedResult, by_id: Mapping[str, IndexedResult]) ->
     return result.report_link
 
 
-def render_index(results: Sequence[IndexedResult], unreadable: Sequence[tuple[str, str]]) -> bytes:
+def render_index(
+    results: Sequence[IndexedResult], unreadable: Sequence[tuple[str, str]], language: str = ENGLISH
+) -> bytes:
     """Return the index as HTML. `unreadable` names the records that could not be listed, with the reason."""
+    with speaking(language):
+        return _index(results, unreadable).encode("utf-8")
+
+
+def _index(results: Sequence[IndexedResult], unreadable: Sequence[tuple[str, str]]) -> str:
     rows = newest_revisions(results)
     head = [tag("th", sentence(f"index.{key}"), scope="col") for key in COLUMNS]
-    table = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *(_row(*row) for row in rows)), class_="index")
+    table = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *(_row(*row) for row in rows)),
+                class_="index sortable")  # fmt: skip
     body = [
-        tag("header", tag("h2", sentence("index.heading")), tag("p", sentence("index.count", count=len(rows)))),
-        tag("section", table, class_="card"),
+        tag(
+            "header",
+            tag("h1", sentence("index.heading"), class_="words"),
+            tag("p", sentence("index.count", count=len(rows))),
+        ),
+        trends([result.view for result, _ in rows]),
+        tag("section", tag("h2", sentence("index.all")), tag("div", table, class_="wide", tabindex=0), class_="card"),
         _unreadable(unreadable),
     ]
-    return page_from_body(sentence("index.heading"), [tag("main", *body)]).encode("utf-8")
+    return page_from_body(sentence("index.heading"), [tag("main", *body, class_="broad")])
 
 
 COLUMNS = ("sample", "slide", "analysed", "status", "call", "score", "leucocytes", "warnings", "record")

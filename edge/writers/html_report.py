@@ -56,8 +56,9 @@ def _parts(view: RecordView, pictures: CellPictures, context: ReportContext) -> 
         banners(view),
         tag(
             "div",
-            tag("div", assessments(view), next_section(view, places)),
-            tag("div", counted(view), _contents(sections)),
+            assessments(view),
+            tag("div", counted(view), _contents(sections), class_="side"),
+            next_section(view, places),
             class_="summary",
         ),
         *sections.values(),

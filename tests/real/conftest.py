@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from edge.demo import DEMO_BUNDLE, DEMO_PUBLIC_KEY
 from tests.real.real_site import TestedBundle
+
+# The records and the states of the report that the unit tests are made of are looked at in a browser here.
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 
 
 @pytest.fixture(scope="session")

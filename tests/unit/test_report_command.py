@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from records import example_record
+from records import assessment, example_record
 from test_html_report import Page
 
 from edge.commands.report import main
@@ -80,3 +80,59 @@ def test_identifiers_on_the_index_stay_text(tmp_path):
     content = (tmp_path / "index.html").read_bytes()
     assert content.count(b"<script") == 1
     assert "<script>alert(1)</script>" in Page(content).text
+
+
+def series(folder, scores, *, sample_id: str = "0012345678", **changes) -> None:
+    """Archive one slide a month of a sample id; a score of None is a slide that could not be scored."""
+    for number, score in enumerate(scores, start=1):
+        record = {**example_record(), **changes}
+        record["message_id"] = f"{len(list(folder.iterdir())):02d}{sample_id[-4:]}{number:02d}.R1"
+        record["analysed_at"] = f"2026-{number:02d}-03T18:00:00+09:00"
+        record["slide"] = {**record["slide"], "sample_id": sample_id, "slide_key": f"{sample_id}_S{number}"}
+        if score is None:
+            record["assessments"] = [assessment("NOT-EVALUABLE", None)]
+        else:
+            interval = (max(score - 0.2, 0), min(score + 0.2, 1))
+            record["assessments"] = [assessment("INDETERMINATE", score, interval)]
+        archive(folder, record)
+
+
+def test_the_slides_of_a_sample_id_are_one_line_through_time(tmp_path):
+    series(tmp_path, [0.4, 0.45, 0.6])
+    assert main([str(tmp_path)]) == 0
+    page = Page((tmp_path / "index.html").read_bytes())
+    assert "MDS score: 0.400, 0.450, 0.600" in page.values("aria-label")
+    assert "Neutrophils, %: 50.0, 50.0, 50.0" in page.values("aria-label")
+    assert "2026-01-03 \u2013 2026-03-03" in page.text
+    lines = [attrs for _, attrs in page.elements if attrs.get("class") == "spark"]
+    heights = [float(step.split()[1]) for step in lines[0]["d"].replace("M", "").split("L")]
+    assert heights[0] > heights[1] > heights[2], "a higher score stands higher"
+    assert len([attrs for _, attrs in page.elements if attrs.get("class") == "spark-point"]) == 5 * 3
+
+
+def test_a_slide_without_a_score_interrupts_the_line_instead_of_being_zero(tmp_path):
+    series(tmp_path, [0.4, None, 0.6, 0.7])
+    main([str(tmp_path)])
+    page = Page((tmp_path / "index.html").read_bytes())
+    assert "MDS score: 0.400, \u2013, 0.600, 0.700" in page.values("aria-label")
+    line = next(attrs["d"] for _, attrs in page.elements if attrs.get("class") == "spark")
+    assert (line.count("M"), line.count("L")) == (2, 1)
+
+
+def test_a_withdrawn_slide_is_listed_but_has_no_part_in_the_trend(tmp_path):
+    series(tmp_path, [0.4])
+    series(tmp_path, [0.9], sample_id="0087654321", status="W")
+    main([str(tmp_path)])
+    page = Page((tmp_path / "index.html").read_bytes())
+    trends, listed = page.text.rsplit("All slides", 1)
+    assert "0012345678" in trends
+    assert "0087654321" not in trends
+    assert "0087654321" in listed
+
+
+def test_the_index_can_be_in_japanese(tmp_path):
+    series(tmp_path, [0.4, 0.5])
+    main([str(tmp_path), "--language", "ja"])
+    page = Page((tmp_path / "index.html").read_bytes())
+    assert ("html", {"lang": "ja"}) in page.elements
+    assert "検体番号別の推移" in page.text
