@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from edge.atlas import Atlas, atlas_from_bundle
@@ -19,6 +18,7 @@ from edge.cohort import CohortSlides, cohort_from_bundle
 from edge.contributions import Explainer, explainer_from_json
 from edge.engines.base import Engine
 from edge.engines.choose import EngineChoice, choose_engine
+from edge.engines.installed import libraries_of_machine
 from edge.errors import EdgeError
 from edge.golden import GoldenCells, GoldenProof, golden_from_bundle, prove_golden
 from edge.outliers import OutlierRule, outlier_rule_from_bundle
@@ -76,16 +76,18 @@ def open_model(
     public_key: bytes | None,
     engine: str = "cpu",
     cache_dir: Path | None = None,
+    plans_dir: Path | None = None,
     threads: int | None = None,
 ) -> Model:
     """Open the bundle in `bundle_path` as a model.
 
     `public_key`: PEM of the trusted key, None where unsigned bundles are accepted. `engine`: a request as in
-    `choose_engine`. `cache_dir`, `threads`: see the engine. Raises EdgeError MDSE-BUNDLE-*, -ENGINE-*, -TREES-* and
-    MDSE-ASSESS-002; nothing native is loaded before the bundle is verified.
+    `choose_engine`. `cache_dir`, `threads`: see the engine. `plans_dir`: where GPU plans lie, see `open_gpu_engine`.
+    Raises EdgeError MDSE-BUNDLE-*, -ENGINE-*, -TREES-*, -PLAN-*, -GPU-* and MDSE-ASSESS-002; nothing native is loaded
+    before the bundle is verified.
     """
     bundle = open_bundle(bundle_path, public_key=public_key)
-    choice = choose_engine(bundle.manifest.engines, available_devices(), engine)
+    choice = choose_engine(bundle.manifest.engines, libraries_of_machine(), engine)
     targets = [assessment.target for assessment in bundle.manifest.assessments]
     trees = {target: open_trees(bundle, target) for target in targets}
     explainers = {target: _open_explainer(bundle, target) for target in targets}
@@ -99,7 +101,7 @@ def open_model(
         catalogue=bundle.catalogue,
         digest=bundle.digest,
         signed_by_trusted_key=bundle.signed_by_trusted_key,
-        engine=_open_engine(bundle, choice, cache_dir, threads),
+        engine=_open_engine(bundle, choice, cache_dir, plans_dir, threads),
         choice=choice,
         trees=trees,
         explainers=explainers,
@@ -111,23 +113,26 @@ def open_model(
     )
 
 
-def available_devices() -> frozenset[str]:
-    """Return the devices that this installation can use."""
-    return frozenset({"cpu"} if find_spec("openvino") is not None else ())
-
-
-def _open_engine(bundle: Bundle, choice: EngineChoice, cache_dir: Path | None, threads: int | None) -> Engine:
-    # Imported here: a machine without OpenVINO can still open a bundle, and the import costs a third of a second.
-    from edge.engines.openvino import open_openvino
-
+def _open_engine(
+    bundle: Bundle, choice: EngineChoice, cache_dir: Path | None, plans_dir: Path | None, threads: int | None
+) -> Engine:
     manifest = bundle.manifest
-    engine = open_openvino(
-        bundle.read(choice.file),
-        precision=choice.precision,
-        size_px=manifest.image.size,
-        cache_dir=cache_dir,
-        threads=threads,
-    )
+    engine: Engine
+    # Imported here: a machine without these libraries can still open a bundle, and an import takes its time.
+    if choice.device == "gpu":
+        from edge.gpu_plans import open_gpu_engine
+
+        engine = open_gpu_engine(bundle, choice, plans_dir)
+    else:
+        from edge.engines.openvino import open_openvino
+
+        engine = open_openvino(
+            bundle.read(choice.file),
+            precision=choice.precision,
+            size_px=manifest.image.size,
+            cache_dir=cache_dir,
+            threads=threads,
+        )
     spec = engine.spec
     found = (spec.type_count, spec.finding_count, spec.embedding_dim)
     expected = (len(manifest.types), len(manifest.findings), manifest.embedding_dim)

@@ -17,7 +17,8 @@ from edge.model import Model
 
 _CLAIM = re.compile(r"\s*([a-z_0-9.]+)\s*(<=|>=|<|>)\s*([0-9.]+)\s*")
 _COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
-_LIBRARIES = ("numpy", "opencv-python-headless", "simplejpeg", "openvino", "treelite", "xgboost-cpu")
+_ON_THE_CPU = ("numpy", "opencv-python-headless", "simplejpeg", "openvino", "treelite", "xgboost-cpu")
+_LIBRARIES = (*_ON_THE_CPU, "tensorrt", "tensorrt-rtx", "pycuda", "cuda-python")
 
 
 def report_from_timings(timings: Timings, model: Model, *, synthetic: bool) -> dict[str, Any]:

@@ -20,6 +20,7 @@ examples:
   edge-bench                                       two simulated slides of 200 cells, three times each
   edge-bench --slide export/A0042_S1 --runs 20     a slide of your own
   edge-bench --engine cpu-fp32 --json > bench.json
+  edge-bench --engine tensorrt --plans plans/      on the GPU, with the plan that edge-plan build made
   edge-bench --assert "slide_s.p99<10" --assert "images_per_s>40"
 
 Exit status 3 when an --assert does not hold. Close other programs first: the load is in the report.
@@ -42,7 +43,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=_positive, default=3, metavar="R", help="analyses of each slide (default 3)")
     parser.add_argument("--bundle", type=Path, metavar="B", help="model bundle (default: the demo bundle)")
     parser.add_argument("--public-key", type=Path, metavar="K", help="PEM of the key that must have signed the bundle")
-    parser.add_argument("--engine", default="cpu", metavar="E", help="cpu, gpu, auto, or cpu-fp32 (default cpu)")
+    parser.add_argument(
+        "--engine",
+        default="cpu",
+        metavar="E",
+        help="cpu, gpu, tensorrt, rtx, auto, or one with a precision: cpu-fp32 (default cpu)",
+    )
+    parser.add_argument(
+        "--plans", type=Path, metavar="DIR", help="GPU plans (edge-plan build); without, one is built now"
+    )
     parser.add_argument("--threads", type=_positive, metavar="N", help="processor threads (default: all)")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument(
@@ -65,7 +74,13 @@ def _bench(arguments: argparse.Namespace) -> int:
 
     key = arguments.public_key or (None if arguments.bundle else DEMO_PUBLIC_KEY)
     bundle = arguments.bundle or DEMO_BUNDLE
-    model = open_model(bundle, public_key=_read_key(key), engine=arguments.engine, threads=arguments.threads)
+    model = open_model(
+        bundle,
+        public_key=_read_key(key),
+        engine=arguments.engine,
+        plans_dir=arguments.plans,
+        threads=arguments.threads,
+    )
     try:
         model.prove_golden()
         chosen = nullcontext(arguments.slide) if arguments.slide else synthetic_slides(arguments.synthetic)

@@ -3,6 +3,7 @@
     list, show, open-results, verify-audit                  read
     requeue, release, discard, reanalyze                    decide about a slide      (need slide, by, reason)
     finalize, withdraw, resend                              decide about a result     (need slide, by, reason)
+    send-test                                               a test result, every output  (needs sample, by, reason)
 
 The same functions answer a running daemon's socket and a command that holds the lock itself.
 """
@@ -17,6 +18,7 @@ from edge.audit import AuditEvent, verify_audit
 from edge.daemon.books import Books, output_name
 from edge.daemon.corrections import finalize, resend, withdraw
 from edge.daemon.decisions import discard, find_slide, reanalyze, release, requeue
+from edge.daemon.site_test import expected_rows, send_test
 from edge.errors import EdgeError
 from edge.journal_rows import RevisionRow, SlideRow
 from edge.journal_states import SLIDE_MOVES
@@ -30,7 +32,7 @@ SLIDE_DECISIONS: dict[str, Callable[..., SlideRow]] = {
 RESULT_DECISIONS: dict[str, Callable[..., RevisionRow]] = {
     "finalize": finalize, "withdraw": withdraw, "resend": resend,
 }  # fmt: skip
-COMMANDS = ("list", "show", "open-results", "verify-audit", *SLIDE_DECISIONS, *RESULT_DECISIONS)
+COMMANDS = ("list", "show", "open-results", "verify-audit", "send-test", *SLIDE_DECISIONS, *RESULT_DECISIONS)
 
 
 def answer_request(books: Books, request: Mapping[str, Any], *, uid: int) -> dict[str, Any]:
@@ -43,6 +45,8 @@ def answer_request(books: Books, request: Mapping[str, Any], *, uid: int) -> dic
         return {"ok": True, "slides": list_slides(books, request)}
     if command == "verify-audit":
         return check_audit(books)
+    if command == "send-test":
+        return plan_test(books, request, uid)
     if command == "open-results":
         return {"ok": True, "results": list_open_results(books)}
     if command == "show":
@@ -68,6 +72,19 @@ def decide(books: Books, command: str, request: Mapping[str, Any], uid: int) -> 
         "ok": True, "slide": revision.slide_id, "message_id": revision.message_id, "revision": revision.number,
         "status": revision.status,
     }  # fmt: skip
+
+
+def plan_test(books: Books, request: Mapping[str, Any], uid: int) -> dict[str, Any]:
+    """Send a test result to every output, audited; the reply says what a person should see at the LIS."""
+    by = f"uid:{uid} {text_of(request, 'by')}"
+    sample, reason = text_of(request, "sample"), text_of(request, "reason")
+    revision, record = send_test(books, sample_id=sample, by=by, reason=reason)
+    return {
+        "ok": True,
+        "slide": revision.slide_id,
+        "message_id": revision.message_id,
+        "expected": expected_rows(record),
+    }
 
 
 def text_of(request: Mapping[str, Any], name: str) -> str:

@@ -16,8 +16,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -29,6 +27,7 @@ from numpy.typing import NDArray
 
 from edge.bundle.digest import sha256_hex
 from edge.engines.base import INPUT_NAME, OUTPUT_NAMES, EngineOutputs, EngineSpec, check_batch, checked_outputs
+from edge.engines.private_folder import private_folder
 from edge.errors import EdgeError
 
 MAX_BATCH = 8
@@ -74,7 +73,7 @@ def open_openvino(
     if cache_dir is not None:
         # One folder per network and version: two networks can never be taken for each other.
         key = sha256_hex(onnx)[:32] + "-" + sha256_hex(openvino.__version__.encode())[:8]
-        properties["CACHE_DIR"] = str(_private_folder(cache_dir) / key)
+        properties["CACHE_DIR"] = str(private_folder(cache_dir) / key)
     try:
         model = core.read_model(model=onnx)
         spec = _spec_from_model(model, precision, size_px)
@@ -183,20 +182,6 @@ def _spec_from_model(model: Any, precision: str, size_px: int) -> EngineSpec:
 
 def _fixed(dimension: Any) -> int:
     return int(dimension.get_length()) if dimension.is_static else 0
-
-
-def _private_folder(folder: Path) -> Path:
-    """Return `folder`, made if it is not there. Compiled networks are code: nobody else may be able to write here."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.lstat()
-    except OSError as error:
-        raise EdgeError("MDSE-ENGINE-006", where=str(folder), reason=os.strerror(error.errno or 0)) from error
-    if not stat.S_ISDIR(status.st_mode):
-        raise EdgeError("MDSE-ENGINE-006", where=str(folder), reason="it is a link")
-    if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o022:
-        raise EdgeError("MDSE-ENGINE-006", where=str(folder), reason="other users own it or may write into it")
-    return folder
 
 
 def _unfit(reason: str) -> EdgeError:

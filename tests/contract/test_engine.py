@@ -10,9 +10,13 @@ import sys
 import numpy as np
 import pytest
 from bundles import CATALOGUE, EMBEDDING, SIZE_PX, painted_cell, painted_network, painted_outputs
+from fake_gpu import FakeDriver, FakeGpu
+from fake_tensorrt import FakeTensorRt, fake_plan
 
 from edge.engines.base import EngineOutputs, EngineSpec, check_batch, checked_outputs
+from edge.engines.cuda_device import CudaDevice
 from edge.engines.openvino import open_openvino
+from edge.engines.tensorrt import open_tensorrt
 from edge.errors import EdgeError
 
 
@@ -48,9 +52,15 @@ def open_painted(**changes):
     return open_openvino(painted_network(), **given)
 
 
-@pytest.fixture(params=["numpy", "openvino"])
+def open_fake_tensorrt():
+    gpu = FakeGpu()
+    given = {"name": "tensorrt", "precision": "fp16", "size_px": SIZE_PX}
+    return open_tensorrt(FakeTensorRt(gpu), CudaDevice(FakeDriver(gpu)), fake_plan(), **given)
+
+
+@pytest.fixture(params=[NumpyEngine, open_painted, open_fake_tensorrt], ids=["numpy", "openvino", "tensorrt"])
 def engine(request):
-    opened = NumpyEngine() if request.param == "numpy" else open_painted()
+    opened = request.param()
     yield opened
     opened.close()
 

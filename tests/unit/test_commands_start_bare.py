@@ -14,7 +14,7 @@ COMMANDS = {name: target.split(":")[0] for name, target in PROJECT["project"]["s
 
 HEAVY = set(
     "numpy cv2 simplejpeg openvino treelite xgboost scipy pydantic cryptography watchdog tensorflow keras onnx "
-    "onnxruntime tl2cgen shap sklearn matplotlib tensorrt pycuda cuda".split()
+    "onnxruntime tl2cgen shap sklearn matplotlib tensorrt tensorrt_rtx pycuda cuda".split()
 )
 
 BARE_START = f"""

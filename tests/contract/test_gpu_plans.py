@@ -1,0 +1,290 @@
+"""The life of a plan: built, proved, kept, found again; removed when it is not what it was, never loaded then."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from bundles import (
+    PUBLIC_KEY,
+    SIZE_PX,
+    bundle_contents,
+    golden_images,
+    manifest_document,
+    npz,
+    painted_network,
+    painted_outputs,
+    write_bundle,
+)
+from fake_gpu import FakeDriver, FakeGpu
+from fake_tensorrt import FakeTensorRt, fake_plan
+
+from edge.bundle.reader import open_bundle
+from edge.engines.choose import choose_engine
+from edge.engines.cuda_device import CudaDevice
+from edge.engines.cuda_driver import DeviceInfo
+from edge.engines.plan_cache import PlanCache, driver_text
+from edge.engines.tensorrt_plan import PlanRequest, build_plan
+from edge.errors import EdgeError
+from edge.golden import golden_from_bundle, prove_golden
+from edge.gpu_plans import GpuTools, build_proved_plan, has_plan, open_gpu_engine, plan_key
+
+
+class Machine:
+    """A machine with a GPU and TensorRT, all fake; every device that was opened is remembered."""
+
+    def __init__(self, version="10.13.0"):
+        self.gpus = []
+        self.version = version
+        self.refuses = set()
+        self.plan_facts = {}
+
+    def device(self):
+        self.gpus.append(FakeGpu())
+        return CudaDevice(FakeDriver(self.gpus[-1]))
+
+    def binding(self, library):
+        trt = FakeTensorRt(None)
+        trt.__version__, trt.refuses, trt.plan_facts = self.version, self.refuses, self.plan_facts
+        machine = self
+        trt.__class__ = type(
+            "Trt", (FakeTensorRt,), {"gpu": property(lambda self: machine.gpus[-1], lambda self, gpu: None)}
+        )
+        return trt
+
+    @property
+    def tools(self):
+        return GpuTools(self.binding, self.device)
+
+    def gave_everything_back(self):
+        return all(gpu.released and not any(gpu.leaks().values()) for gpu in self.gpus)
+
+
+@pytest.fixture
+def machine():
+    return Machine()
+
+
+def gpu_bundle(folder, *, public_key=PUBLIC_KEY, plans=None, expected=None):
+    contents = bundle_contents(**{"cells.fp16.onnx": painted_network()})
+    if expected is not None:
+        contents["golden/expected.npz"] = npz(**expected)
+    contents |= plans or {}
+    document = manifest_document(contents)
+    document["engines"].append({"file": "cells.fp16.onnx", "device": "gpu", "precision": "fp16", "proof": "none yet"})
+    write_bundle(folder, contents, document)
+    bundle = open_bundle(folder, public_key=public_key)
+    return bundle, choose_engine(bundle.manifest.engines, {"tensorrt"}, "gpu")
+
+
+@pytest.fixture
+def planned(tmp_path, machine):
+    bundle, choice = gpu_bundle(tmp_path / "bundle")
+    made = build_proved_plan(bundle, choice, tmp_path / "plans", tools=machine.tools)
+    return bundle, choice, tmp_path / "plans", made
+
+
+def test_a_plan_is_built_proved_kept_and_found_again(planned, machine):
+    bundle, choice, plans, made = planned
+    assert made.proof.cells == len(golden_images())
+    assert made.path.stat().st_mode & 0o777 == 0o600
+    assert plans.stat().st_mode & 0o777 == 0o700
+    assert has_plan(bundle, choice, plans, tools=machine.tools)
+    engine = open_gpu_engine(bundle, choice, plans, tools=machine.tools)
+    assert prove_golden(engine, golden_from_bundle(bundle)).flipped == 0
+    assert (engine.spec.device, engine.spec.max_batch, engine.spec.name) == ("gpu", 64, "tensorrt")
+    engine.close()
+    assert machine.gave_everything_back()
+
+
+def test_where_no_plan_is_yet_the_engine_does_not_open_and_says_what_to_do(tmp_path, machine):
+    bundle, choice = gpu_bundle(tmp_path / "bundle")
+    with pytest.raises(EdgeError, match="MDSE-PLAN-007") as caught:
+        open_gpu_engine(bundle, choice, tmp_path / "plans", tools=machine.tools)
+    assert caught.value.exit_status == 75
+    assert machine.gave_everything_back()
+
+
+def test_without_a_folder_a_plan_is_built_for_this_process_alone(tmp_path, machine):
+    bundle, choice = gpu_bundle(tmp_path / "bundle")
+    engine = open_gpu_engine(bundle, choice, None, tools=machine.tools)
+    images = golden_images()
+    (outputs,) = engine.infer([images])
+    np.testing.assert_array_equal(outputs.embedding, painted_outputs(images)["embedding"])
+    engine.close()
+
+
+def spoil_truncate(path):
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+def spoil_flip(path):
+    data = bytearray(path.read_bytes())
+    data[5] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def spoil_facts(path):
+    path.with_suffix(".json").write_text("{}")
+
+
+def spoil_no_facts(path):
+    path.with_suffix(".json").unlink()
+
+
+def spoil_foreign(path):
+    facts = json.loads(path.with_suffix(".json").read_text())
+    facts["key"]["gpu"] = "Another GPU"
+    path.with_suffix(".json").write_text(json.dumps(facts))
+
+
+def spoil_link(path):
+    elsewhere = path.with_name("elsewhere")
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+
+
+@pytest.mark.parametrize(
+    "spoil", [spoil_truncate, spoil_flip, spoil_facts, spoil_no_facts, spoil_foreign, spoil_link, os.unlink]
+)
+def test_a_broken_or_foreign_plan_is_removed_and_never_reaches_tensorrt(planned, machine, spoil, monkeypatch):
+    bundle, choice, plans, made = planned
+    spoil(made.path)
+    monkeypatch.setattr("edge.gpu_plans.open_tensorrt", lambda *_, **__: pytest.fail("it was loaded"))
+    assert not has_plan(bundle, choice, plans, tools=machine.tools)
+    with pytest.raises(EdgeError, match="MDSE-PLAN-007"):
+        open_gpu_engine(bundle, choice, plans, tools=machine.tools)
+    assert not made.path.exists()
+    monkeypatch.undo()
+    assert build_proved_plan(bundle, choice, plans, tools=machine.tools).path == made.path
+
+
+def test_a_plan_that_tensorrt_itself_refuses_is_removed(planned, machine):
+    bundle, choice, plans, made = planned
+    PlanCache(plans).store(made.key, b"sound on disk, but no plan", {}, 1.0)
+    with pytest.raises(EdgeError, match="MDSE-PLAN-007"):
+        open_gpu_engine(bundle, choice, plans, tools=machine.tools)
+    assert not made.path.exists()
+    assert machine.gave_everything_back()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("bundle_digest", "0" * 64), ("onnx_sha256", "1" * 64), ("precision", "int8-fp16"), ("batch_sizes", (1,)),
+        ("library", "rtx"), ("library_version", "11.0"), ("gpu", "Other"), ("compute_capability", "9.0"),
+        ("driver", "580"), ("system", "Linux-aarch64"),
+    ],
+)  # fmt: skip
+def test_whatever_a_plan_depends_on_makes_another_plan(planned, field, value):
+    _, _, plans, made = planned
+    other = replace(made.key, **{field: value})
+    assert other.digest != made.key.digest
+    cache = PlanCache(plans)
+    assert cache.load(other) is None
+    assert cache.load(made.key) is not None
+
+
+def test_a_new_version_of_tensorrt_finds_no_plan_and_its_own_replaces_the_old_one(planned, tmp_path):
+    bundle, choice, plans, made = planned
+    newer = Machine("11.4.0")
+    assert not has_plan(bundle, choice, plans, tools=newer.tools)
+    second = build_proved_plan(bundle, choice, plans, tools=newer.tools)
+    assert second.path != made.path
+    assert [path.name for path in plans.glob("*.plan")] == [second.path.name]
+
+
+def test_a_plan_for_smaller_batches_that_was_built_by_hand_is_found(planned, machine):
+    bundle, choice, plans, _ = planned
+    build_proved_plan(bundle, choice, plans, batch_sizes=(1, 8), tools=machine.tools)
+    engine = open_gpu_engine(bundle, choice, plans, tools=machine.tools)
+    assert engine.spec.max_batch == 8
+    engine.close()
+
+
+def test_a_plan_that_computes_something_else_is_not_kept(tmp_path, machine):
+    wrong = {name: values[::-1].copy() for name, values in painted_outputs(golden_images()).items()}
+    bundle, choice = gpu_bundle(tmp_path / "bundle", expected=wrong)
+    with pytest.raises(EdgeError, match="MDSE-BUNDLE-014"):
+        build_proved_plan(bundle, choice, tmp_path / "plans", tools=machine.tools)
+    assert list((tmp_path / "plans").glob("*.plan")) == []
+    assert machine.gave_everything_back()
+
+
+def carrying_bundle(tmp_path, machine, public_key):
+    bundle, choice = gpu_bundle(tmp_path / "first")
+    device = machine.device()
+    path = plan_key(bundle, choice, machine.binding("tensorrt"), device).bundle_path
+    device.close()
+    return gpu_bundle(tmp_path / "second", plans={path: fake_plan((1, 16, 64))}, public_key=public_key)
+
+
+def test_a_plan_in_a_bundle_is_used_when_a_trusted_key_signed_it(tmp_path, machine):
+    bundle, choice = carrying_bundle(tmp_path, machine, PUBLIC_KEY)
+    engine = open_gpu_engine(bundle, choice, tmp_path / "plans", tools=machine.tools)
+    assert engine.spec.size_px == SIZE_PX
+    engine.close()
+
+
+def test_a_plan_in_a_bundle_that_nobody_vouches_for_is_passed_over(tmp_path, machine):
+    bundle, choice = carrying_bundle(tmp_path, machine, None)
+    with pytest.raises(EdgeError, match="MDSE-PLAN-007"):
+        open_gpu_engine(bundle, choice, tmp_path / "plans", tools=machine.tools)
+
+
+def test_a_folder_into_which_others_can_write_is_refused(tmp_path, machine):
+    bundle, choice = gpu_bundle(tmp_path / "bundle")
+    plans = tmp_path / "plans"
+    plans.mkdir()
+    plans.chmod(0o777)
+    with pytest.raises(EdgeError, match="MDSE-ENGINE-006"):
+        build_proved_plan(bundle, choice, plans, tools=machine.tools)
+    assert machine.gave_everything_back()
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        ("Builder", "MDSE-PLAN-003"), ("create_network", "MDSE-PLAN-003"), ("OnnxParser", "MDSE-PLAN-003"),
+        ("parse", "MDSE-PLAN-002"), ("create_builder_config", "MDSE-PLAN-003"),
+        ("create_optimization_profile", "MDSE-PLAN-003"), ("add_optimization_profile", "MDSE-PLAN-003"),
+        ("create_timing_cache", "MDSE-PLAN-003"), ("set_timing_cache", "MDSE-PLAN-003"),
+        ("build_serialized_network", "MDSE-PLAN-003"),
+    ],
+)  # fmt: skip
+def test_every_call_that_may_refuse_is_checked(tmp_path, machine, call, code):
+    bundle, choice = gpu_bundle(tmp_path / "bundle")
+    machine.refuses = {call}
+    with pytest.raises(EdgeError, match=code):
+        build_proved_plan(bundle, choice, tmp_path / "plans", tools=machine.tools)
+    assert machine.gave_everything_back()
+
+
+def test_what_a_build_learnt_is_given_to_the_next_and_a_foreign_cache_is_left_out():
+    trt = FakeTensorRt(FakeGpu())
+    request = PlanRequest(SIZE_PX)
+    first = build_plan(trt, b"onnx", request, where="test")
+    assert (first.timing_cache, first.timing_cache_was_used) == (b"learnt", False)
+    again = build_plan(trt, b"onnx", replace(request, timing_cache=first.timing_cache), where="test")
+    assert again.timing_cache_was_used
+    foreign = build_plan(trt, b"onnx", replace(request, timing_cache=b"foreign"), where="test")
+    assert not foreign.timing_cache_was_used
+
+
+def test_the_next_build_can_say_how_long_the_last_one_took(planned):
+    _, _, plans, made = planned
+    assert PlanCache(plans).last_build_s() == pytest.approx(made.build_s, abs=0.1)
+    assert PlanCache(plans).timing_cache() == b"learnt"
+
+
+def test_a_driver_update_changes_the_key_even_when_cudas_version_stays(tmp_path):
+    info = DeviceInfo("GPU", "8.9", 12080, 1)
+    version = tmp_path / "version"
+    texts = {driver_text(info, version)}
+    for number in ("570.86.15", "570.124.06"):
+        version.write_text(f"NVRM version: NVIDIA UNIX x86_64 Kernel Module  {number}  Wed Nov 26 2025\n")
+        texts.add(driver_text(info, version))
+    assert texts == {"12080-unknown", "12080-570.86.15", "12080-570.124.06"}

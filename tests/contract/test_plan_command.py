@@ -1,0 +1,85 @@
+"""edge-plan: a plan by hand, without TensorFlow; and a CPU-only install that never hears of GPUs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from gpu_libraries import library_folder, run_with
+
+from edge.commands.plan import main
+from edge.engines.installed import libraries_of_machine
+
+BUILD = """
+import sys
+from edge.commands.plan import main
+status = main(["build", "--for", "SM86", "SM89", "--plans", {plans!r}, "--batch-sizes", "4,1,4", "--json"])
+assert not any(name.split(".")[0] in ("tensorflow", "keras", "onnx", "openvino") for name in sys.modules)
+sys.exit(status)
+"""
+
+
+def test_a_plan_for_gpus_that_are_not_here_is_built_and_called_unproved(tmp_path):
+    facts = json.loads(run_with(BUILD.format(plans=str(tmp_path / "plans")), library_folder("rtx")))
+    assert facts["batch_sizes"] == [1, 4]
+    assert facts["proof"].startswith("none")
+    (path,) = (tmp_path / "plans").iterdir()
+    assert path.stat().st_size == facts["plan_bytes"] > 1_000_000
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif("tensorrt" in libraries_of_machine(), reason="this machine has a GPU with TensorRT")
+def test_without_a_gpu_the_command_says_what_the_bundle_and_the_machine_have(capsys):
+    assert main(["build", "--engine", "tensorrt"]) == 4
+    assert "MDSE-ENGINE-001" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("request_", ["cpu", "auto", "cpu-fp32", "gpuu"])
+def test_a_request_that_is_not_for_a_gpu_is_refused(request_, capsys):
+    assert main(["key", "--engine", request_]) == 78
+    assert "MDSE-ENGINE-002" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("sizes", ["", "0", "1,,2", "-1", "a", "9999"])
+def test_batch_sizes_that_are_none_are_a_usage_error(sizes, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["build", "--batch-sizes", sizes])
+    assert ended.value.code == 2
+    assert "batch sizes" in capsys.readouterr().err
+
+
+ON_THE_CPU = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("tensorrt", "tensorrt_rtx", "pycuda", "cuda"):
+            raise ImportError("asked for " + name)
+sys.meta_path.insert(0, Absent())
+import ctypes
+whole = ctypes.CDLL
+class Watched(whole):
+    def __init__(self, name, *arguments, **more):
+        assert "cuda" not in str(name), name
+        super().__init__(name, *arguments, **more)
+ctypes.CDLL = Watched
+from importlib import util
+def absent(name, package=None):
+    return None if name in ("tensorrt", "tensorrt_rtx") else real(name, package)
+real, util.find_spec = util.find_spec, absent
+from edge.demo import DEMO_BUNDLE, DEMO_PUBLIC_KEY
+from edge.model import open_model
+model = open_model(DEMO_BUNDLE, public_key=DEMO_PUBLIC_KEY.read_bytes(), engine="auto")
+print(model.choice.library, model.prove_golden().flipped)
+rooms = ("edge.gpu_plans", "edge.engines.tensorrt", "edge.engines.cuda_python")
+loaded = [name for name in sys.modules if name in rooms]
+print(loaded)
+"""
+
+
+def test_a_cpu_only_install_neither_imports_nor_asks_for_anything_of_a_gpu():
+    done = subprocess.run([sys.executable, "-c", ON_THE_CPU], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].startswith("openvino ")
+    assert done.stdout.splitlines()[1] == "[]"
