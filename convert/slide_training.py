@@ -6,10 +6,13 @@ models with the target <family>_<class>, on the same slides and the same folds, 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
+
+import numpy as np
 
 from convert.assessment_report import save_assessment
 from convert.slide_cohort import Cohort, SlideReading, cohort_from_slides, write_profiles
@@ -64,7 +67,7 @@ def train_slides(
         write_profiles(request.out.with_suffix(f".others{number}.profiles.csv"), group)
     if request.classes is None:
         return [_trained(cohort, training, request.out, others, say, stream)]
-    return [
+    written = [
         _trained(
             cohort.against(label),
             replace(
@@ -77,6 +80,33 @@ def train_slides(
         )
         for label in request.classes
     ]
+    figures = figures_of_family([trained for trained, _ in written], request.classes)
+    request.out.with_suffix(".classes.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    recalls = ", ".join(f"{label} {recall:.3f}" for label, recall in figures["recall"].items())
+    say(f"{training.target}: the class with the highest score is right in {figures['accuracy']:.1%}; recall {recalls}")
+    return written
+
+
+def figures_of_family(trained: Sequence[TrainedAssessment], classes: Sequence[str]) -> dict[str, Any]:
+    """Return how well the highest score of the outer folds (first repeat) tells the classes apart, as JSON values.
+
+    All questions were judged on the same slides and folds, so every slide counts once. `confusion[truth][called]`.
+    """
+    scores = np.stack([one.nested.scores[0] for one in trained])
+    truth = trained[0].cohort.labels
+    called = [classes[place] for place in scores.argmax(axis=0)]
+    confusion = {own: dict.fromkeys(classes, 0) for own in classes}
+    for own, found in zip(truth, called, strict=True):
+        confusion[own][found] += 1
+    recall = {own: round(row[own] / sum(row.values()), 4) for own, row in confusion.items()}
+    return {
+        "simulated": bool(trained[0].cohort.simulated.any()),
+        "slides": len(truth),
+        "accuracy": round(sum(confusion[own][own] for own in classes) / len(truth), 4),
+        "macro_recall": round(sum(recall.values()) / len(recall), 4),
+        "recall": recall,
+        "confusion": confusion,
+    }
 
 
 def _trained(

@@ -11,6 +11,8 @@ import pytest
 
 xgboost = pytest.importorskip("xgboost")
 
+from cohorts import CATALOGUE, NAMES, changed, cohort_of  # noqa: E402
+
 from convert.assessment_figures import roc_from_scores  # noqa: E402
 from convert.assessment_report import save_assessment  # noqa: E402
 from convert.cohort_arrays import GROUPS, sums_by_group  # noqa: E402
@@ -21,53 +23,19 @@ from convert.score_fit import (  # noqa: E402
     scores_from_calibration,
     threshold_from_scores,
 )
-from convert.slide_cohort import Cohort, write_profiles  # noqa: E402
+from convert.slide_cohort import write_profiles  # noqa: E402
 from convert.train_assessment import AssessmentTraining, outside_allowed, train_assessment  # noqa: E402
 from convert.tree_fit import Candidate, candidate_grid, directions_from_profiles, fit_trees  # noqa: E402
 from convert.tree_model import read_trained_trees  # noqa: E402
 from edge.bundle.manifest import AssessmentSpec  # noqa: E402
 from edge.bundle.manifest import Cohort as ManifestCohort  # noqa: E402
-from edge.catalogue import load_catalogue  # noqa: E402
 from edge.errors import EdgeError  # noqa: E402
 
-CATALOGUE = load_catalogue()
-NAMES = CATALOGUE.parameter_names
 QUICK = AssessmentTraining(
     "mds_aa", "MDS", "AA", depths=(1,), monotone=(True,), penalties=(5.0,), rounds=(20,), folds=3, repeats=2,
     inner_folds=3,
 )  # fmt: skip
 SETTINGS = QUICK.nested_settings()
-
-
-def cohort_of(patients=30, slides_each=2, *, effect=2.0, seed=0, simulated=True, leucocytes=200, prefix=""):
-    """Half of the patients are positive; every patient has a value of his own, which gives him away in any split."""
-    random = np.random.default_rng(seed)
-    rows, names, positive = [], [], []
-    for patient in range(patients):
-        kind = patient % 2 == 0
-        own = random.normal(0, 1, len(NAMES))
-        own[:5] += effect * kind
-        for _ in range(slides_each):
-            rows.append(np.abs(own + random.normal(0, 0.05, len(NAMES))))
-            names.append(f"{prefix}P{patient}")
-            positive.append(kind)
-    profiles = np.array(rows)
-    profiles[:, 50] = np.nan
-    profiles[::3, 51] = np.nan
-    count = len(rows)
-    return Cohort(
-        names=NAMES,
-        groups=tuple("GN" if name.startswith("NE") else "MO" for name in NAMES),
-        slides=tuple(f"{prefix}S{index}" for index in range(count)),
-        patients=tuple(names),
-        labels=tuple("MDS" if kind else "AA" for kind in positive),
-        positive=np.array(positive),
-        profiles=profiles,
-        denominators=np.full(profiles.shape, 100),
-        leucocytes=np.full(count, leucocytes),
-        neutrophils=np.full(count, 100),
-        simulated=np.full(count, simulated),
-    )
 
 
 def silent(line):
@@ -131,8 +99,9 @@ def test_labels_of_the_slides_held_out_change_nothing_about_their_scores():
     held = judged.folds[0] == 0
     turned = cohort.positive.copy()
     turned[held] = ~turned[held]
-    other = Cohort(**{name: getattr(cohort, name) for name in Cohort.__slots__} | {"positive": turned})
-    again = nested(other, SETTINGS, lambda: None)  # labels, by which folds are dealt, are the same
+    again = nested(
+        changed(cohort, positive=turned), SETTINGS, lambda: None
+    )  # labels, by which folds are dealt, are the same
     assert np.array_equal(judged.scores[0, held], again.scores[0, held])
     assert not np.array_equal(judged.scores[0, ~held], again.scores[0, ~held])
 
@@ -147,8 +116,7 @@ def test_the_simplest_settings_win_unless_others_are_clearly_better():
     random = np.random.default_rng(0)
     bits = random.integers(0, 2, (120, 2))
     profiles = bits.repeat(len(NAMES) // 2, axis=1) + random.normal(0, 0.01, (120, len(NAMES)))
-    kept = {name: getattr(cohort_of(patients=120, slides_each=1), name) for name in Cohort.__slots__}
-    puzzle = Cohort(**kept | {"profiles": profiles, "positive": bits[:, 0] != bits[:, 1]})
+    puzzle = changed(cohort_of(patients=120, slides_each=1), profiles=profiles, positive=bits[:, 0] != bits[:, 1])
     depths = AssessmentTraining(
         "mds_aa", "MDS", "AA", depths=(1, 2), monotone=(False,), rounds=(200,), penalties=(1.0,), inner_folds=4
     )

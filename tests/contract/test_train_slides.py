@@ -1,0 +1,161 @@
+"""edge-train slides on folders of painted slides: trees, table and picture come out, or all that is wrong is named."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+from bundles import write_bundle, write_slide
+
+from convert.commands.train import main
+from convert.tree_model import read_trained_trees
+from edge.catalogue import load_catalogue
+
+COMMON = ["SNE"] * 12 + ["LY"] * 12 + ["MO"] * 2
+MARKS = {"MDS": ["MY"] * 3 + ["LP"] * 4, "AA": ["LY"] * 6, "CML": ["BA"] * 5}
+PATIENTS = 10
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return write_bundle(tmp_path_factory.mktemp("bundles") / "painted", sign=False)
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory):
+    """Ten patients of each class; the number of cells of a type differs from patient to patient."""
+    root = tmp_path_factory.mktemp("slides")
+    random = np.random.default_rng(0)
+    rows = ["slide,patient,kind"]
+    for number in range(3 * PATIENTS):
+        label = list(MARKS)[number % 3]
+        more = ["EO"] * int(random.integers(0, 6)) + ["BNE"] * int(random.integers(0, 9))
+        write_slide(root / f"S{number}", [*COMMON, *MARKS[label], *more, *["ERB"] * number])
+        rows.append(f"S{number},P{number},{label}")
+    (root / "slides.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+def arguments(slides, bundle, out, *extra):
+    fixed = ["--target", "kind", "--minimum-wbc", "10", "--minimum-neutrophil", "4", "--repeats", "1", "--threads", "1"]
+    chosen = ["--depth", "1", "--rounds", "20", "--monotone", "yes"]
+    return ["slides", str(slides), "--bundle", str(bundle), "--out", str(out), *fixed, *chosen, *map(str, extra)]
+
+
+def test_two_classes_leave_trees_report_table_picture_and_profiles(slides, bundle, tmp_path, capsys):
+    options = ("--positive", "MDS", "--negative", "AA", "--leave-out", "CML", "--json")
+    assert main(arguments(slides, bundle, tmp_path / "t.json", *options)) == 0
+    said = capsys.readouterr()
+    figures = json.loads(said.out)
+    assert (figures["slides"], figures["patients"]) == (20, 20)
+    assert figures["auc"] > 0.9  # the classes are painted apart
+    assert "10 slides left out: kind is CML" in said.err
+    assert "to go" in said.err or "done after" in said.err
+    trees = read_trained_trees(tmp_path / "t.json", "kind", load_catalogue())
+    assert (trees.assessment["positive"], trees.assessment["negative"]) == ("MDS", "AA")
+    assert set(trees.files) == {"cohort.npz", "scope.npz"}
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"t.json", "t.report.json", "t.report.png", "t.out-of-fold.csv", "t.profiles.csv"}
+    with (tmp_path / "t.out-of-fold.csv").open() as stream:
+        assert {row["slide"] for row in csv.DictReader(stream)} == {
+            f"S{number}" for number in range(30) if number % 3 < 2
+        }
+
+
+def test_three_classes_leave_one_model_each_and_what_the_highest_score_gets_right(slides, bundle, tmp_path, capsys):
+    assert main(arguments(slides, bundle, tmp_path / "k.json", "--classes", "MDS,AA,CML")) == 0
+    for label in ("MDS", "AA", "CML"):
+        trees = read_trained_trees(tmp_path / f"k.{label}.json", f"kind_{label}", load_catalogue())
+        assert (trees.assessment["positive"], trees.assessment["negative"]) == (label, "OTHER")
+        assert trees.assessment["family"] == "kind"
+    found = json.loads((tmp_path / "k.classes.json").read_text())
+    assert found["slides"] == sum(count for row in found["confusion"].values() for count in row.values()) == 30
+    assert found["macro_recall"] > 0.7
+    assert "the class with the highest score is right" in capsys.readouterr().err
+
+
+def test_films_of_neither_class_bound_the_question(slides, bundle, tmp_path):
+    others = tmp_path / "others"
+    rows = ["slide,patient"]
+    for number in range(12):
+        write_slide(others / f"N{number}", [*COMMON, *["SNE"] * (10 + number), *["EO"] * 3])
+        rows.append(f"N{number},H{number}")
+    (others / "slides.csv").write_text("\n".join(rows) + "\n")
+    options = ("--positive", "MDS", "--negative", "AA", "--leave-out", "CML", "--others", others)
+    assert main(arguments(slides, bundle, tmp_path / "t.json", *options)) == 0
+    assert read_trained_trees(tmp_path / "t.json", "kind", load_catalogue()).assessment["scope"]["others_limit"]
+    assert (tmp_path / "t.others1.profiles.csv").exists()
+    report = json.loads((tmp_path / "t.report.json").read_text())
+    assert report["scope_held_out"]["other_slides"] == 12
+    assert report["scope_held_out"]["others_flagged"] > 0.8
+
+
+@pytest.fixture
+def damaged(slides, tmp_path):
+    copy = tmp_path / "damaged"
+    shutil.copytree(slides, copy)
+    return copy
+
+
+def refusal(damaged, bundle, capsys, *extra):
+    options = ("--positive", "MDS", "--negative", "AA", "--leave-out", "CML", *extra)
+    status = main(arguments(damaged, bundle, damaged / "t.json", *options))
+    return status, capsys.readouterr().err
+
+
+def test_all_folders_that_are_not_there_are_named_before_the_first_is_profiled(damaged, bundle, capsys):
+    shutil.rmtree(damaged / "S0")
+    shutil.rmtree(damaged / "S4")
+    status, said = refusal(damaged, bundle, capsys)
+    assert status == 2
+    assert "MDSE-TRAIN-017" in said
+    assert "2 faults" in said
+    assert "S0" in said
+    assert "S4" in said
+    assert "profiled" not in said
+    assert not (damaged / "t.json").exists()
+
+
+def test_slides_that_the_runtime_rejects_stop_the_training_unless_they_may_be_left_out(damaged, bundle, capsys):
+    for image in (damaged / "S3" / "wbc").iterdir():
+        image.write_bytes(image.read_bytes()[:60])
+    status, said = refusal(damaged, bundle, capsys)
+    assert status in (2, 5)
+    assert "MDSE-SLIDE-008" in said
+    assert "S3" in said
+    status, said = refusal(damaged, bundle, capsys, "--allow-unreadable")
+    # One MDS patient of ten is gone, and with nine of a class nothing can be judged.
+    assert status == 2
+    assert "note: slide left out: MDSE-SLIDE-008" in said
+    assert "MDSE-TRAIN-015" in said
+
+
+def test_the_same_film_under_two_names_is_refused(damaged, bundle, capsys):
+    for name in ("S0", "S3"):
+        shutil.rmtree(damaged / name)
+        write_slide(damaged / name, ["SNE"] * 30 + ["LY"] * 25 + ["EO"] * 5)
+    status, said = refusal(damaged, bundle, capsys)
+    assert status == 2
+    assert "S0 and S3 hold the same cells" in said
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        [],
+        ["--positive", "MDS"],
+        ["--positive", "MDS", "--negative", "MDS"],
+        ["--classes", "MDS,AA"],
+        ["--classes", "MDS,AA,AA"],
+        ["--classes", "MDS,AA,CML", "--positive", "MDS"],
+        ["--positive", "MDS", "--negative", "AA", "--repeats", "0"],
+        ["--positive", "MDS", "--negative", "AA", "--specificity", "1.5"],
+    ],
+)
+def test_a_question_that_cannot_be_meant_is_a_usage_error(slides, bundle, tmp_path, extra):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments(slides, bundle, tmp_path / "t.json", *extra))
+    assert stopped.value.code == 2
