@@ -90,11 +90,11 @@ def train_assessment(
         judged = nested(cohort, settings, progress.advance)
         chosen = choose(cohort, settings, [training.seed, 0])
         progress.advance()
-    if chosen.calibration[0] <= 0:
+    validation = figures_from_nested(cohort, judged, training.seed, _split_text(training))
+    if chosen.calibration[0] <= 0 or validation["auc"] <= 0.5:
         raise EdgeError("MDSE-TRAIN-016", where=training.target)
     booster = fit_trees(cohort.profiles, cohort.positive, chosen.candidate, cohort.names, training.seed)
     scope, scope_shares = fit_scope(cohort, others, training.seed)
-    validation = figures_from_nested(cohort, judged, training.seed, _split_text(training))
     report = {
         **_attribute(cohort, training, chosen),
         "cross_validation": validation,

@@ -60,7 +60,7 @@ def fit_trees(
         "eta": RATE,
         "subsample": 0.8,
         "colsample_bytree": 0.3,
-        "min_child_weight": 2.0,
+        "min_child_weight": 1.0,  # at least four undecided slides a leaf
         "reg_lambda": candidate.penalty,
         "reg_alpha": 0.5,
         "base_score": 0.5,

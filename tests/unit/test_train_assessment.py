@@ -204,6 +204,12 @@ def test_trees_that_rank_unseen_patients_the_wrong_way_are_refused(monkeypatch):
     assert raised.value.code == "MDSE-TRAIN-016"
 
 
+def test_trees_that_are_no_better_than_a_coin_on_unseen_patients_are_refused():
+    with pytest.raises(EdgeError) as raised:
+        train_assessment(cohort_of(effect=0.0, seed=5), QUICK, silent)
+    assert raised.value.code == "MDSE-TRAIN-016"
+
+
 def test_films_of_neither_class_must_be_enough_and_of_other_patients():
     with pytest.raises(EdgeError) as raised:
         train_assessment(cohort_of(), QUICK, silent, others=[cohort_of(patients=6, prefix="N")])
