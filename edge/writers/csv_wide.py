@@ -3,6 +3,8 @@
 The reader splits on commas without quoting, takes every cell for a number (an empty one for 0.0) and knows neither
 status nor slide nor unit. So only numbers go in, a value that could not be given has no column, and what the file
 cannot say is refused rather than left unsaid: tests, withdrawn or unevaluated results, and a second slide of a sample.
+A score goes in only where nothing qualifies it: one that is indeterminate, or stands beside a reason or a warning that
+this file has no words for, has no column either.
 """
 
 from __future__ import annotations
@@ -11,11 +13,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from edge.catalogue.codes import load_codes
 from edge.errors import EdgeError
 from edge.writers.base import RenderedFile, WriterOptions
 from edge.writers.csv_check import WIDE_SAMPLE, check_csv_wide
 from edge.writers.observations import observations_of_record
-from edge.writers.record_view import RecordView, view_of_record
+from edge.writers.record_view import INDETERMINATE, RecordView, view_of_record
 
 IDENTIFIER_LIMIT = 64
 
@@ -36,7 +39,12 @@ class CsvWideWriter:
         sample = view.slide.sample_id
         if not re.fullmatch(WIDE_SAMPLE, sample, re.ASCII):
             raise EdgeError("MDSE-WRITER-002", where="csv-wide", field="sample_id", limit_characters=IDENTIFIER_LIMIT)
-        rows = [row for row in observations_of_record(view) if row.kind == "NM" and row.local and row.value is not None]
+        left_out = _codes_of_qualified_scores(view)
+        rows = [
+            row
+            for row in observations_of_record(view)
+            if row.kind == "NM" and row.local and row.value is not None and row.local not in left_out
+        ]
         codes = ",".join(str(row.local) for row in rows)
         values = ",".join(str(row.value) for row in rows)
         content = f",{codes},end\r\n{sample},{values},\r\nend\r\n".encode("ascii")
@@ -46,6 +54,16 @@ class CsvWideWriter:
     def check(self, content: bytes) -> None:
         """Raise MDSE-WRITER-004 when these bytes are not one whole, sound table."""
         check_csv_wide(content)
+
+
+def _codes_of_qualified_scores(view: RecordView) -> set[str]:
+    """Return the local codes of every score that must not stand without the words beside it."""
+    return {
+        load_codes().target(assessment.target).local(ending)
+        for assessment in view.assessments
+        if assessment.call == INDETERMINATE or assessment.reasons or view.warnings
+        for ending in ("SCORE", "LOWER", "UPPER", "THRES")
+    }
 
 
 def _unsayable(view: RecordView) -> str:

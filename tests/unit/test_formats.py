@@ -11,6 +11,7 @@ from format_readers import READERS, Read, numbers_from_read, numbers_of_record, 
 from hypothesis import HealthCheck, given, settings
 from records import assessment, example_record, record_from_cells, records
 
+from edge.catalogue.codes import load_codes
 from edge.errors import EdgeError
 from edge.writers.base import WriterOptions
 from edge.writers.choose import FORMATS, writer_for
@@ -235,7 +236,34 @@ def test_the_wide_table_holds_numbers_only_and_those_of_the_long_one(record):
     for code, (value, _) in wide.values.items():
         assert long.values[code][0] == value
     given_codes = {code for code, (value, _) in long.values.items() if is_number(value) and code[:1].isalpha()}
-    assert set(wide.values) == given_codes - {"REVISION"}
+    assert set(wide.values) == given_codes - {"REVISION"} - scores_in_need_of_words(record)
+
+
+def scores_in_need_of_words(record: dict[str, Any]) -> set[str]:
+    return {
+        load_codes().target(made["target"]).local(ending)
+        for made in record["assessments"]
+        for ending in ("SCORE", "LOWER", "UPPER", "THRES")
+        if record["warnings"] or made["reasons"] or made["call"] == "INDETERMINATE"
+    }
+
+
+@pytest.mark.parametrize(
+    ("qualified", "kept"),
+    [
+        ({}, True),
+        ({"reasons": [{"code": "BLAST-REVIEW", "text": "2 blasts"}]}, False),
+        ({"call": "INDETERMINATE"}, False),
+        ({"warnings": [{"code": "INFECTION-PATTERN", "text": "toxic granulation"}]}, False),
+    ],
+)
+def test_the_wide_table_holds_no_score_whose_caveat_it_cannot_say(qualified, kept):
+    record = example_record(warnings=qualified.get("warnings", []))
+    record["assessments"][0] |= {"reasons": [], **{key: value for key, value in qualified.items() if key != "warnings"}}
+    wide = READERS["csv-wide"](rendered("csv-wide", record))
+    assert ("MDSSCORE" in wide.values) is kept
+    assert ("MDSLOWER" in wide.values) is kept
+    assert "SEGPC" in wide.values
 
 
 def test_no_free_text_of_a_table_is_taken_for_a_formula_and_identifiers_stay_as_they_are():

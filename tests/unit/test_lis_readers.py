@@ -107,7 +107,10 @@ def test_the_values_are_those_of_the_record_in_every_format(name: str) -> None:
     assert float(values["SEGPC"]) == 41.0
     assert float(values["NRBCPC"]) == 4.0
     assert float(values["SEGCT"]) == RECORD["counts"]["SNE"]
-    assert float(values["MDSSCORE"]) == 0.873
+    if name == "csv-wide":
+        assert "MDSSCORE" not in values  # the example's score has a caveat, and the table no words
+    else:
+        assert float(values["MDSSCORE"]) == 0.873
     assert values.get("MDSCALL", "MDS-SUSPECT") == "MDS-SUSPECT"
 
 
