@@ -37,7 +37,10 @@ ATTRIBUTE_FINDINGS: Mapping[str, tuple[str, Mapping[str, int]]] = {
 
 @dataclass(frozen=True, slots=True)
 class LabelledCell:
-    """One image file with its labels. `findings` maps finding codes to 1 or 0 and holds only what was annotated."""
+    """One image file with its labels. `findings` maps finding codes to 1 or 0 and holds only what was annotated.
+
+    `labels` is the label file that names it; `preclass` what the analyzer called it, None where the file does not say.
+    """
 
     path: Path
     cell_id: str
@@ -46,6 +49,8 @@ class LabelledCell:
     patient: str | None
     split: Split
     origin: Origin
+    labels: Path | None = None
+    preclass: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +127,7 @@ def _read_folder(
         if code not in catalogue.type_codes:
             left_out["no cell type" if not code else f"type {code} is not in the catalogue"] += 1
             continue
-        cell = _cell_from_row(folder, name, code, row, findings, origin, where)
+        cell = _cell_from_row(folder, labels, name, code, row, findings, origin, where)
         if name in by_file:
             raise EdgeError("MDSE-TRAIN-003", where=where, file=name, first=by_file[name].cell_type, second=code)
         by_file[name] = cell
@@ -155,6 +160,7 @@ def _rows(
 
 def _cell_from_row(
     folder: Path,
+    labels: Path,
     name: str,
     code: str,
     row: Mapping[str, str | None],
@@ -177,6 +183,8 @@ def _cell_from_row(
         patient=patient,
         split=split_from_key(patient or relative.name),
         origin=origin,
+        labels=labels,
+        preclass=(row.get("preclass") or "").strip() or None,
     )
 
 

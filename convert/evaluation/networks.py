@@ -1,0 +1,161 @@
+"""What is validated: the deployed engine of a bundle, or the Keras original, behind one small face."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.catalogue import Catalogue, load_catalogue
+from edge.engines.base import EngineOutputs
+from edge.model import Model, open_model
+
+KERAS_SUFFIX = ".keras"
+_KERAS_BATCH = 64
+_SMALLEST = 1e-30
+
+
+class Network(Protocol):
+    """A network that may be asked about images. `thresholds` and `evidence` are keyed by code."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Name, version, kind and precision, as JSON values."""
+        ...
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """Types and findings in the order of the outputs."""
+        ...
+
+    @property
+    def evidence(self) -> Mapping[str, str]:
+        """Real, drawn or none, per type and finding."""
+        ...
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """Probability from which a finding counts."""
+        ...
+
+    @property
+    def size_px(self) -> int:
+        """Side of the input image."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """Most images at once."""
+        ...
+
+    def infer(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[EngineOutputs]:
+        """Yield the outputs of each batch uint8 [n, S, S, 3], in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BundleNetwork:
+    """The engine of an opened bundle: what runs beside the analyzer."""
+
+    model: Model
+
+    @property
+    def facts(self) -> Mapping[str, Any]:  # noqa: D102 - Network
+        manifest, spec = self.model.manifest, self.model.engine.spec
+        return {
+            "kind": "bundle",
+            "name": manifest.name,
+            "version": manifest.version,
+            "sha256": self.model.digest,
+            "intended_use": manifest.intended_use,
+            "engine": spec.name,
+            "precision": spec.precision,
+            "size_px": spec.size_px,
+        }
+
+    @property
+    def catalogue(self) -> Catalogue:  # noqa: D102 - Network
+        return self.model.catalogue
+
+    @property
+    def evidence(self) -> Mapping[str, str]:  # noqa: D102 - Network
+        return dict(self.model.manifest.evidence)
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:  # noqa: D102 - Network
+        return self.model.manifest.decision.finding_threshold
+
+    @property
+    def size_px(self) -> int:  # noqa: D102 - Network
+        return self.model.engine.spec.size_px
+
+    @property
+    def batch(self) -> int:  # noqa: D102 - Network
+        return self.model.engine.spec.max_batch
+
+    def infer(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[EngineOutputs]:  # noqa: D102 - Network
+        return self.model.engine.infer(batches)
+
+
+class KerasNetwork:
+    """The original, computed by Keras in float32, with the temperature of its card on the type probabilities."""
+
+    batch = _KERAS_BATCH
+
+    def __init__(self, path: Path) -> None:
+        # Imported here: loading TensorFlow takes seconds, and a bundle alone needs none.
+        from convert.keras_model import load_keras_model
+        from convert.model_card import read_model_card
+
+        self.catalogue = load_catalogue()
+        self._model = load_keras_model(path)
+        card = read_model_card(path, self.catalogue)
+        self._temperature = card.temperature
+        self.evidence: Mapping[str, str] = card.evidence
+        self.thresholds: Mapping[str, float] = card.decision["finding_threshold"]
+        self.size_px = int(self._model.input_shape[1])
+        self.facts: Mapping[str, Any] = {
+            "kind": "keras",
+            "name": card.name,
+            "version": card.version,
+            "sha256": _sha256(path),
+            "intended_use": card.intended_use,
+            "engine": "keras",
+            "precision": "fp32",
+            "size_px": self.size_px,
+        }
+
+    def infer(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[EngineOutputs]:  # noqa: D102 - Network
+        from convert.keras_learner import predict_cells
+
+        for images in batches:
+            found = predict_cells(self._model, images)
+            cell_type = _tempered(found["cell_type"], self._temperature)
+            yield EngineOutputs(cell_type, found["findings"], found["embedding"])
+
+
+def open_network(path: Path, *, public_key: bytes | None, engine: str, threads: int | None) -> Network:
+    """Open a bundle (a folder) or a Keras model (a file that ends in .keras).
+
+    Raises EdgeError as `open_model` and `load_keras_model` do.
+    """
+    if path.suffix == KERAS_SUFFIX and not path.is_dir():
+        return KerasNetwork(path)
+    return BundleNetwork(open_model(path, public_key=public_key, engine=engine, threads=threads))
+
+
+def _tempered(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    logits = np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST)) / temperature
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float32)
+
+
+def _sha256(path: Path) -> str:
+    import hashlib
+
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,104 @@
+"""The network beside the analyzer's own class: both against the label, on the same cells (supplemental Table S1).
+
+The column `preclass` of the labels holds what the analyzer called each cell before a person looked, as a type code or
+as the type's name. A class outside the catalogue ("unidentified", "plasma cell") counts as wrong and is named.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats  # type: ignore[import-untyped]  # scipy ships no type information
+
+from convert.evaluation.predictions import Predictions
+from convert.evaluation.statistics import proportion, recall_with_interval
+from convert.evaluation.tables import averaged_types
+from edge.catalogue import Catalogue
+from edge.errors import EdgeError
+
+_OUTSIDE = -1
+
+
+def preclass_of(predictions: Predictions) -> dict[str, Any]:
+    """Return the comparison. Raises EdgeError MDSE-VALIDATE-004 where no cell has an analyzer's class."""
+    codes = predictions.catalogue.type_codes
+    index_of = _known_names(predictions.catalogue)
+    named = np.array([cell.preclass is not None for cell in predictions.cells], np.bool_)
+    if not named.any():
+        raise EdgeError("MDSE-VALIDATE-004", where=str(predictions.cells[0].labels))
+    said = [cell.preclass for cell in predictions.cells if cell.preclass is not None]
+    analyzer = np.array([index_of.get(_plain(text), _OUTSIDE) for text in said], np.int64)
+    outside = Counter(text for text in said if _plain(text) not in index_of)
+    truth, network = predictions.targets.cell_type[named], predictions.called[named]
+    patients = predictions.patients
+    groups = None if patients is None else [patients[row] for row in np.flatnonzero(named)]
+    averaged = averaged_types(truth, predictions.catalogue)
+    rows = {
+        code: {"n": int((truth == index).sum()), **_pair(network, analyzer, truth, index)}
+        for index, code in enumerate(codes)
+        if (truth == index).any()
+    }
+    judged = {}
+    for name, called in (("network", network), ("analyzer", analyzer)):
+        accuracy = proportion(int((called == truth).sum()), len(truth))
+        recall = recall_with_interval(truth, called == truth, averaged, groups=groups)
+        judged[name] = {
+            "accuracy": None if accuracy is None else round(accuracy.value, 4),
+            "accuracy_ci95": None if accuracy is None else accuracy.ci95,
+            "macro_recall": None if recall is None else round(recall.value, 4),
+            "macro_recall_ci95": None if recall is None else recall.ci95,
+        }
+    only_network = int(((network == truth) & (analyzer != truth)).sum())
+    only_analyzer = int(((network != truth) & (analyzer == truth)).sum())
+    return {
+        "n": len(truth),
+        "agreement": round(float((network == analyzer).mean()), 4),
+        "kappa": _kappa(network, analyzer),
+        **judged,
+        "only_network_right": only_network,
+        "only_analyzer_right": only_analyzer,
+        "mcnemar_p": _mcnemar(only_network, only_analyzer),
+        "outside_catalogue": dict(outside.most_common()),
+        "cell_types": rows,
+    }
+
+
+def _known_names(catalogue: Catalogue) -> dict[str, int]:
+    known = {_plain(cell_type.name): index for index, cell_type in enumerate(catalogue.cell_types)}
+    return known | {_plain(code): index for index, code in enumerate(catalogue.type_codes)}
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().replace("_", " ").replace("-", " ").split())
+
+
+def _pair(
+    network: NDArray[np.int64], analyzer: NDArray[np.int64], truth: NDArray[np.int64], index: int
+) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, called in (("network", network), ("analyzer", analyzer)):
+        hits = proportion(int((called[truth == index] == index).sum()), int((truth == index).sum()))
+        spared = proportion(int((called[truth != index] != index).sum()), int((truth != index).sum()))
+        found[name] = {
+            "sensitivity": None if hits is None else round(hits.value, 4),
+            "ci95": None if hits is None else hits.ci95,
+            "specificity": None if spared is None else round(spared.value, 4),
+        }
+    return found
+
+
+def _kappa(first: NDArray[np.int64], second: NDArray[np.int64]) -> float | None:
+    """Return Cohen's kappa, None where chance alone explains everything."""
+    values = np.union1d(first, second)
+    chance = sum(float((first == v).mean()) * float((second == v).mean()) for v in values)
+    return None if chance >= 1 else round((float((first == second).mean()) - chance) / (1 - chance), 4)
+
+
+def _mcnemar(first: int, second: int) -> float | None:
+    """Return the exact p-value of McNemar's test, None where the two never differ."""
+    if first + second == 0:
+        return None
+    return round(float(stats.binomtest(first, first + second, 0.5).pvalue), 4)

@@ -1,0 +1,94 @@
+"""Labelled cells through a network: read, decode, change (for a robustness test), resize, infer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.dataset import LabelledCell
+from convert.evaluation.networks import Network
+from convert.progress import Progress
+from convert.training_batches import Targets, targets_from_cells
+from edge.catalogue import Catalogue
+from edge.engines.base import EngineOutputs
+from edge.errors import EdgeError
+from edge.findings import check_outputs
+from edge.images import CellImage, decode_image
+from edge.tensors import tensors_from_cells
+
+Change = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """Cells [N], what people said about them, and what the network says."""
+
+    cells: tuple[LabelledCell, ...]
+    targets: Targets
+    outputs: EngineOutputs
+    catalogue: Catalogue
+
+    @property
+    def called(self) -> NDArray[np.int64]:
+        """Type index with the highest probability, int64 [N]."""
+        return np.asarray(self.outputs.cell_type.argmax(axis=1), np.int64)
+
+    @property
+    def patients(self) -> list[str] | None:
+        """The patient of every cell, None unless all cells name one."""
+        named = [cell.patient for cell in self.cells if cell.patient is not None]
+        return named if len(named) == len(self.cells) else None
+
+
+def predict(
+    cells: Sequence[LabelledCell],
+    network: Network,
+    label: str,
+    stream: TextIO | None,
+    *,
+    change: Change | None = None,
+) -> Predictions:
+    """Return the network's outputs for all cells, in order; at least one cell.
+
+    `change` is applied to the decoded pixels, at full size, before they are resized. Raises EdgeError MDSE-IMAGE-*
+    naming the file that cannot be used, MDSE-TRAIN-003 where two files with the same content carry different types.
+    """
+    with Progress(label, len(cells), stream) as progress:
+        parts = list(network.infer(_batches(cells, network, change, progress)))
+    outputs = EngineOutputs(
+        cell_type=np.concatenate([part.cell_type for part in parts]),
+        findings=np.concatenate([part.findings for part in parts]),
+        embedding=np.concatenate([part.embedding for part in parts]),
+    )
+    check_outputs(outputs, len(cells), network.catalogue)
+    return Predictions(tuple(cells), targets_from_cells(cells, network.catalogue), outputs, network.catalogue)
+
+
+def _batches(
+    cells: Sequence[LabelledCell], network: Network, change: Change | None, progress: Progress
+) -> Iterator[NDArray[np.uint8]]:
+    seen: dict[bytes, LabelledCell] = {}
+    for start in range(0, len(cells), network.batch):
+        images = []
+        for cell in cells[start : start + network.batch]:
+            pixels = _decoded(cell, seen)
+            images.append(CellImage(cell.cell_id, pixels if change is None else change(pixels)))
+        yield tensors_from_cells(images, network.size_px)
+        progress.advance(len(images))
+
+
+def _decoded(cell: LabelledCell, seen: dict[bytes, LabelledCell]) -> NDArray[np.uint8]:
+    try:
+        data = cell.path.read_bytes()
+    except OSError as error:
+        raise EdgeError("MDSE-TRAIN-004", where=error.strerror or "unreadable", file=str(cell.path)) from error
+    first = seen.setdefault(hashlib.sha256(data).digest(), cell)
+    if first.cell_type != cell.cell_type:
+        kinds = {"first": first.cell_type, "second": cell.cell_type}
+        raise EdgeError("MDSE-TRAIN-003", where=str(first.path), file=str(cell.path), **kinds)
+    return decode_image(data, where=str(cell.path))

@@ -1,0 +1,258 @@
+"""The slide level: labelled slides through the deployed pipeline, and how their scores separate the two classes.
+
+`edge.pipeline.analyze_slide` does the work, so that gates, intervals and calls are those of the runtime. A slide that
+may not be scored is counted with its reason; it enters no area and no rate.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.evaluation.paper import load_paper
+from convert.evaluation.shap_values import ShapValues, shap_from_profiles
+from convert.evaluation.statistics import Estimate, area_with_interval, proportion, reliability
+from convert.progress import Progress
+from convert.slide_cohort import SIMULATED_PREFIX, LabelledSlide, read_slide_labels
+from edge.bundle.manifest import AssessmentSpec
+from edge.catalogue import Catalogue
+from edge.errors import EXIT_SLIDE_REJECTED, EdgeError
+from edge.model import Model
+from edge.pipeline import Job, analyze_slide
+from edge.slide import read_slide
+from edge.slide_profile import PER_100_SUFFIX
+
+_CALIBRATION_BINS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One labelled slide and what the record says about it."""
+
+    slide: str
+    patient: str
+    positive: bool
+    simulated: bool
+    assessment: Mapping[str, Any]
+    profile: Sequence[Mapping[str, Any]]
+
+    @property
+    def scored(self) -> bool:
+        """Whether a score was given."""
+        return self.assessment["score"] is not None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SlideResult:
+    """The JSON section of one target, the scored cases and their SHAP values (None without a scored case)."""
+
+    section: dict[str, Any]
+    cases: tuple[Case, ...]
+    shap: ShapValues | None
+
+
+def evaluate_slides(
+    root: Path,
+    table: Path,
+    model: Model,
+    model_json: Callable[[str], bytes],
+    stream: TextIO | None,
+    say: Callable[[str], None],
+    *,
+    trained_on: Path | None = None,
+) -> dict[str, SlideResult]:
+    """Return a result per target of the bundle that the table has a column for.
+
+    `model_json` gives the XGBoost JSON of a target. `trained_on` is the table of the training slides: a patient on both
+    sides is refused. Raises EdgeError MDSE-VALIDATE-006 (no target in the table), -007 (patient on both sides), -008
+    (a class without a slide), MDSE-TRAIN-014 (the table), and those of a slide but for a rejected one.
+    """
+    columns = _columns(table)
+    specs = [spec for spec in model.assessments if spec.target in columns]
+    if not specs:
+        targets = ", ".join(spec.target for spec in model.assessments) or "none"
+        raise EdgeError("MDSE-VALIDATE-006", where=str(table), columns=", ".join(columns), targets=targets)
+    labelled = {s.target: read_slide_labels(table, s.target, s.positive, s.negative, say) for s in specs}
+    everyone = {entry.patient for entries in labelled.values() for entry in entries}
+    if trained_on is not None:
+        _require_apart(everyone, trained_on)
+    records, rejected = _records(
+        root, sorted({e.slide for entries in labelled.values() for e in entries}), model, stream
+    )
+    results = {}
+    for spec in specs:
+        cases = tuple(_cases(labelled[spec.target], records, spec.target))
+        _require_classes(cases, spec, table)
+        shap = _shap(cases, spec, model, model_json)
+        section = _section(cases, spec, shap, table, trained_on)
+        section["rejected"] = {e.slide: rejected[e.slide] for e in labelled[spec.target] if e.slide in rejected}
+        results[spec.target] = SlideResult(section, cases, shap)
+    return results
+
+
+def profile_from_record(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+    """Return the parameters of a record at full precision, from their counts; NaN where nothing was counted."""
+    return np.array(
+        [
+            (100.0 if row["name"].endswith(PER_100_SUFFIX) else 1.0) * row["numerator"] / row["denominator"]
+            if row["denominator"]
+            else np.nan
+            for row in rows
+        ]
+    )
+
+
+def _records(
+    root: Path, slides: Sequence[str], model: Model, stream: TextIO | None
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Return the record of every slide, and the reasons of those that the runtime rejects."""
+    records: dict[str, dict[str, Any]] = {}
+    rejected: dict[str, str] = {}
+    with Progress("slides", len(slides), stream) as progress:
+        for name in slides:
+            try:
+                records[name] = analyze_slide(read_slide(root / name), model, _JOB).record
+            except EdgeError as error:
+                if error.exit_status != EXIT_SLIDE_REJECTED:
+                    raise
+                rejected[name] = str(error)
+            progress.advance()
+    return records, rejected
+
+
+# The record is read and thrown away: its names and times go nowhere.
+_JOB = Job(
+    source="edge-validate",
+    revision=1,
+    message_id="VALIDATION.R1",
+    supersedes=None,
+    reason=None,
+    status="P",
+    analysed_at="1970-01-01T00:00:00+00:00",
+    assess_all=True,
+    manifest_sha256="0" * 64,
+    site="validation",
+    degraded=False,
+    warnings=(),
+)
+
+
+def _cases(labelled: Sequence[LabelledSlide], records: Mapping[str, Mapping[str, Any]], target: str) -> Iterator[Case]:
+    for entry in labelled:
+        record = records.get(entry.slide)
+        if record is None:
+            continue
+        (assessment,) = [row for row in record["assessments"] if row["target"] == target]
+        simulated = str(record["slide"]["analyzer"]["model"] or "").startswith(SIMULATED_PREFIX)
+        yield Case(entry.slide, entry.patient, entry.positive, simulated, assessment, record["profile"])
+
+
+def _section(
+    cases: Sequence[Case], spec: AssessmentSpec, shap: ShapValues | None, table: Path, trained_on: Path | None
+) -> dict[str, Any]:
+    scored = [case for case in cases if case.scored]
+    positive = np.array([case.positive for case in scored], np.bool_)
+    scores = np.array([case.assessment["score"] for case in scored], np.float64)
+    patients = [case.patient for case in scored]
+    called = scores >= spec.threshold
+    simulated = any(case.simulated for case in cases)
+    area = area_with_interval(scores, positive, groups=patients) if len(scored) else None
+    bins, _ = reliability(scores, positive, bins=_CALIBRATION_BINS)
+    section = {
+        "simulated": simulated,
+        "note": _note(simulated, trained_on),
+        "table": table.name,
+        "positive": spec.positive,
+        "negative": spec.negative,
+        "n": len(cases),
+        "n_positive": sum(case.positive for case in cases),
+        "n_negative": sum(not case.positive for case in cases),
+        "patients": len({case.patient for case in cases}),
+        "scored": len(scored),
+        "not_scored": dict(Counter(r["code"] for c in cases if not c.scored for r in c.assessment["reasons"])),
+        "threshold": spec.threshold,
+        **_named("sensitivity", proportion(int((called & positive).sum()), int(positive.sum()))),
+        **_named("specificity", proportion(int((~called & ~positive).sum()), int((~positive).sum()))),
+        **_named("auc", area),
+        "ci95": None if area is None else area.ci95,
+        "calls": {
+            kind: dict(Counter(case.assessment["call"] for case in cases if case.positive == value))
+            for kind, value in ((spec.positive, True), (spec.negative, False))
+        },
+        "brier": round(float(np.mean((scores - positive) ** 2)), 4) if len(scored) else None,
+        "calibration": [asdict(row) for row in bins],
+        "cases": [
+            {"slide": c.slide, "positive": c.positive, **{k: c.assessment[k] for k in ("score", "ci95", "call")}}
+            for c in cases
+        ],
+        "shap": None if shap is None else shap.facts(),
+    }
+    published = load_paper().slides.get(spec.target)
+    if published is not None and not simulated:
+        section["paper"] = asdict(published)
+    return section
+
+
+def _shap(
+    cases: Sequence[Case], spec: AssessmentSpec, model: Model, model_json: Callable[[str], bytes]
+) -> ShapValues | None:
+    scored = [case for case in cases if case.scored]
+    if not scored:
+        return None
+    profiles = np.stack([profile_from_record(case.profile) for case in scored])
+    runtime = np.stack([_contributions(case, model.catalogue) for case in scored])
+    return shap_from_profiles(model_json(spec.target), profiles, runtime, model.catalogue, where=spec.target)
+
+
+def _contributions(case: Case, catalogue: Catalogue) -> NDArray[np.float64]:
+    """Return what the record says each parameter added to the margin; a parameter that it leaves out added nothing."""
+    added = {row["name"]: float(row["value"]) for row in case.assessment["contributions"]}
+    return np.array([added.get(name, 0.0) for name in catalogue.parameter_names])
+
+
+def _note(simulated: bool, trained_on: Path | None) -> str:
+    if simulated:
+        return "SIMULATED slides: says that the parts fit together; says nothing about patients."
+    if trained_on is None:
+        return "slides; whether their patients were kept out of the training was not checked."
+    return "slides of patients who are not in the training table."
+
+
+def _columns(table: Path) -> list[str]:
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as stream:
+            return list(csv.DictReader(stream).fieldnames or ())
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise EdgeError("MDSE-TRAIN-014", where=str(table), reason=str(error)) from error
+
+
+def _require_apart(patients: set[str], trained_on: Path) -> None:
+    try:
+        with trained_on.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise EdgeError("MDSE-TRAIN-014", where=str(trained_on), reason=str(error)) from error
+    if rows and "slide" not in rows[0]:
+        raise EdgeError("MDSE-TRAIN-014", where=str(trained_on), reason="it lacks the column slide")
+    shared = sorted(patients & {(row.get("patient") or row["slide"] or "").strip() for row in rows})
+    if shared:
+        raise EdgeError("MDSE-VALIDATE-007", where=str(trained_on), count=len(shared), first=shared[0])
+
+
+def _require_classes(cases: Sequence[Case], spec: AssessmentSpec, table: Path) -> None:
+    for kind, name in ((True, spec.positive), (False, spec.negative)):
+        if not any(case.positive == kind for case in cases):
+            raise EdgeError("MDSE-VALIDATE-008", where=str(table), target=spec.target, kind=name)
+
+
+def _named(name: str, found: Estimate | None) -> dict[str, Any]:
+    if found is None:
+        return {name: None, f"{name}_ci95": None}
+    return {name: round(found.value, 4), f"{name}_ci95": found.ci95}

@@ -1,0 +1,210 @@
+"""Intervals and curves: exact ones for counts, bootstrap ones for what is no count.
+
+    proportion          hits of n with the exact (Clopper-Pearson) interval
+    area_with_interval  area under the ROC curve, by resampling cells or slides within their class
+    recall_with_interval   mean recall over types, by resampling cells, or patients where they are known
+    reliability         confidence against accuracy in bins of equal size
+
+Every bootstrap has a fixed seed: the same predictions give the same report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.decision_fit import area_under_curve
+from edge.intervals import clopper_pearson
+
+DRAWS = 2000
+LEVEL = 0.95
+_QUANTILES = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+_CHUNK = 100  # draws held at once: 100 x 25,000 cells are 20 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure, its 95 % interval, and the number of cells, slides or types that it rests on."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def ci95(self) -> list[float]:
+        """The interval, rounded as it is written."""
+        return [round(self.low, 4), round(self.high, 4)]
+
+
+def proportion(hits: int, count: int) -> Estimate | None:
+    """Return hits / count with its exact interval, None where nothing was counted."""
+    if not count:
+        return None
+    low, high = clopper_pearson(hits, count)
+    return Estimate(hits / count, float(low), float(high), count)
+
+
+def area_with_interval(
+    scores: NDArray[np.floating], positive: NDArray[np.bool_], *, groups: Sequence[str] | None = None, seed: int = 1
+) -> Estimate | None:
+    """Return the area under the ROC curve of scores [N] with its bootstrap interval, None where a class is empty.
+
+    Resampled within each class; with `groups` (the patient of every row) patients are drawn with all their rows.
+    """
+    values = np.asarray(scores, np.float32)
+    area = area_under_curve(values, positive)
+    if area is None:
+        return None
+    areas = np.concatenate([_areas(values, positive, weights) for weights in _class_weights(positive, groups, seed)])
+    low, high = np.quantile(areas, _QUANTILES)
+    return Estimate(area, float(low), float(high), len(values))
+
+
+def curve_with_band(
+    scores: NDArray[np.floating], positive: NDArray[np.bool_], *, groups: Sequence[str] | None = None, seed: int = 1
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the ROC curve: false positive rates and sensitivities [K], and the band [2, 101].
+
+    The band holds the 2.5 % and 97.5 % quantiles of the sensitivity at the rates 0, 0.01 ... 1. Both classes must be
+    there; resampled as in `area_with_interval`.
+    """
+    values = np.asarray(scores, np.float64)
+    order, ends = _descending(values)
+    grid = np.linspace(0, 1, 101)
+    draws: list[NDArray[np.float64]] = []
+    for weights in _class_weights(positive, groups, seed):
+        false_rate, true_rate = _curve(weights, positive, order, ends)
+        draws.extend(np.interp(grid, *pair) for pair in zip(false_rate, true_rate, strict=True))
+    false_rate, true_rate = _curve(np.ones((1, len(values))), positive, order, ends)
+    return false_rate[0], true_rate[0], np.quantile(draws, _QUANTILES, axis=0)
+
+
+def recall_with_interval(
+    truth: NDArray[np.int64],
+    right: NDArray[np.bool_],
+    types: Sequence[int],
+    *,
+    groups: Sequence[str] | None = None,
+    seed: int = 1,
+) -> Estimate | None:
+    """Return the mean over `types` of the share of `right` cells [N] of each, with its bootstrap interval.
+
+    Cells are resampled, or patients where `groups` names them. None without types.
+    """
+    if not len(types):
+        return None
+    hits, counts = _per_cluster(truth, right, types, groups)
+    weights = np.random.default_rng(seed).multinomial(len(hits), np.full(len(hits), 1 / len(hits)), DRAWS)
+    draws = _mean_recall(weights @ hits, weights @ counts)
+    low, high = np.quantile(draws, _QUANTILES)
+    return Estimate(float(_mean_recall(hits.sum(0), counts.sum(0))), float(low), float(high), len(types))
+
+
+def cost_with_interval(
+    truth: NDArray[np.int64],
+    right: NDArray[np.bool_],
+    changed_right: NDArray[np.bool_],
+    types: Sequence[int],
+    *,
+    groups: Sequence[str] | None = None,
+    seed: int = 1,
+) -> Estimate:
+    """Return how much mean recall a change of the same images costs, paired: the interval is of the difference."""
+    hits, counts = _per_cluster(truth, right, types, groups)
+    changed, _ = _per_cluster(truth, changed_right, types, groups)
+    weights = np.random.default_rng(seed).multinomial(len(hits), np.full(len(hits), 1 / len(hits)), DRAWS)
+    seen = weights @ counts
+    low, high = np.quantile(_mean_recall(weights @ hits, seen) - _mean_recall(weights @ changed, seen), _QUANTILES)
+    value = _mean_recall(hits.sum(0), counts.sum(0)) - _mean_recall(changed.sum(0), counts.sum(0))
+    return Estimate(float(value), float(low), float(high), len(types))
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Cells of similar confidence: how many, their mean confidence, and how many of them were right."""
+
+    n: int
+    confidence: float
+    accuracy: float
+    low: float
+    high: float
+
+
+def reliability(
+    confidence: NDArray[np.floating], right: NDArray[np.bool_], *, bins: int = 15
+) -> tuple[tuple[ReliabilityBin, ...], float]:
+    """Return bins of equal size in the order of confidence, and the expected calibration error over them."""
+    order = np.argsort(confidence, kind="stable")
+    found = []
+    for part in np.array_split(order, min(bins, len(order))):
+        hits = proportion(int(right[part].sum()), len(part))
+        if hits is not None:
+            found.append(ReliabilityBin(hits.n, float(np.mean(confidence[part])), hits.value, hits.low, hits.high))
+    error = sum(row.n * abs(row.confidence - row.accuracy) for row in found) / max(len(order), 1)
+    return tuple(found), float(error)
+
+
+def _class_weights(positive: NDArray[np.bool_], groups: Sequence[str] | None, seed: int) -> list[NDArray[np.float64]]:
+    """Return, in chunks, how often each row is drawn: float64 [draws, N]; every class keeps its number of patients."""
+    random = np.random.default_rng(seed)
+    names = np.arange(len(positive)).astype(str) if groups is None else np.asarray(groups)
+    rows = []
+    for _ in range(0, DRAWS, _CHUNK):
+        weights = np.zeros((_CHUNK, len(positive)))
+        for kind in (True, False):
+            members = np.flatnonzero(positive == kind)
+            _, group = np.unique(names[members], return_inverse=True)
+            count = int(group.max()) + 1
+            weights[:, members] = random.multinomial(count, np.full(count, 1 / count), _CHUNK)[:, group]
+        rows.append(weights)
+    return rows
+
+
+def _areas(
+    scores: NDArray[np.float32], positive: NDArray[np.bool_], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the area for every row of weights, float64 [draws]; equal scores count half."""
+    order = np.argsort(scores, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])
+    above = np.add.reduceat(weights[:, order] * positive[order], starts, axis=1)
+    below = np.add.reduceat(weights[:, order] * ~positive[order], starts, axis=1)
+    passed = np.cumsum(below, axis=1) - below / 2
+    return np.asarray((above * passed).sum(1) / (above.sum(1) * below.sum(1)))
+
+
+def _descending(values: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    order = np.argsort(-values, kind="stable")
+    return order, np.flatnonzero(np.r_[np.diff(values[order]) < 0, True])
+
+
+def _curve(
+    weights: NDArray[np.float64], positive: NDArray[np.bool_], order: NDArray[np.intp], ends: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    rates = []
+    for kind in (~positive, positive):
+        passed = np.cumsum(weights[:, order] * kind[order], axis=1)
+        rates.append(np.pad(passed[:, ends] / passed[:, -1:], ((0, 0), (1, 0))))
+    return rates[0], rates[1]
+
+
+def _per_cluster(
+    truth: NDArray[np.int64], right: NDArray[np.bool_], types: Sequence[int], groups: Sequence[str] | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return hits and counts per cluster (a cell, or a patient) and type, int64 [clusters, types]."""
+    cluster = np.arange(len(truth)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    of_type = truth[:, None] == np.asarray(types)[None, :]
+    counts = np.zeros((int(cluster.max()) + 1, len(types)), np.int64)
+    hits = np.zeros_like(counts)
+    np.add.at(counts, cluster, of_type)
+    np.add.at(hits, cluster, of_type & right[:, None])
+    return hits, counts
+
+
+def _mean_recall(hits: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the mean over the last axis of hits / counts; a type that a draw lost does not enter its mean."""
+    recall = np.divide(hits, counts, out=np.full(hits.shape, np.nan), where=counts > 0)
+    return np.asarray(np.nanmean(recall, axis=-1))

@@ -1,0 +1,267 @@
+"""A whole validation, step by step: cells, drawn cells, studies, slides; then the page and the JSON.
+
+validate          runs what was asked for and returns the validation as JSON values with its pictures
+write_validation  puts report.html, validation.json and the pictures into a folder that appears whole
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TextIO
+
+from convert.dataset import LabelledCell, LabelledCells, Origin, read_labelled_cells
+from convert.evaluation.comparison import comparison_of, require_same_catalogue
+from convert.evaluation.figures import calibration_figure, confusion_figure, embedding_figure
+from convert.evaluation.html_report import report_from_validation
+from convert.evaluation.networks import BundleNetwork, KerasNetwork, Network
+from convert.evaluation.paper import load_paper
+from convert.evaluation.preclass import preclass_of
+from convert.evaluation.predictions import Predictions, predict
+from convert.evaluation.probes import probes_of
+from convert.evaluation.robustness import robustness_of
+from convert.evaluation.shortfalls import shortfalls_of
+from convert.evaluation.slide_figures import roc_figure, shap_figure
+from convert.evaluation.slides import SlideResult, evaluate_slides
+from convert.evaluation.tables import cells_section
+from edge import __version__
+from edge.bundle.reader import open_bundle
+from edge.catalogue import Catalogue
+from edge.errors import EdgeError
+
+SCHEMA = "mds-edge.validation/1"
+REPORT_NAME, JSON_NAME, PICTURES_NAME = "report.html", "validation.json", "figures"
+# The simulator names its cells so; a folder of drawings given as real ones would stand beside the paper.
+DRAWN_PREFIX = "drawn-"
+_LEAST_FOR_EMBEDDING = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to validate on what. `split` is training, validation, test or all; folders may be empty lists."""
+
+    network_path: Path
+    folders: Sequence[Path] = ()
+    drawn: Sequence[Path] = ()
+    labels_name: str = "labels.csv"
+    split: str = "test"
+    original: Path | None = None
+    slides: Path | None = None
+    slide_table: Path | None = None
+    trained_on: Path | None = None
+    robustness: bool = False
+    probes: bool = False
+    preclass: bool = False
+    embedding: bool = True
+
+
+@dataclass(slots=True)
+class Validation:
+    """The validation as JSON values, the pictures as SVG by name, and the catalogue in whose codes both speak."""
+
+    document: dict[str, Any]
+    catalogue: Catalogue
+    pictures: dict[str, bytes] = field(default_factory=dict)
+
+
+def validate(
+    request: Request,
+    network: Network,
+    stream: TextIO | None,
+    say: Callable[[str], None],
+    *,
+    made_at: str,
+    public_key: bytes | None = None,
+) -> Validation:
+    """Run a validation; progress goes to `stream`. Raises EdgeError MDSE-VALIDATE-*, -TRAIN-*, -IMAGE-* and others."""
+    catalogue = network.catalogue
+    labelled = _labelled(request, catalogue)
+    for notice in labelled.notices:
+        say(f"note: {notice}")
+    _require_studies(request, labelled)
+    found = Validation(_head(network, labelled.notices, made_at), catalogue)
+    origins: list[Origin] = [origin for origin in ("real", "drawn") if any(c.origin == origin for c in labelled.cells)]
+    for place, origin in enumerate(origins):
+        predictions = _predict(request, labelled, origin, network, stream)
+        section = _cells(predictions, network, labelled, request, found.pictures, say)
+        if place == 0:
+            found.document |= section | _studies(request, labelled, predictions, network, stream)
+        else:
+            found.document["drawn"] = section
+    if request.slides is not None:
+        for target, result in _slides(request, request.slides, network, stream, say, public_key).items():
+            found.document["slides"][target] = result.section
+            _draw_slides(target, result, found.pictures)
+    return found
+
+
+def write_validation(validation: Validation, out: Path, *, may_replace: bool) -> None:
+    """Write the folder beside its old self and put it into place, so that no half report is ever seen.
+
+    Raises EdgeError MDSE-VALIDATE-001 where `out` is there already and may not be replaced, or is no report's folder.
+    """
+    refuse_occupied(out, may_replace=may_replace)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(f".{out.name}.part-{os.getpid()}")
+    (part / PICTURES_NAME).mkdir(parents=True)
+    text = json.dumps(validation.document, indent=1, allow_nan=False) + "\n"
+    (part / JSON_NAME).write_text(text, encoding="utf-8")
+    page = report_from_validation(validation.document, validation.pictures, validation.catalogue)
+    (part / REPORT_NAME).write_bytes(page)
+    for name, picture in validation.pictures.items():
+        (part / PICTURES_NAME / f"{name}.svg").write_bytes(picture)
+    if out.exists():
+        shutil.rmtree(out)
+    part.replace(out)
+
+
+def refuse_occupied(out: Path, *, may_replace: bool) -> None:
+    """Raise EdgeError MDSE-VALIDATE-001 unless a report may be written to `out`: asked before the work, not after."""
+    if not out.exists():
+        return
+    is_report = (out / JSON_NAME).is_file() and (out / REPORT_NAME).is_file()
+    if not (may_replace and is_report):
+        raise EdgeError("MDSE-VALIDATE-001", where=str(out))
+
+
+def _head(network: Network, notices: Sequence[str], made_at: str) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "model": dict(network.facts),
+        "software": f"mds-edge {__version__}",
+        "made_at": made_at,
+        "paper_source": load_paper().source,
+        "notices": list(notices),
+        "slides": {},
+    }
+
+
+def _labelled(request: Request, catalogue: Catalogue) -> LabelledCells:
+    folders: list[tuple[Path, Origin]] = [(folder, "real") for folder in request.folders]
+    folders += [(folder, "drawn") for folder in request.drawn]
+    read = read_labelled_cells(folders, catalogue, labels_name=request.labels_name)
+    disguised = [c for c in read.cells if c.origin == "real" and c.path.name.startswith(DRAWN_PREFIX)]
+    if not disguised:
+        return read
+    cells = tuple(replace(cell, origin="drawn") if cell in disguised else cell for cell in read.cells)
+    notice = f"{len(disguised)} files are named {DRAWN_PREFIX}...: they are drawn cells, and reported as simulated"
+    return LabelledCells(cells, (*read.notices, notice))
+
+
+def _chosen(labelled: LabelledCells, origin: Origin, split: str) -> tuple[LabelledCell, ...]:
+    return tuple(c for c in labelled.cells if c.origin == origin and split in ("all", c.split))
+
+
+def _require_studies(request: Request, labelled: LabelledCells) -> None:
+    """Refuse what these cells cannot answer, before anything is computed."""
+    if request.probes:
+        training, test = len(labelled.of("training")), len(labelled.of("test"))
+        if not training or not test:
+            raise EdgeError("MDSE-VALIDATE-003", training=training, test=test)
+    if request.preclass and not any(cell.preclass for cell in labelled.cells):
+        raise EdgeError("MDSE-VALIDATE-004", where=request.labels_name)
+
+
+def _predict(
+    request: Request, labelled: LabelledCells, origin: Origin, network: Network, stream: TextIO | None
+) -> Predictions:
+    cells = _chosen(labelled, origin, request.split)
+    if not cells:
+        raise EdgeError("MDSE-VALIDATE-002", origin=origin, split=request.split, cells=len(labelled.cells))
+    return predict(cells, network, f"{origin} cells", stream)
+
+
+def _cells(
+    predictions: Predictions,
+    network: Network,
+    labelled: LabelledCells,
+    request: Request,
+    pictures: dict[str, bytes],
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    section = cells_section(predictions, network, labelled, request.split)
+    section["shortfalls"] = shortfalls_of(section)
+    origin = predictions.cells[0].origin
+    mark = "SIMULATED: " if section["simulated"] else ""
+    title = f"{mark}{section['n']} {origin} cells, {request.split} split"
+    pictures[f"{origin}-confusion"] = confusion_figure(section["confusion"], title)
+    bins = section["calibration"]["bins"]
+    names = ("probability of the named type", "share that is right")
+    pictures[f"{origin}-calibration"] = calibration_figure(bins, title, *names)
+    if request.embedding and section["n"] >= _LEAST_FOR_EMBEDDING:
+        say(f"{origin} cells: t-SNE of the embedding ...")
+        codes = predictions.catalogue.type_codes
+        truth, embedding = predictions.targets.cell_type, predictions.outputs.embedding
+        pictures[f"{origin}-embedding"] = embedding_figure(embedding, truth, codes, title)
+    return section
+
+
+def _studies(
+    request: Request, labelled: LabelledCells, predictions: Predictions, network: Network, stream: TextIO | None
+) -> dict[str, Any]:
+    """Return the optional studies of the first kind of cells: original, preclass, robustness, probes."""
+    found: dict[str, Any] = {}
+    if request.original is not None:
+        original = KerasNetwork(request.original)
+        require_same_catalogue(network, original, str(request.original))
+        found["original"] = comparison_of(
+            predictions, predict(predictions.cells, original, "original", stream), original
+        )
+    if request.preclass:
+        found["preclass"] = preclass_of(predictions)
+    if request.robustness:
+        found["robustness"] = robustness_of(predictions, network, stream)
+    if request.probes:
+        found["probes"] = _probes(labelled, predictions, network, stream)
+    return found
+
+
+def _probes(
+    labelled: LabelledCells, predictions: Predictions, network: Network, stream: TextIO | None
+) -> dict[str, Any]:
+    """Probe on the test split whatever split was asked for: a probe judged on its own training cells says nothing."""
+    origin = predictions.cells[0].origin
+    training, test = labelled.of("training", origin), labelled.of("test", origin)
+    if not training or not test:  # of this origin: the other kind of cells may have had both
+        raise EdgeError("MDSE-VALIDATE-003", training=len(training), test=len(test))
+    fitted = predict(training, network, "probes: training cells", stream)
+    judged = predictions if predictions.cells == test else predict(test, network, "probes: test cells", stream)
+    return probes_of(fitted, judged, stream)
+
+
+def _slides(
+    request: Request,
+    root: Path,
+    network: Network,
+    stream: TextIO | None,
+    say: Callable[[str], None],
+    public_key: bytes | None,
+) -> Mapping[str, SlideResult]:
+    if not isinstance(network, BundleNetwork):
+        raise EdgeError("MDSE-VALIDATE-010", where=str(request.network_path))
+    bundle = open_bundle(request.network_path, public_key=public_key)
+    return evaluate_slides(
+        root,
+        request.slide_table or root / "slides.csv",
+        network.model,
+        lambda target: bundle.read(f"trees/{target}/model.json"),
+        stream,
+        say,
+        trained_on=request.trained_on,
+    )
+
+
+def _draw_slides(target: str, result: SlideResult, pictures: dict[str, bytes]) -> None:
+    section = result.section
+    mark = "SIMULATED slides" if section["simulated"] else "slides"
+    title = f"{section['scored']} scored {mark}, {target}"
+    if section["auc"] is not None:
+        pictures[f"{target}-roc"] = roc_figure(result.cases, section, title)
+    if result.shap is not None:
+        pictures[f"{target}-shap"] = shap_figure(result.cases, result.shap, section, title)
+        names = ("score", f"share of {section['positive']}")
+        pictures[f"{target}-calibration"] = calibration_figure(section["calibration"], title, *names)
