@@ -94,6 +94,9 @@ def _add_slides(group: Any) -> None:
     group.add_argument(
         "--trained-on", type=Path, metavar="FILE", help="slides.csv of the training: no patient may be in both"
     )
+    group.add_argument(
+        "--leave-out", action="append", default=[], metavar="VALUE", help="label of slides to leave out, e.g. NORMAL"
+    )
 
 
 def _add_engine(group: Any) -> None:
@@ -139,6 +142,7 @@ def _request(arguments: argparse.Namespace) -> Request:
         slides=arguments.slides,
         slide_table=arguments.slide_labels,
         trained_on=arguments.trained_on,
+        leave_out=arguments.leave_out,
         robustness=arguments.robustness,
         probes=arguments.probes,
         preclass=arguments.preclass,

@@ -1,12 +1,14 @@
 """The network beside the analyzer's own class: both against the label, on the same cells (supplemental Table S1).
 
-The column `preclass` of the labels holds what the analyzer called each cell before a person looked, as a type code or
-as the type's name. A class outside the catalogue ("unidentified", "plasma cell") counts as wrong and is named.
+The column `preclass` of the labels holds what the analyzer called each cell before a person looked, in the words that
+the runtime knows (edge/preclass.py). A class that stands for several types (NEUT) is right on each of them; one that
+names none of ours ("unidentified", "plasma cell") is wrong everywhere, and listed.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +18,8 @@ from scipy import stats  # type: ignore[import-untyped]  # scipy ships no type i
 from convert.evaluation.predictions import Predictions
 from convert.evaluation.statistics import proportion, recall_with_interval
 from convert.evaluation.tables import averaged_types
-from edge.catalogue import Catalogue
 from edge.errors import EdgeError
+from edge.preclass import types_from_preclass
 
 _OUTSIDE = -1
 
@@ -25,14 +27,14 @@ _OUTSIDE = -1
 def preclass_of(predictions: Predictions) -> dict[str, Any]:
     """Return the comparison. Raises EdgeError MDSE-VALIDATE-004 where no cell has an analyzer's class."""
     codes = predictions.catalogue.type_codes
-    index_of = _known_names(predictions.catalogue)
     named = np.array([cell.preclass is not None for cell in predictions.cells], np.bool_)
     if not named.any():
         raise EdgeError("MDSE-VALIDATE-004", where=str(predictions.cells[0].labels))
     said = [cell.preclass for cell in predictions.cells if cell.preclass is not None]
-    analyzer = np.array([index_of.get(_plain(text), _OUTSIDE) for text in said], np.int64)
-    outside = Counter(text for text in said if _plain(text) not in index_of)
+    outside = Counter(text for text in said if not types_from_preclass(text))
     truth, network = predictions.targets.cell_type[named], predictions.called[named]
+    analyzer = np.array([_read_as(text, codes, label) for text, label in zip(said, truth, strict=True)], np.int64)
+    beside_network = [_read_as(text, codes, called) for text, called in zip(said, network, strict=True)]
     patients = predictions.patients
     groups = None if patients is None else [patients[row] for row in np.flatnonzero(named)]
     averaged = averaged_types(truth, predictions.catalogue)
@@ -55,8 +57,8 @@ def preclass_of(predictions: Predictions) -> dict[str, Any]:
     only_analyzer = int(((network != truth) & (analyzer == truth)).sum())
     return {
         "n": len(truth),
-        "agreement": round(float((network == analyzer).mean()), 4),
-        "kappa": _kappa(network, analyzer),
+        "agreement": round(float((network == beside_network).mean()), 4),
+        "kappa": kappa(network, np.array(beside_network, np.int64)),
         **judged,
         "only_network_right": only_network,
         "only_analyzer_right": only_analyzer,
@@ -66,13 +68,11 @@ def preclass_of(predictions: Predictions) -> dict[str, Any]:
     }
 
 
-def _known_names(catalogue: Catalogue) -> dict[str, int]:
-    known = {_plain(cell_type.name): index for index, cell_type in enumerate(catalogue.cell_types)}
-    return known | {_plain(code): index for index, code in enumerate(catalogue.type_codes)}
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.lower().replace("_", " ").replace("-", " ").split())
+def _read_as(preclass: str, codes: Sequence[str], wanted: int) -> int:
+    """Return the type index that a pre-class stands for: the wanted one where it may, else its first, else outside."""
+    may_be = types_from_preclass(preclass)
+    known = [index for index, code in enumerate(codes) if code in may_be]
+    return wanted if wanted in known else (known[0] if known else _OUTSIDE)
 
 
 def _pair(
@@ -90,7 +90,7 @@ def _pair(
     return found
 
 
-def _kappa(first: NDArray[np.int64], second: NDArray[np.int64]) -> float | None:
+def kappa(first: NDArray[np.int64], second: NDArray[np.int64]) -> float | None:
     """Return Cohen's kappa, None where chance alone explains everything."""
     values = np.union1d(first, second)
     chance = sum(float((first == v).mean()) * float((second == v).mean()) for v in values)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,7 +20,8 @@ from convert.evaluation.paper import load_paper
 from convert.evaluation.shap_values import ShapValues, shap_from_profiles
 from convert.evaluation.statistics import Estimate, area_with_interval, proportion, reliability
 from convert.progress import Progress
-from convert.slide_cohort import SIMULATED_PREFIX, LabelledSlide, read_slide_labels
+from convert.slide_cohort import SIMULATED_PREFIX
+from convert.slide_labels import LabelledSlide, read_slide_labels
 from edge.bundle.manifest import AssessmentSpec
 from edge.catalogue import Catalogue
 from edge.errors import EXIT_SLIDE_REJECTED, EdgeError
@@ -67,19 +68,24 @@ def evaluate_slides(
     say: Callable[[str], None],
     *,
     trained_on: Path | None = None,
+    leave_out: Collection[str] = (),
 ) -> dict[str, SlideResult]:
     """Return a result per target of the bundle that the table has a column for.
 
-    `model_json` gives the XGBoost JSON of a target. `trained_on` is the table of the training slides: a patient on both
-    sides is refused. Raises EdgeError MDSE-VALIDATE-006 (no target in the table), -007 (patient on both sides), -008
-    (a class without a slide), MDSE-TRAIN-014 (the table), and those of a slide but for a rejected one.
+    `model_json` gives the XGBoost JSON of a target; `leave_out` are labels that are no class of ours. `trained_on` is
+    the table of the training slides: a patient on both sides is refused. Raises EdgeError MDSE-VALIDATE-006 (no target
+    in the table), -007 (patient on both sides), -008 (a class without a slide that can be read), MDSE-TRAIN-014, -017,
+    -018, -019 (the table), and those of a slide but for a rejected one.
     """
     columns = _columns(table)
-    specs = [spec for spec in model.assessments if spec.target in columns]
+    specs = [spec for spec in model.assessments if column_of(spec) in columns]
     if not specs:
         targets = ", ".join(spec.target for spec in model.assessments) or "none"
         raise EdgeError("MDSE-VALIDATE-006", where=str(table), columns=", ".join(columns), targets=targets)
-    labelled = {s.target: read_slide_labels(table, s.target, s.positive, s.negative, say) for s in specs}
+    labelled = {
+        spec.target: read_slide_labels(table, column_of(spec), _classes(spec, specs), say, leave_out=leave_out)
+        for spec in specs
+    }
     everyone = {entry.patient for entries in labelled.values() for entry in entries}
     if trained_on is not None:
         _require_apart(everyone, trained_on)
@@ -88,13 +94,18 @@ def evaluate_slides(
     )
     results = {}
     for spec in specs:
-        cases = tuple(_cases(labelled[spec.target], records, spec.target))
+        cases = tuple(_cases(labelled[spec.target], records, spec))
         _require_classes(cases, spec, table)
         shap = _shap(cases, spec, model, model_json)
         section = _section(cases, spec, shap, table, trained_on)
         section["rejected"] = {e.slide: rejected[e.slide] for e in labelled[spec.target] if e.slide in rejected}
         results[spec.target] = SlideResult(section, cases, shap)
     return results
+
+
+def column_of(spec: AssessmentSpec) -> str:
+    """Return the column that labels a question: its own, or that of the family of one-versus-rest questions."""
+    return spec.family or spec.target
 
 
 def profile_from_record(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
@@ -144,14 +155,17 @@ _JOB = Job(
 )
 
 
-def _cases(labelled: Sequence[LabelledSlide], records: Mapping[str, Mapping[str, Any]], target: str) -> Iterator[Case]:
+def _cases(
+    labelled: Sequence[LabelledSlide], records: Mapping[str, Mapping[str, Any]], spec: AssessmentSpec
+) -> Iterator[Case]:
     for entry in labelled:
         record = records.get(entry.slide)
         if record is None:
             continue
-        (assessment,) = [row for row in record["assessments"] if row["target"] == target]
+        (assessment,) = [row for row in record["assessments"] if row["target"] == spec.target]
         simulated = str(record["slide"]["analyzer"]["model"] or "").startswith(SIMULATED_PREFIX)
-        yield Case(entry.slide, entry.patient, entry.positive, simulated, assessment, record["profile"])
+        positive = entry.label == spec.positive
+        yield Case(entry.slide, entry.patient, positive, simulated, assessment, record["profile"])
 
 
 def _section(
@@ -223,6 +237,13 @@ def _note(simulated: bool, trained_on: Path | None) -> str:
     if trained_on is None:
         return "slides; whether their patients were kept out of the training was not checked."
     return "slides of patients who are not in the training table."
+
+
+def _classes(spec: AssessmentSpec, specs: Sequence[AssessmentSpec]) -> list[str]:
+    """Return the labels that a question knows: its two classes, or the positive ones of its whole family."""
+    if spec.family is None:
+        return [spec.positive, spec.negative]
+    return [other.positive for other in specs if other.family == spec.family]
 
 
 def _columns(table: Path) -> list[str]:

@@ -53,6 +53,7 @@ class Request:
     slides: Path | None = None
     slide_table: Path | None = None
     trained_on: Path | None = None
+    leave_out: Sequence[str] = ()
     robustness: bool = False
     probes: bool = False
     preclass: bool = False
@@ -252,6 +253,7 @@ def _slides(
         stream,
         say,
         trained_on=request.trained_on,
+        leave_out=request.leave_out,
     )
 
 

@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import cohen_kappa_score, recall_score, roc_auc_score, roc_curve
 
 from convert.evaluation.paper import load_paper
-from convert.evaluation.preclass import _kappa
+from convert.evaluation.preclass import kappa
 from convert.evaluation.statistics import (
     area_with_interval,
     cost_with_interval,
@@ -135,7 +135,7 @@ def test_kappa_is_that_of_scikit_learn():
     random = np.random.default_rng(6)
     first, second = random.integers(0, 4, 300), random.integers(0, 4, 300)
     second[:200] = first[:200]
-    assert _kappa(first, second) == pytest.approx(cohen_kappa_score(first, second), abs=5e-5)
+    assert kappa(first, second) == pytest.approx(cohen_kappa_score(first, second), abs=5e-5)
 
 
 def test_the_published_numbers_add_up_as_the_paper_says():

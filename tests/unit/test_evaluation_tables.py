@@ -141,6 +141,12 @@ def test_the_network_and_the_analyzer_are_judged_on_the_same_cells():
     assert found["outside_catalogue"] == {"Unidentified": 1}
 
 
+def test_a_class_that_stands_for_several_types_is_right_on_each_of_them():
+    pairs = [(cell(i, code, preclass="NEUT"), said) for i, (code, said) in enumerate((("SNE", "BNE"), ("BNE", "BNE")))]
+    found = preclass_of(predictions(pairs))
+    assert (found["analyzer"]["accuracy"], found["network"]["accuracy"], found["agreement"]) == (1.0, 0.5, 1.0)
+
+
 def test_cells_without_an_analyzers_class_are_an_error_and_not_an_empty_table():
     with pytest.raises(EdgeError, match="MDSE-VALIDATE-004"):
         preclass_of(neutrophils())
