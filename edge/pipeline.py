@@ -28,14 +28,14 @@ from edge.images import DEFAULT_LIMITS, CellImage, ImageLimits, RefusedCell, rea
 from edge.model import Model
 from edge.preclass import PreclassComparison, compare_preclasses, preclass_warnings
 from edge.quality import document_from_quality, quality_from_measures, quality_warnings
-from edge.report_material import atlas_points
+from edge.report_material import report_context
 from edge.result import UNREADABLE_FRACTION, Job, Provenance, build_result, reject_slide
 from edge.slide import Slide, SlideWarning
 from edge.slide_profile import SlideProfile, intervals_from_profile, profile_slide
 from edge.tensors import tensors_from_cells
 from edge.thumbnails import thumbnail_from_pixels
 from edge.writers.html_report import render_report
-from edge.writers.report_context import NO_REFERENCE, ReferenceIntervals, ReportContext
+from edge.writers.report_context import NO_REFERENCE, ReferenceIntervals
 from edge.writers.strings import ENGLISH
 
 __all__ = ["AnalyzedSlide", "Job", "Rules", "analyze_slide"]
@@ -135,7 +135,7 @@ def analyze_slide(
         quality=document_from_quality(quality),
         preclass=None if preclass is None else {"compared": preclass.compared, "disagree": preclass.disagree},
     )
-    context = ReportContext(rules.language, rules.reference, atlas_points(model.atlas, cells, model.manifest.types))
+    context = report_context(model, cells, language=rules.language, reference=rules.reference)
     return AnalyzedSlide(record, render_report(record, reading.thumbnails, context))
 
 

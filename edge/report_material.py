@@ -8,8 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.atlas import Atlas
+from edge.cohort import CohortSlides
+from edge.contributions import GROUPS
 from edge.findings import CellFindings
-from edge.writers.report_context import AtlasPoints, CohortRows, CohortSlide, Point
+from edge.model import Model
+from edge.writers.report_context import AtlasPoints, CohortRows, CohortSlide, Point, ReferenceIntervals, ReportContext
+
+
+def report_context(
+    model: Model, cells: Sequence[CellFindings], *, language: str, reference: ReferenceIntervals
+) -> ReportContext:
+    """Return everything that the report of a slide may show beside its record."""
+    return ReportContext(
+        language=language,
+        reference=reference,
+        atlas=atlas_points(model.atlas, cells, model.manifest.types),
+        cohorts={target: cohort_rows(slides) for target, slides in model.cohorts.items() if slides is not None},
+        catalogue=model.catalogue,
+    )
 
 
 def atlas_points(atlas: Atlas | None, cells: Sequence[CellFindings], type_codes: Sequence[str]) -> AtlasPoints | None:
@@ -25,18 +41,10 @@ def atlas_points(atlas: Atlas | None, cells: Sequence[CellFindings], type_codes:
     return AtlasPoints(references, dict(zip((cell.cell_id for cell in cells), placed, strict=True)))
 
 
-def cohort_rows(
-    groups: Sequence[str],
-    contributions: NDArray[np.float32],
-    positive: NDArray[np.uint8],
-    score: NDArray[np.float32],
-) -> CohortRows:
-    """Return a cohort's slides.
-
-    `contributions` float32 [S, G] in log-odds, G as `groups` names them; `positive` uint8 [S]; `score` float32 [S].
-    """
-    rows = zip(positive.tolist(), score.tolist(), contributions.tolist(), strict=True)
-    return CohortRows(tuple(groups), tuple(CohortSlide(bool(side), value, tuple(parts)) for side, value, parts in rows))
+def cohort_rows(cohort: CohortSlides) -> CohortRows:
+    """Return the slides of a cohort, their contributions named by group."""
+    rows = zip(cohort.positive.tolist(), cohort.score.tolist(), cohort.group_contributions.tolist(), strict=True)
+    return CohortRows(GROUPS, tuple(CohortSlide(side, score, tuple(parts)) for side, score, parts in rows))
 
 
 def limits_from_words(entries: Sequence[str]) -> Mapping[str, tuple[float, float]]:

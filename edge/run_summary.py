@@ -1,134 +1,270 @@
-"""A record as one page of plain text for a terminal: the differential, findings, scores, reasons and warnings."""
+"""A record as one page of plain text for a terminal: what the report says, without its pictures.
+
+What was counted, the differential, findings, each call with its interval and what moved it, the quality of the images,
+warnings, what to do next, and what made the result. All words are those of `edge/writers/strings.toml` and its
+translations. Texts of the export are shown with control characters escaped.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from edge.catalogue import Catalogue
 from edge.errors import printable
+from edge.writers.figures import per_hundred, shortest, with_decimals
+from edge.writers.html_charts import interval_words
+from edge.writers.html_explanation import amount, group_name, signed
+from edge.writers.html_next import next_steps
+from edge.writers.html_quality import judgements, preclass_words
+from edge.writers.html_summary import call_words
+from edge.writers.names import finding_name, naming_after, parameter_name, type_name
+from edge.writers.record_view import (
+    NOT_EVALUABLE,
+    NOT_REQUESTED,
+    AssessmentView,
+    CodedText,
+    ParameterView,
+    RecordView,
+    view_of_record,
+)
+from edge.writers.strings import ENGLISH, sentence, speaking, words
 
-_FINDINGS_SHOWN = 15
+_FINDINGS_SHOWN = 10
 _CONTRIBUTIONS_SHOWN = 5
+_GROUPS_SHOWN = 4
+_CHANGES_SHOWN = 3
 _CELLS_SHOWN = 6
-_NAME_WIDTH = 34
+_NAME_WIDTH = 42
+_LINE_WIDTH = 110
 
 
-def page_from_record(record: Mapping[str, Any], catalogue: Catalogue) -> str:
+def page_from_record(record: Mapping[str, Any], catalogue: Catalogue, language: str = ENGLISH) -> str:
     """Return the page for a record of schema mds-edge.record/1, ending with a newline.
 
-    Texts from the export are shown with control characters escaped. Numbers are those of the record, only rounded.
+    Numbers are those of the record, only rounded. Raises EdgeError MDSE-WRITER-001 for one that contradicts itself.
     """
-    lines = [
-        *_heading(record),
-        *_differential(record, catalogue),
-        *_findings(record, catalogue),
-        *_assessments(record, catalogue),
-        *_warnings(record),
-        *_footing(record),
-    ]
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    view = view_of_record(record)
+    with speaking(language), naming_after(catalogue):
+        lines = [
+            *_heading(view),
+            *_differential(view),
+            *_findings(view),
+            *(line for assessment in view.assessments for line in _assessment(assessment)),
+            *_quality(view),
+            *_coded("section.warnings", view.warnings),
+            *_next(view),
+            *_footing(view),
+        ]
+    return "\n".join(printable(line.rstrip()) for line in lines) + "\n"
 
 
-def _heading(record: Mapping[str, Any]) -> Iterator[str]:
-    slide, analyzer = record["slide"], record["slide"]["analyzer"]["model"]
-    parts = [f"Sample {slide['sample_id']}", f"slide {slide['slide_key']}"] + ([analyzer] if analyzer else [])
-    yield printable("   ".join(parts))
-    if record["mode"] == "T":
-        yield "TEST: made with a demonstration bundle, not for any clinical use."
-    others = sum(record["counts"].values()) - record["leucocytes"]
-    unclear = record["unidentified"] + record["out_of_distribution"]
-    yield (
-        f"{record['images']} images: {record['leucocytes']} leucocytes, {others} other, "
-        f"{unclear} unidentified, {record['unreadable']} unreadable"
-    )
+def _heading(view: RecordView) -> Iterator[str]:
+    slide = view.slide
+    parts = (f"{sentence('report.sample')} {slide.sample_id}", f"{sentence('report.slide')} {slide.slide_key}")
+    yield "   ".join((*parts, *filter(None, (slide.analyzer_model,)), sentence(f"status.{view.status}")))
+    if view.mode == "T":
+        yield f"{sentence('banner.test_title')}: {sentence('banner.test', intended_use=view.provenance.intended_use)}"
+    if view.simulated:
+        yield f"{sentence('banner.simulated_title')}: {sentence('banner.simulated')}"
+    if view.provenance.degraded:
+        engine = {"engine": view.provenance.engine_name, "device": view.provenance.engine_device}
+        yield f"{sentence('banner.degraded_title')}: {sentence('banner.degraded', **engine)}"
+    keys = ("images", "leucocytes", "others", "unidentified", "out_of_distribution", "unreadable")
+    yield ", ".join(f"{getattr(view, key)} {sentence(f'counted.{key}')}" for key in keys)
 
 
-def _differential(record: Mapping[str, Any], catalogue: Catalogue) -> Iterator[str]:
-    names = {cell_type.code: cell_type.name for cell_type in catalogue.cell_types}
-    rows = [row for row in record["profile"] if not row["name"].endswith("_rate") and row["numerator"]]
+def _differential(view: RecordView) -> Iterator[str]:
+    rows = [row for row in (*view.shares, *view.per_100) if row.numerator]
     yield ""
-    yield f"{'Differential':{_NAME_WIDTH}} cells      share   95 % interval"
+    yield _columns(sentence("section.differential"), sentence("table.count"), "", sentence("table.interval"))
     for row in rows:
-        code = row["name"].partition("_")[0]
-        yield f"  {names[code]:{_NAME_WIDTH - 7}} {code:4}{row['numerator']:6}   {_amount(row)}"
+        yield _columns(f"{type_name(row.code)} {row.code}", str(row.numerator), *_share(row))
     if not rows:
-        yield "  no cell was identified"
+        yield f"  {sentence('terminal.no_cell')}"
 
 
-def _amount(row: Mapping[str, Any]) -> str:
+def _share(row: ParameterView) -> tuple[str, str]:
     """Return value and interval: a share in per cent, or a number per 100 leucocytes."""
-    per_100 = row["name"].endswith("_per_100_wbc")
-    if row["value"] is None:
-        return "       -"
-    factor, unit = (1, "/100") if per_100 else (100, "%")
-    interval = ""
-    if row["ci95"]:
-        interval = f"   {factor * row['ci95'][0]:.1f} to {factor * row['ci95'][1]:.1f}"
-    return f"{factor * row['value']:6.1f} {unit:4}{interval}"
+    per_100 = row.name.endswith("_per_100_wbc")
+    if not row.denominator:
+        return sentence("table.nothing"), ""
+    value = f"{per_hundred(row.numerator, row.denominator)} {'/100' if per_100 else '%'}"
+    if row.interval is None:
+        return value, ""
+    low, high = (with_decimals(end * (1 if per_100 else 100), 1) for end in row.interval)
+    return value, sentence("table.to", low=low, high=high)
 
 
-def _findings(record: Mapping[str, Any], catalogue: Catalogue) -> Iterator[str]:
-    names = {finding.code: finding.name for finding in catalogue.findings}
-    seen = [row for row in record["profile"] if row["name"].endswith("_rate") and row["numerator"]]
-    seen.sort(key=lambda row: -row["value"])
+def _findings(view: RecordView) -> Iterator[str]:
+    seen = sorted((row for row in view.rates if row.numerator), key=lambda row: -(row.value or 0.0))
     yield ""
-    yield f"{'Findings seen':{_NAME_WIDTH}} cells       rate   95 % interval"
+    yield _columns(sentence("section.findings"), sentence("table.shown"), "", sentence("table.interval"))
     for row in seen[:_FINDINGS_SHOWN]:
-        code = row["name"].partition("_")[0]
-        of = f"{row['numerator']}/{row['denominator']}"
-        yield f"  {names[code][: _NAME_WIDTH - 8]:{_NAME_WIDTH - 8}} {code:5}{of:>6}   {_amount(row)}"
+        of = f"{row.numerator}/{row.denominator}"
+        yield _columns(f"{finding_name(row.code)} {row.code}", of, *_share(row))
     if len(seen) > _FINDINGS_SHOWN:
-        yield f"  and {len(seen) - _FINDINGS_SHOWN} more (--json or --html shows all)"
+        yield f"  {sentence('terminal.more_findings', count=len(seen) - _FINDINGS_SHOWN)}"
     if not seen:
-        yield "  none"
+        yield f"  {sentence('table.none')}"
 
 
-def _assessments(record: Mapping[str, Any], catalogue: Catalogue) -> Iterator[str]:
-    names = _parameter_names(catalogue)
-    for assessment in record["assessments"]:
-        yield ""
-        yield f"{assessment['positive']} against {assessment['negative']}: {assessment['call']}"
-        if assessment["score"] is not None:
-            low, high = assessment["ci95"]
-            yield (
-                f"  score {assessment['score']:.3f} for {assessment['positive']}, counting interval {low:.3f} to "
-                f"{high:.3f}, threshold {assessment['threshold']:.2f}"
-            )
-        for reason in assessment["reasons"]:
-            yield printable(f"  {reason['code']}: {reason['text']}")
-        for row in assessment["contributions"][:_CONTRIBUTIONS_SHOWN]:
-            yield printable(f"  {row['value']:+7.3f}  {names[row['name']][:38]:38}  {_cells(row['cells'])}")
-
-
-def _parameter_names(catalogue: Catalogue) -> dict[str, str]:
-    """Return what each slide parameter is called in words."""
-    words = [f"{t.code} {t.name}, share" for t in catalogue.cell_types if t.leucocyte]
-    words += [f"{t.code} {t.name} per 100 WBC" for t in catalogue.cell_types if not t.leucocyte]
-    words += [f"{finding.code} {finding.name}" for finding in catalogue.findings]
-    return dict(zip(catalogue.parameter_names, words, strict=True))
-
-
-def _cells(cells: Sequence[str]) -> str:
-    if not cells:
-        return ""
-    more = f" and {len(cells) - _CELLS_SHOWN} more" if len(cells) > _CELLS_SHOWN else ""
-    return "cells " + ", ".join(cells[:_CELLS_SHOWN]) + more
-
-
-def _warnings(record: Mapping[str, Any]) -> Iterator[str]:
-    if record["warnings"]:
-        yield ""
-        yield "Warnings"
-    for warning in record["warnings"]:
-        yield printable(f"  {warning['code']}: {warning['text']}")
-
-
-def _footing(record: Mapping[str, Any]) -> Iterator[str]:
-    bundle, engine = record["provenance"]["bundle"], record["provenance"]["engine"]
+def _assessment(assessment: AssessmentView) -> Iterator[str]:
+    names = {"positive": assessment.positive, "negative": assessment.negative}
+    scored = assessment.score is not None and assessment.call not in (NOT_EVALUABLE, NOT_REQUESTED)
     yield ""
-    yield (
-        f"Bundle {bundle['name']} {bundle['version']} ({bundle['digest'][:12]}, {bundle['intended_use']}), "
-        f"{engine['name']} {engine['device']} {engine['precision']}, trees {record['provenance']['trees']}."
+    yield f"{sentence('section.assessment', **names)}: {assessment.call}"
+    yield from _wrapped(call_words(assessment))
+    if scored:
+        score = sentence("call.score", score=with_decimals(assessment.score or 0.0, 3))
+        threshold = sentence("call.score_threshold", threshold=shortest(assessment.threshold))
+        yield f"  {score}, {interval_words(assessment)}, {threshold}"
+        yield from _wrapped(sentence("call.interval_note"))
+    yield from _sufficiency(assessment)
+    yield from (f"  {text}" for text in _texts(assessment.reasons))
+    if scored:
+        yield from _explanation(assessment)
+
+
+def _sufficiency(assessment: AssessmentView) -> Iterator[str]:
+    if assessment.call == NOT_REQUESTED:
+        return
+    yield f"  {sentence('call.sufficient' if assessment.sufficient else 'call.insufficient')}"
+    found = assessment.sufficiency
+    if found is None:
+        return
+    counted = sentence(
+        "call.counted_of_minimum",
+        leucocytes=found.leucocytes,
+        neutrophils=found.neutrophils,
+        minimum_leucocytes=found.minimum_leucocytes,
+        minimum_neutrophils=found.minimum_neutrophils,
     )
-    yield "Supports review by a person. It is not a diagnosis."
+    more = (
+        sentence("call.more_cells", count=found.more_cells) if found.more_cells and assessment.score is not None else ""
+    )
+    yield from _wrapped(f"{counted} {more}")
+
+
+def _explanation(assessment: AssessmentView) -> Iterator[str]:
+    """Yield what moved the score, by parameter with its cells and by group, and what would turn the call."""
+    names = {"positive": assessment.positive, "negative": assessment.negative}
+    typical = {row.name: row for row in assessment.contrast}
+    yield f"  {sentence('section.contributions', **names)}"
+    for row in assessment.contributions[:_CONTRIBUTIONS_SHOWN]:
+        other = typical.get(row.name)
+        beside = "" if other is None else sentence(
+            "terminal.typical",
+            slide=amount(row.name, other.value),
+            positive_value=amount(row.name, other.positive_median),
+            negative_value=amount(row.name, other.negative_median),
+            **names,
+        )  # fmt: skip
+        yield f"  {signed(row.value):>8}  {_padded(parameter_name(row.name), _NAME_WIDTH)}  {beside}"
+        if row.cells:
+            yield f"            {_cells(row.cells)}"
+    strongest = sorted(assessment.groups, key=lambda group: -abs(group.value))[:_GROUPS_SHOWN]
+    if strongest:
+        groups = ", ".join(f"{group_name(row.group)} {signed(row.value, 2)}" for row in strongest)
+        yield from _wrapped(sentence("terminal.groups", groups=groups))
+    for change in assessment.changes[:_CHANGES_SHOWN]:
+        facts = {"counted": change.counted, "of": change.of, "needed": change.needed}
+        score = with_decimals(change.score, 3)
+        yield from _wrapped(sentence("terminal.change", name=parameter_name(change.name), score=score, **facts))
+    if assessment.groups and not assessment.changes:
+        yield f"  {sentence('change.none')}"
+
+
+def _cells(cells: tuple[str, ...]) -> str:
+    more = f" {sentence('table.more', count=len(cells) - _CELLS_SHOWN)}" if len(cells) > _CELLS_SHOWN else ""
+    return sentence("terminal.cells", cells=", ".join(cells[:_CELLS_SHOWN]) + more)
+
+
+def _quality(view: RecordView) -> Iterator[str]:
+    measured, preclass = view.quality, view.preclass
+    if measured is None and preclass is None:
+        return
+    yield ""
+    yield sentence("section.quality")
+    for judgement in judgements(measured) if measured else ():
+        yield f"  {judgement.name}: {judgement.verdict + ' ' if judgement.verdict else ''}{judgement.figures}"
+    if preclass is not None and preclass.compared:
+        yield f"  {preclass_words(preclass)}"
+
+
+def _next(view: RecordView) -> Iterator[str]:
+    yield ""
+    yield sentence("section.next")
+    for number, step in enumerate(next_steps(view, {}), start=1):
+        yield from _wrapped(f"{number}. {step.text}")
+
+
+def _coded(heading: str, texts: tuple[CodedText, ...]) -> Iterator[str]:
+    if texts:
+        yield ""
+        yield sentence(heading)
+        yield from (f"  {text}" for text in _texts(texts))
+
+
+def _texts(texts: tuple[CodedText, ...]) -> Iterator[str]:
+    titles = words("code")
+    for text in texts:
+        yield f"{text.code}: {titles[text.code] + ' ' if text.code in titles else ''}{text.text}"
+
+
+def _footing(view: RecordView) -> Iterator[str]:
+    made_by = view.provenance
+    use = words("use").get(made_by.intended_use, made_by.intended_use)
+    engine = sentence(
+        "provenance.engine_value",
+        name=made_by.engine_name,
+        device=made_by.engine_device,
+        precision=made_by.engine_precision,
+    )
+    bundle = f"{made_by.bundle_name} {made_by.bundle_version} ({made_by.bundle_digest[:12]}, {use})"
+    degraded = sentence("provenance.yes" if made_by.degraded else "provenance.no")
+    facts = {
+        "bundle": bundle,
+        "engine": engine,
+        "trees": made_by.trees,
+        "software": made_by.software,
+        "degraded": degraded,
+    }
+    yield ""
+    yield "; ".join(f"{sentence('provenance.' + key)}: {fact}" for key, fact in facts.items())
+    yield sentence("limits.support")
+
+
+def _columns(name: str, count: str, value: str, interval: str) -> str:
+    cut = name if _width(name) <= _NAME_WIDTH + 8 else name[: _NAME_WIDTH + 6] + "\u2026"
+    return (
+        f"  {_padded(cut, _NAME_WIDTH + 8)}{_padded(count, 8, right=True)}{_padded(value, 12, right=True)}   {interval}"
+    )
+
+
+def _padded(text: str, width: int, *, right: bool = False) -> str:
+    """Return a text filled up to the columns that a terminal gives it: Japanese letters take two."""
+    blanks = " " * max(0, width - _width(text))
+    return blanks + text if right else text + blanks
+
+
+def _width(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def _wrapped(text: str) -> Iterator[str]:
+    """Yield a text in lines of two blanks more, broken between words; Japanese has none and is broken anywhere."""
+    line = " "
+    for word in text.split(" "):
+        while _width(line) + 1 + _width(word) > _LINE_WIDTH:
+            if line.strip():
+                yield line
+                line = " "
+                continue
+            fits = _LINE_WIDTH // 2 - 1
+            yield f"  {word[:fits]}"
+            word = word[fits:]
+        line += f" {word}"
+    if line.strip():
+        yield line

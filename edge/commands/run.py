@@ -59,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--assess-all", action="store_true", help="assess every target, requested by the slide or not")
     parser.add_argument("--json", action="store_true", help="print the record instead of the page")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the report")
-    parser.add_argument("--language", choices=("en", "ja"), default="en", help="language of the report (default en)")
+    parser.add_argument(
+        "--language", choices=("en", "ja"), default="en", help="language of page and report (default en)"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="write record, report and HL7 message into this folder")
     parser.add_argument("--site", default="EDGE-RUN", metavar="ID", help="site id in the record (default EDGE-RUN)")
     parser.add_argument(
@@ -97,7 +99,7 @@ def _run(arguments: argparse.Namespace) -> int:
         else:
             from edge.run_summary import page_from_record
 
-            sys.stdout.write(page_from_record(analyzed.record, model.catalogue))
+            sys.stdout.write(page_from_record(analyzed.record, model.catalogue, arguments.language))
         sys.stdout.flush()
     finally:
         model.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 
+from edge.preclass import types_from_preclass
 from edge.writers.figures import with_decimals
 from edge.writers.html_markup import Html, joined, tag
 from edge.writers.names import finding_name, finding_short_name, type_name
@@ -102,8 +103,11 @@ def _suspicion(cell: CellView) -> tuple[int, float, bool, float]:
 
 
 def differs(cell: CellView) -> bool:
-    """Return whether the analyzer gave a cell another class than this result does."""
-    return cell.preclass is not None and cell.type_code is not None and cell.preclass != cell.type_code
+    """Return whether the analyzer's class of a cell, where it names types that we know, is not the one found here."""
+    if cell.preclass is None or cell.type_code is None:
+        return False
+    may_be = types_from_preclass(cell.preclass)
+    return bool(may_be) and cell.type_code not in may_be
 
 
 def _figure(cell: CellView, rank: int, pictures: CellPictures) -> Html:

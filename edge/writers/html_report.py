@@ -16,6 +16,7 @@ from edge.writers.html_page import page_from_body
 from edge.writers.html_quality import quality
 from edge.writers.html_summary import assessments, banners, counted, definitions, header, warnings
 from edge.writers.html_tables import differential, findings_table
+from edge.writers.names import naming_after
 from edge.writers.record_view import RecordView, view_of_record
 from edge.writers.report_context import NOTHING_MORE, ReportContext
 from edge.writers.strings import sentence, speaking, words
@@ -31,7 +32,7 @@ def render_report(
     """
     view = view_of_record(record)
     pictures = CellPictures(view, thumbnails)
-    with speaking(context.language):
+    with speaking(context.language), naming_after(context.catalogue):
         body = [_watermark(view), pictures.definitions(), tag("main", *_parts(view, pictures, context))]
         title = sentence("report.title", sample=view.slide.sample_id)
         return page_from_body(title, body).encode("utf-8")

@@ -102,7 +102,7 @@ def _assessment(assessment: AssessmentView, number: int) -> Html:
     parts = [
         tag("h2", sentence("section.assessment", **names)),
         tag("p", assessment.call, class_=f"call {_side(assessment)}"),
-        tag("p", _call_words(assessment), class_="call-words"),
+        tag("p", call_words(assessment), class_="call-words"),
         tag("p", sentence("call.support"), class_="support"),
     ]
     if assessment.score is not None and assessment.call not in (NOT_EVALUABLE, NOT_REQUESTED):
@@ -141,7 +141,8 @@ def _side(assessment: AssessmentView) -> str:
     return "negative" if assessment.call == f"{assessment.negative}-LIKE" else "neither"
 
 
-def _call_words(assessment: AssessmentView) -> str:
+def call_words(assessment: AssessmentView) -> str:
+    """Return what a call says, in a sentence."""
     names = {"positive": assessment.positive, "negative": assessment.negative}
     fixed = {INDETERMINATE: "indeterminate", NOT_EVALUABLE: "not_evaluable", NOT_REQUESTED: "not_requested"}
     if assessment.call in fixed:
@@ -154,7 +155,7 @@ def _call_words(assessment: AssessmentView) -> str:
 
 def counted(view: RecordView) -> Html:
     """Return how many cells the result rests on, and how many were left out."""
-    keys = ("leucocytes", "images", "unreadable", "unidentified", "out_of_distribution")
+    keys = ("leucocytes", "others", "unidentified", "out_of_distribution", "unreadable", "images")
     figures = [
         tag("div", tag("dd", str(getattr(view, key))), tag("dt", sentence(f"counted.{key}")), class_="figure")
         for key in keys

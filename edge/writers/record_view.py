@@ -172,6 +172,11 @@ class RecordView:
     preclass: PreclassView | None
 
     @property
+    def others(self) -> int:
+        """Cells and objects with a type that is no leucocyte."""
+        return sum(self.counts.values()) - self.leucocytes
+
+    @property
     def simulated(self) -> bool:
         """Whether the slide came from the simulator and not from an analyzer."""
         return self.slide.analyzer_model.upper().startswith("SIMULATED")

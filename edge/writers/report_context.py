@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from edge.catalogue import Catalogue
 from edge.writers.strings import ENGLISH
 
 Point = tuple[float, float]
@@ -57,12 +58,16 @@ class CohortRows:
 
 @dataclass(frozen=True, slots=True)
 class ReportContext:
-    """All of it; whatever is missing leaves its section out of the report. `cohorts` by target."""
+    """All of it; whatever is missing leaves its section out of the report.
+
+    `cohorts` by target; `catalogue` is the bundle's own, after which types and findings are named (None: the packaged).
+    """
 
     language: str = ENGLISH
     reference: ReferenceIntervals = NO_REFERENCE
     atlas: AtlasPoints | None = None
     cohorts: Mapping[str, CohortRows] = field(default_factory=dict)
+    catalogue: Catalogue | None = None
 
 
 NOTHING_MORE = ReportContext()

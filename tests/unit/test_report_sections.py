@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from records import assessment, example_record
@@ -21,6 +22,7 @@ from report_examples import (
 )
 from test_html_report import JPEG, Page, assert_self_contained
 
+from edge.catalogue import load_catalogue
 from edge.writers.html_next import next_steps
 from edge.writers.html_report import render_report
 from edge.writers.record_view import view_of_record
@@ -167,7 +169,7 @@ def test_what_to_do_next_begins_with_what_cannot_wait():
     assert found[0].startswith("Look at the cells called blasts")
     assert found[-1].startswith("Verify on the smear, then release or correct")
     assert any("cells behind the largest bars" in step for step in found)
-    assert any("Name the 2 cells" in step for step in found)
+    assert any("not sure of them: 2." in step for step in found)
     assert len(found) == len(set(found))
 
 
@@ -202,6 +204,30 @@ def test_hostile_texts_of_every_field_stay_text():
     assert "\u202e" not in content.decode()
 
 
+def test_types_and_findings_are_named_by_the_bundles_own_catalogue_and_translated_only_where_they_mean_the_same():
+    catalogue = load_catalogue()
+    other = replace(catalogue.findings[3], name="blue granules", standard_term="Blue granules")
+    own = replace(catalogue, findings=(*catalogue.findings[:3], other, *catalogue.findings[4:]))
+    assert other.code == "NE04"
+    text = rendered(full_record(), ReportContext(catalogue=own)).text
+    assert "Blue granules" in text
+    assert "Hypogranular or agranular neutrophil" not in text
+    japanese = rendered(full_record(), ReportContext(language="ja", catalogue=own)).text
+    assert "Blue granules" in japanese
+    assert "低顆粒・脱顆粒好中球" not in japanese
+    assert "過分葉好中球" in japanese
+
+
+def test_a_class_of_the_analyzer_that_names_several_types_or_none_is_no_dissent():
+    record = full_record()
+    for cell in record["cells"]:
+        cell["preclass"] = {"SNE": "Neutrophil", "BNE": "neut", "LY": "something else"}.get(cell["type"])
+    record["preclass"] = {"compared": 50, "disagree": 0}
+    text = rendered(record).text
+    assert "On 0 of 50 cells (0.0 %)" in text
+    assert "analyzer: " not in text
+
+
 def test_codes_are_explained_in_words_before_the_records_own_text():
     text = rendered(not_evaluable()).text
-    assert re.search(r"Too few leucocytes\.\s+counted 27 leucocytes, at least 50 needed\s+WBC-TOO-FEW", text)
+    assert re.search(r"Too few leucocytes:\s+counted 27 leucocytes, at least 50 needed\s+WBC-TOO-FEW", text)
