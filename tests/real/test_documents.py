@@ -141,6 +141,13 @@ def test_the_figures_of_the_readme_are_those_of_the_committed_measurements() -> 
     assert subprocess.run(check, cwd=REPOSITORY, timeout=60, check=False).returncode == 0
 
 
+def test_the_figures_of_the_science_page_are_those_of_the_committed_validation() -> None:
+    if not (REPOSITORY / "benchmarks" / "validation.json").is_file():
+        pytest.skip("not measured yet: validation")
+    check = [sys.executable, "benchmarks/science_figures.py", "--check"]
+    assert subprocess.run(check, cwd=REPOSITORY, timeout=60, check=False).returncode == 0
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_between_documents_leads_somewhere(page: Path) -> None:
     targets = {match[1] for match in LINK.finditer(page.read_text(encoding="utf-8"))}
