@@ -194,7 +194,7 @@ def _score_interval(assessment: AssessmentView) -> str:
     if not assessment.interval:
         return ""
     low, high = (shortest(end) for end in assessment.interval)
-    return sentence("note.interval", low=low, high=high)
+    return sentence("note.score_interval", low=low, high=high)
 
 
 def _facts(view: RecordView) -> Iterator[Observation]:

@@ -94,5 +94,13 @@ def test_the_gate_is_seen_in_every_output(gated, output):
     assert record["assessments"][0]["call"].encode() in content
 
 
+@pytest.mark.parametrize("output", [*WITH_WORDS, "html"])
+def test_an_interval_of_a_score_is_called_what_it_is(gated, output):
+    if gated[2] and output != "json":  # the record has fields, not sentences: docs/record.md says what they mean
+        content = gated[3].report_html if output == "html" else writer_for(output).render(gated[3].record).content
+        assert b"ounting interval" in content
+        assert b"excludes misclassification" in content
+
+
 def test_a_format_without_words_gets_no_score_that_a_gate_concerns(gated):
     assert b"MDSSCORE" not in writer_for("csv-wide").render(gated[3].record).content

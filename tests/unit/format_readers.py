@@ -216,7 +216,9 @@ def _assessment(read: Read, target: str) -> tuple[str, float | None, tuple[float
     call = read.values[code.local("CALL")][0]
     score, interval = None, None
     for line in read.notes.get(code.local("SCORE"), []):
-        if match := re.match(r"Score ([\d.]+)(?:, 95 % interval ([\d.]+) to ([\d.]+))?, threshold", line):
+        spread = r"95 % counting interval ([\d.]+) to ([\d.]+) \(excludes misclassification\)"
+        pattern = rf"Score ([\d.]+)(?:, {spread})?, threshold"
+        if match := re.match(pattern, line):
             score = float(match[1])
             interval = (float(match[2]), float(match[3])) if match[2] else None
     return call, score, interval
