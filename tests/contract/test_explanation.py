@@ -24,7 +24,7 @@ JOB = Job(
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """The painted bundle with a cohort file; its threshold lies between the scores of the film with a blast and without."""
+    """The painted bundle with a cohort file; its threshold lies between the film with a blast and without."""
     medians = np.arange(len(NAMES), dtype=np.float32) / 1000
     cohort = npz(
         typical_positive=medians,
