@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, NoReturn
 
 from edge.errors import EdgeError
@@ -19,6 +20,10 @@ from edge.writers.fhir_shapes import SHAPES, Shape
 
 _STATUS_OF_REPORT = {"preliminary", "final", "corrected", "entered-in-error", "cancelled"}
 _VALUES = ("valueQuantity", "valueString", "valueCodeableConcept", "dataAbsentReason")
+
+
+# Compiled once: the check runs on every bundle, and the cache of `re` costs more than the match.
+_pattern = cache(re.compile)
 
 
 def check_fhir(content: bytes) -> None:
@@ -54,7 +59,7 @@ def _parsed(content: bytes) -> dict[str, Any]:
 def _check_value(value: Any, shape: Shape, path: str) -> None:
     """Hold a value against its shape: a pattern for text, `float` for numbers, a list for lists, a dict for objects."""
     if isinstance(shape, str):
-        if not isinstance(value, str) or not re.fullmatch(shape, value):
+        if not isinstance(value, str) or not _pattern(shape).fullmatch(value):
             _refuse(f"{path} has a value that does not belong there")
     elif shape is float:
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -74,14 +79,17 @@ def _check_value(value: Any, shape: Shape, path: str) -> None:
 def _check_object(value: Any, shape: dict[str, Shape], path: str) -> None:
     if not isinstance(value, dict):
         _refuse(f"{path} is not an object")
-    if unknown := value.keys() - {name.rstrip("?") for name in shape}:
-        _refuse(f"{path} has a field that we do not write: {sorted(unknown)[0]}")
+    seen = 0
     for name, inner in shape.items():
-        key = name.rstrip("?")
+        key = name.removesuffix("?")
         if key in value:
             _check_value(value[key], inner, f"{path}.{key}")
-        elif not name.endswith("?"):
+            seen += 1
+        elif key == name:
             _refuse(f"{path}.{key} is missing")
+    if seen != len(value):
+        unknown = sorted(value.keys() - {name.removesuffix("?") for name in shape})
+        _refuse(f"{path} has a field that we do not write: {unknown[0]}")
 
 
 def _check_references(bundle: dict[str, Any]) -> None:

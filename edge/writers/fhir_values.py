@@ -55,6 +55,8 @@ def instant(moment: datetime) -> str:
 
 def text_value(text: str) -> str:
     """Return free text that every FHIR reader takes: no control or format characters, plain blanks, not padded."""
+    if text.isascii() and text.isprintable():
+        return text.strip()
     spaced = "".join(" " if character.isspace() else character for character in text)
     return "".join(c for c in spaced if unicodedata.category(c)[0] != "C").strip()
 

@@ -10,6 +10,7 @@ with what. A stray delimiter shifts the fields and shows itself.
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import NoReturn
 
 from edge.errors import EdgeError
@@ -92,6 +93,12 @@ _STRUCTURES = {
 _LETTERS_BY_REPORT = {"P": "P", "F": "F", "C": "CWD", "X": "X"}
 
 
+@cache
+def _pattern(text: str) -> re.Pattern[str]:
+    """Compile once: the check runs on every message, and the cache of `re` costs more than the match."""
+    return re.compile(text, re.ASCII)
+
+
 def check_hl7(content: bytes, structure: str) -> None:
     """Check that `content` is one whole message of `structure` as we write it. Raises EdgeError MDSE-WRITER-004."""
     order, shapes = _STRUCTURES[structure]
@@ -130,7 +137,7 @@ def _check_shape(segment: list[str], number: int, shape: dict[int, tuple[bool, s
     for field, value in enumerate(segment[first:], start=first):
         if field not in shape and value:
             _refuse(f"segment {number}, {name}-{field} must be empty")
-        if field in shape and value and not re.fullmatch(shape[field][1], value, re.ASCII):
+        if field in shape and value and not _pattern(shape[field][1]).fullmatch(value):
             _refuse(f"segment {number}, {name}-{field} has a value that does not belong there")
     for field, (required, _) in shape.items():
         if required and not (len(segment) > field and segment[field]):
@@ -169,7 +176,7 @@ def _check_whole(segments: list[list[str]]) -> None:
         number = number + 1 if segment[0] == "NTE" else 0
         if segment[0] == "NTE" and segment[1] != str(number):
             _refuse("a note is missing or out of its place")
-    offsets = {value[14:] for segment in segments for value in segment if re.fullmatch(_TIME, value, re.ASCII)}
+    offsets = {value[14:] for segment in segments for value in segment if _pattern(_TIME).fullmatch(value)}
     if len(offsets) != 1:
         _refuse("its times are told in more than one zone")
     if segments[0][7] != results[0][19] or len({segment[19] for segment in results}) != 1:

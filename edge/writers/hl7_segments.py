@@ -108,24 +108,31 @@ def acquired_field(view: RecordView, options: WriterOptions) -> str:
     return time_field(moment, view.analysed_at, with_offset=options.times_with_offset) if moment else ""
 
 
-def observation(view: RecordView, options: WriterOptions, number: int, row: Observation, sent: Outgoing) -> str:
-    """Return one OBX. Raises EdgeError MDSE-WRITER-002 for an analyzer's name that is too long, -003 for a code."""
+def _common_fields(view: RecordView, options: WriterOptions) -> dict[int, str]:
+    """Return what every OBX of a message repeats. Raises EdgeError MDSE-WRITER-002 for an analyzer's name."""
+    return {
+        4: _sub_id(view),
+        14: acquired_field(view, options),
+        18: _equipment(view),
+        19: report_time(view, options),
+    }
+
+
+def observation(common: Mapping[int, str], number: int, row: Observation, sent: Outgoing) -> str:
+    """Return one OBX. Raises EdgeError MDSE-WRITER-003 for a code that is too long."""
     kind = "ST" if sent.replaced else row.kind
     value = "" if sent.value is None else sent.value if kind == "NM" else text_field(sent.value)
     plain = sent.replaced or sent.value is None
     fields = {
+        **common,
         1: str(number),
         2: kind if len(value) <= ST_LIMIT else "TX",
         3: observation_identifier(row),
-        4: _sub_id(view),
         5: value,
         6: f"{row.unit}^{UNIT_NAMES[row.unit]}^UCUM" if row.unit and not sent.replaced else "",
         7: "" if sent.replaced else row.reference,
         8: "" if plain else row.flag,
         11: sent.letter,
-        14: acquired_field(view, options),
-        18: _equipment(view),
-        19: report_time(view, options),
     }
     return segment("OBX", fields)
 
@@ -153,9 +160,10 @@ def notes(texts: Iterable[str]) -> Iterator[str]:
 def result_segments(view: RecordView, options: WriterOptions) -> Iterator[str]:
     """Yield every OBX with its NTE, the closing count last."""
     rows = observations_of_record(view)
+    common = _common_fields(view, options)
     for number, row in enumerate((*rows, closing_count(len(rows))), start=1):
         sent = options.letters.sent(row.value, view.status, fact=row.fact)
-        yield observation(view, options, number, row, sent)
+        yield observation(common, number, row, sent)
         yield from notes(row.notes)
 
 

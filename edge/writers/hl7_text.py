@@ -16,6 +16,7 @@ ST_LIMIT = 199
 IDENTIFIER_LIMIT = 150
 
 _ESCAPES = {"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "&": "\\T\\", "~": "\\R\\"}
+_ESCAPE_TABLE = str.maketrans(_ESCAPES)
 # Letters that Unicode does not take apart, and punctuation that word processors put into names and comments.
 # The look-alikes are the point: RUF001 is ignored on these lines.
 _ASCII = {
@@ -28,11 +29,13 @@ _ASCII = {
 
 def escaped(text: str) -> str:
     """Return `text` with the five delimiters of HL7 escaped (v2.5.1 chapter 2.7)."""
-    return "".join(_ESCAPES.get(character, character) for character in text)
+    return text.translate(_ESCAPE_TABLE)
 
 
 def ascii_from_text(text: str) -> str:
     """Return free text in printable ASCII: accents dropped, control characters dropped, the rest shown as `?`."""
+    if text.isascii() and text.isprintable():
+        return text
     spelled = "".join(_ASCII.get(character, character) for character in text)
     decomposed = unicodedata.normalize("NFKD", spelled)
     kept = (c for c in decomposed if not unicodedata.combining(c) and unicodedata.category(c)[0] != "C")

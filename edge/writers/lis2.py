@@ -25,7 +25,7 @@ from edge.writers.strings import sentence
 
 IDENTIFIER_LIMIT = 150
 # Delimiters as H.2 declares them: field, repeat, component, escape.
-_ESCAPES = {"|": "&F&", "\\": "&R&", "^": "&S&", "&": "&E&"}
+_ESCAPES = str.maketrans({"|": "&F&", "\\": "&R&", "^": "&S&", "&": "&E&"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +63,12 @@ def _record(kind: str, fields: Mapping[int, str]) -> str:
 def _text(text: str) -> str:
     """Return free text for one field: ASCII, one line, delimiters escaped."""
     lines = (ascii_from_text(line).strip() for line in text.splitlines())
-    return "".join(_ESCAPES.get(c, c) for c in " ".join(line for line in lines if line))
+    return " ".join(line for line in lines if line).translate(_ESCAPES)
 
 
 def _identifier(text: str, name: str) -> str:
     """Return an identifier, escaped and otherwise unchanged. Raises EdgeError MDSE-WRITER-002 where that cannot be."""
-    escaped = "".join(_ESCAPES.get(c, c) for c in text)
+    escaped = text.translate(_ESCAPES)
     if not text or not text.isprintable() or not text.isascii() or len(escaped) > IDENTIFIER_LIMIT:
         raise EdgeError("MDSE-WRITER-002", where="lis2", field=name, limit_characters=IDENTIFIER_LIMIT)
     return escaped

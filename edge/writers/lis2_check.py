@@ -9,6 +9,7 @@ record must be the end: a file that was cut anywhere lacks it.
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import NoReturn
 
 from edge.errors import EdgeError
@@ -57,6 +58,12 @@ _SHAPES: dict[str, dict[int, tuple[bool, str]]] = {
 _ORDER = re.compile(r"HP(?:C)*O(?:C)*(?:R(?:C)*)+L")
 
 
+@cache
+def _pattern(text: str) -> re.Pattern[str]:
+    """Compile once: the check runs on every file, and the cache of `re` costs more than the match."""
+    return re.compile(text, re.ASCII)
+
+
 def check_lis2(content: bytes) -> None:
     """Check that `content` is one whole record file as we write it. Raises EdgeError MDSE-WRITER-004."""
     records = [record.split("|") for record in _records(content)]
@@ -88,7 +95,7 @@ def _check_shape(record: list[str], number: int) -> None:
     for field, value in enumerate(record[1:], start=2):
         if field not in shape and value:
             _refuse(f"record {number}, {name}.{field} must be empty")
-        if field in shape and value and not re.fullmatch(shape[field][1], value, re.ASCII):
+        if field in shape and value and not _pattern(shape[field][1]).fullmatch(value):
             _refuse(f"record {number}, {name}.{field} has a value that does not belong there")
     for field, (required, _) in shape.items():
         if required and not (len(record) >= field and record[field - 1]):

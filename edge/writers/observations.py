@@ -160,8 +160,13 @@ def _assessment(view: RecordView, assessment: AssessmentView) -> Iterator[Observ
         name=sentence("name.call", name=code.name),
         flag="" if assessment.call in (NOT_EVALUABLE, NOT_REQUESTED) else "A",
         is_call=True,
-        notes=(sentence("note.support"), *reasons),
+        notes=(sentence("note.support"), *reasons, *_sufficiency(assessment)),
     )
+
+
+def _sufficiency(assessment: AssessmentView) -> tuple[str, ...]:
+    """Return the line about the cells that the call rests on; records from before it was kept have none."""
+    return (assessment.sufficiency.text,) if assessment.sufficiency and assessment.sufficiency.text else ()
 
 
 def _score(assessment: AssessmentView, code: TargetCode, score: float | None) -> Iterator[Observation]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from format_readers import READERS, Read, numbers_from_read, numbers_of_record, read_csv, read_lis2_cr, read_lis2_lf
 from hypothesis import HealthCheck, given, settings
-from records import assessment, example_record, record_from_cells, records
+from records import assessment, carried_by, example_record, record_from_cells, records
 
 from edge.catalogue.codes import load_codes
 from edge.errors import EdgeError
@@ -23,23 +23,6 @@ EVERY_FORMAT = pytest.mark.parametrize("name", WITH_STATUS)
 
 def rendered(name: str, record: dict[str, Any], **options: Any) -> bytes:
     return writer_for(name, WriterOptions(**options)).render(record).content
-
-
-def carried_by(name: str, record: dict[str, Any]) -> dict[str, Any]:
-    """The record with identifiers and marks that this format can carry; the refusals have tests of their own."""
-    slide = dict(record["slide"])
-    site = record["site"]
-    if name == "lis2":
-        for key in ("sample_id", "slide_key", "order_id", "patient_id"):
-            if slide[key] is not None:
-                slide[key] = slide[key].encode("ascii", "replace").decode()
-        site = site.encode("ascii", "replace").decode()
-    if name == "csv-wide":
-        slide["sample_id"] = re.sub(r"[^\w.-]", "_", slide["sample_id"], flags=re.ASCII)
-        slide["slide_no"] = None
-        status = record["status"] if record["status"] in "PFC" else "P"
-        return {**record, "slide": slide, "mode": "P", "status": status}
-    return {**record, "slide": slide, "site": site}
 
 
 def outer_blanks_apart(text: str | None) -> str:
