@@ -165,7 +165,7 @@ def _results(segments: list[list[str]]) -> Iterator[str]:
             yield f"OBX {number} is empty without X"
         if obx[6] and (obx[6].split("^")[2] != "UCUM" or obx[2] != "NM") and obx[5]:
             yield f"OBX {number} has a unit that is not UCUM"
-        if obx[6].startswith("%^") and obx[5] and not 0 <= float(obx[5]) <= 100:
+        if obx[6].startswith("%^") and re.fullmatch(r"\d+(\.\d+)?", obx[5]) and float(obx[5]) > 100:
             yield f"OBX {number} is no percentage"
         if obx[8] not in ("", *TABLES["HL70078"][1]):
             yield f"OBX {number} has a flag that is not of table 0078"
@@ -238,7 +238,10 @@ def faults_of_file(name: str, content: bytes) -> list[str]:
             faults.append("two readers do not read the same values")
         return faults
     if name == "lis2":
-        same = read_lis2_cr(content) == read_lis2_lf(content)
+        trimmed, whole = read_lis2_cr(content), read_lis2_lf(content)
+        # One of the two rules trims each record: an id with outer blanks at a record's end loses them there.
+        whole.patient_id, trimmed.patient_id = whole.patient_id.strip(), trimmed.patient_id.strip()
+        same = trimmed == whole
         return [] if same else ["the two published rules for splitting records do not read the same"]
     if name == "csv":
         rows = list(csv.reader(io.StringIO(content.decode("utf-8"), newline=""), strict=True))
