@@ -60,6 +60,8 @@ def _times_out_of_order(config: Config) -> Iterator[Problem]:
 def _acknowledgement_settings(config: Config) -> Iterator[Problem]:
     folders: dict[Path, int] = {}
     for index, output in enumerate(config.outputs):
+        if output.ack == "senaite-index" and output.report:
+            yield ("output", index, "report"), "is true, but SENAITE imports every file of the folder as results"
         if output.ack == "senaite-index" and output.format in FORMATS_WITH_ACK:
             yield ("output", index, "ack"), 'is "senaite-index", but SENAITE imports no HL7 from a folder'
         if output.ack != "ack-file":

@@ -278,6 +278,14 @@ class OutputSection(Section):
             "Without one a receiver in another zone shifts the day; set it to false for one that cannot read it.",
         ),
     ] = True
+    report: Annotated[
+        bool,
+        Key(
+            "Whether the HTML report is published beside each message, before it, as `<same name>.html`.",
+            "",
+            "Many readers take every file they find, and would try to import it.",
+        ),
+    ] = False
     pickup_max_s: Annotated[
         Seconds,
         Field(ge=1, le=604800),

@@ -75,7 +75,7 @@ class ResultBook:
             }
             self._journal.note(AuditEvent(new.made_by, "result made", f"revision:{identity}", "", new.status, detail))
             for intent in intents:
-                self.add_delivery(identity, intent, by=new.made_by)
+                self.add_delivery(identity, intent, copy=intent.copy, by=new.made_by)
         return self.revision(new.message_id)
 
     def add_delivery(self, revision_id: int, intent: DeliveryIntent, *, copy: int = 1, by: str = "daemon") -> int:

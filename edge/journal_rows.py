@@ -71,11 +71,16 @@ class DeliveryRow:
     changed_at: str
 
 
+SIDECAR_COPY = 0
+"""The copy number of a report beside its message: published first, answered by nobody, never repeated."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeliveryIntent:
     """What is to be delivered to one output, decided before anything is written there.
 
     `content` None with a `sha256`: the archived HTML report. `parked` set: our own check refused the bytes.
+    `copy`: 1 for a message, SIDECAR_COPY for what is published beside it; a repeated delivery takes 2, 3, ...
     """
 
     output: str
@@ -84,6 +89,7 @@ class DeliveryIntent:
     sha256: str | None
     size: int | None
     parked: str = ""
+    copy: int = 1
 
 
 SLIDE_COLUMNS = ", ".join(field.name for field in fields(SlideRow))

@@ -113,7 +113,9 @@ def _wait(config: Config, message_id: str, step: str, wait_s: float) -> list[Che
     while True:
         shown = _ask(config, {"command": "show", "slide": message_id}) or {"revisions": []}
         revisions = [row for row in shown["revisions"] if row["message_id"] == message_id]
-        deliveries = [row for revision in revisions for row in revision["deliveries"] if row["output"] in acks]
+        # Copy 0 is a report beside a message: it is never answered.
+        rows = [row for revision in revisions for row in revision["deliveries"] if row["copy"]]
+        deliveries = [row for row in rows if row["output"] in acks]
         waiting = [row for row in deliveries if not is_settled(row["state"], acks[row["output"]])]
         if not waiting or time.monotonic() > end_s:
             return checks_of_deliveries(step, deliveries, acks)

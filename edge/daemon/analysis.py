@@ -15,7 +15,7 @@ from edge.daemon.backoff import Backoff
 from edge.daemon.channel import Message
 from edge.daemon.child_process import ChildProcess
 from edge.daemon.house import House
-from edge.daemon.intents import intents_for
+from edge.daemon.intents import ReportFacts, intents_for
 from edge.daemon.keeper import Keeper
 from edge.daemon.quarantine import quarantine_slide
 from edge.daemon.records import is_same_outcome, proved_record
@@ -235,7 +235,9 @@ class AnalysisKeeper(Keeper):
             slide.planned_by or "daemon", slide.planned_reason,
         )  # fmt: skip
         with books.journal.change():
-            books.journal.results.add_revision(slide.id, new, intents_for(books.config.outputs, record))
+            facts = ReportFacts(report_sha256, len(report)) if report_sha256 is not None else None
+            intents = intents_for(books.config.outputs, record, report=facts)
+            books.journal.results.add_revision(slide.id, new, intents)
             books.journal.slides.move(
                 slide.id, "COMPUTED", attempts=0, planned_reason=None, planned_by=None, released=0
             )

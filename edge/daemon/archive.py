@@ -38,11 +38,22 @@ def archived_record(archive: Path, revision: RevisionRow) -> bytes:
 
     Raises EdgeError MDSE-JOURNAL-007 when the file is missing or was changed.
     """
-    path = record_path(archive, revision.message_id)
+    return _proved(record_path(archive, revision.message_id), revision.record_sha256)
+
+
+def archived_report(archive: Path, revision: RevisionRow) -> bytes:
+    """Return the HTML report of a revision, proved by the journal's digest.
+
+    Raises EdgeError MDSE-JOURNAL-007 when there is none, or it is missing or was changed.
+    """
+    return _proved(report_path(archive, revision.message_id), revision.report_sha256)
+
+
+def _proved(path: Path, sha256: str | None) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
         raise EdgeError("MDSE-JOURNAL-007", where=str(path), reason=str(error)) from error
-    if hashlib.sha256(content).hexdigest() != revision.record_sha256:
+    if hashlib.sha256(content).hexdigest() != sha256:
         raise EdgeError("MDSE-JOURNAL-007", where=str(path), reason="its digest is not the recorded one")
     return content

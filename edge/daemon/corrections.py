@@ -15,7 +15,7 @@ from edge.daemon.intents import intent_for, intents_for
 from edge.delivery.names import final_name_from_record
 from edge.errors import EdgeError
 from edge.journal_results import NewRevision
-from edge.journal_rows import DeliveryIntent, DeliveryRow, RevisionRow, SlideRow
+from edge.journal_rows import SIDECAR_COPY, DeliveryIntent, DeliveryRow, RevisionRow, SlideRow
 from edge.record_text import record_bytes, revise_record
 
 
@@ -73,7 +73,7 @@ def resend(books: Books, slide: SlideRow, *, by: str, reason: str) -> RevisionRo
     """Send the newest result once more to every output that has it: same bytes, same message id, another file name."""
     results = books.journal.results
     last = latest_revision(books, slide)
-    newest = {delivery.output: delivery for delivery in results.deliveries_of(last.id)}
+    newest = {row.output: row for row in results.deliveries_of(last.id) if row.copy != SIDECAR_COPY}
     outputs = books.outputs()
     with books.journal.change():
         for output, delivery in newest.items():

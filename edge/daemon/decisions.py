@@ -14,7 +14,7 @@ from edge.daemon.arrival import NO_SAMPLE_ID, spooled_folder
 from edge.daemon.books import Books
 from edge.daemon.intents import intent_for
 from edge.errors import EdgeError
-from edge.journal_rows import SlideRow
+from edge.journal_rows import SIDECAR_COPY, SlideRow
 
 DISCARDABLE = ("SEEN", "SPOOLED", "HELD", "QUARANTINED", "LATE", "DUPLICATE", "VANISHED", "WAITING_SOURCE")
 INCOMPLETE = "MDSE-SPOOL-004"
@@ -93,6 +93,8 @@ def render_parked(books: Books, slide: SlideRow, *, by: str) -> int:
         for revision in results.revisions_of_folder(slide.source, slide.slide_key):
             for delivery in results.deliveries_of(revision.id):
                 if delivery.state != "PARKED" or delivery.output not in outputs or revision.slide_id != slide.id:
+                    continue
+                if delivery.copy == SIDECAR_COPY:
                     continue
                 record = json.loads(archived_record(books.folders.archive, revision))
                 intent = intent_for(outputs[delivery.output], record, copy=delivery.copy)

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from edge.config import OutputSection
 from edge.daemon.books import output_name
 from edge.delivery.names import final_name_from_record
 from edge.errors import EdgeError
-from edge.journal_rows import DeliveryIntent
+from edge.journal_rows import SIDECAR_COPY, DeliveryIntent
 from edge.writers.choose import writer_for
+
+REPORT_EXTENSION = ".html"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFacts:
+    """The archived HTML report of a revision: SHA-256 and size in bytes."""
+
+    sha256: str
+    size: int
 
 
 def intent_for(output: OutputSection, record: Mapping[str, object], *, copy: int = 1) -> DeliveryIntent:
@@ -24,6 +35,18 @@ def intent_for(output: OutputSection, record: Mapping[str, object], *, copy: int
     return DeliveryIntent(output_name(output), final_name, rendered.content, digest, len(rendered.content))
 
 
-def intents_for(outputs: Iterable[OutputSection], record: Mapping[str, object]) -> list[DeliveryIntent]:
-    """Render the record for every output; one that cannot take it does not stop the others."""
-    return [intent_for(output, record) for output in outputs]
+def intents_for(
+    outputs: Iterable[OutputSection], record: Mapping[str, object], *, report: ReportFacts | None = None
+) -> list[DeliveryIntent]:
+    """Render the record for every output; one that cannot take it does not stop the others.
+
+    With `report`, an output that wants reports gets it before its message: a message never names what is not there.
+    """
+    intents = []
+    for output in outputs:
+        message = intent_for(output, record)
+        if output.report and report is not None and message.final_name is not None:
+            name = f"{message.final_name.rpartition('.')[0]}{REPORT_EXTENSION}"
+            intents.append(DeliveryIntent(message.output, name, None, report.sha256, report.size, copy=SIDECAR_COPY))
+        intents.append(message)
+    return intents

@@ -18,6 +18,7 @@ from typing import Any
 
 from edge.audit import AuditEvent
 from edge.config import OutputSection
+from edge.daemon.archive import archived_report
 from edge.daemon.backoff import Backoff
 from edge.daemon.books import output_name
 from edge.daemon.channel import Message
@@ -27,7 +28,7 @@ from edge.daemon.decisions import reopen
 from edge.daemon.house import House
 from edge.daemon.keeper import Keeper
 from edge.errors import EdgeError
-from edge.journal_rows import DeliveryRow
+from edge.journal_rows import SIDECAR_COPY, DeliveryRow
 
 log = logging.getLogger("mds_edge.daemon")
 ORDER_BUDGET_S = 60.0
@@ -144,13 +145,22 @@ class OutputKeeper(Keeper):
         })  # fmt: skip
 
     def _stage(self, row: DeliveryRow) -> None:
-        content = self.house.books.journal.results.content(row.id)
+        results = self.house.books.journal.results
+        try:
+            content = self._report(row) if row.copy == SIDECAR_COPY else results.content(row.id)
+            missing = "the bytes are no longer kept"
+        except EdgeError as error:
+            content, missing = None, str(error)
         if content is None:
-            self.house.books.journal.results.move_delivery(row.id, "PARKED", text="the bytes are no longer kept")
-            self._close_slide(row.id)
+            self._mark(row.id, "PARKED", missing)
             return
         # A new name for every try: after a failed sync nothing is known of a file of the old name.
         self._send({"kind": "stage", "id": row.id, "staged_name": f"{row.id}-{secrets.token_hex(6)}"}, (content,))
+
+    def _report(self, row: DeliveryRow) -> bytes:
+        """Return the archived report that lies beside a message; raises EdgeError MDSE-JOURNAL-007."""
+        books = self.house.books
+        return archived_report(books.folders.archive, books.journal.results.revision_by_id(row.revision_id))
 
     def _ask_for_acks(self) -> None:
         if self.output.ack == "none":
@@ -191,7 +201,7 @@ class OutputKeeper(Keeper):
         elif message.kind == "published" and order is not None:
             self._pause.succeeded()
             self.house.alarms.clear(self._alarm)
-            self._mark(order["id"], "SENT")
+            self._mark_sent(order["id"])
         elif message.kind == "acks":
             self._on_acks(facts["states"], now_s)
 
@@ -231,7 +241,7 @@ class OutputKeeper(Keeper):
     def _on_recovered(self, facts: dict[str, Any]) -> None:
         for delivery_id, state in facts["states"]:
             if state == "published":
-                self._mark(delivery_id, "SENT", "found published after a restart")
+                self._mark_sent(delivery_id, "found published after a restart")
             elif state == "gone":
                 self._mark(delivery_id, "DELIVERED_UNSEEN", "published and gone before it was seen")
         for delivery_id in facts["removed"]:
@@ -246,6 +256,14 @@ class OutputKeeper(Keeper):
         with self.house.books.journal.change():
             self.house.books.journal.results.move_delivery(delivery_id, state, text=text)
             self._close_slide(delivery_id)
+
+    def _mark_sent(self, delivery_id: int, text: str = "") -> None:
+        """Book a published file. A report beside its message is done with that: no receiver answers to it."""
+        results = self.house.books.journal.results
+        with self.house.books.journal.change():
+            self._mark(delivery_id, "SENT", text)
+            if results.delivery(delivery_id).copy == SIDECAR_COPY:
+                self._mark(delivery_id, "ARCHIVED", "published beside its message")
 
     def _close_slide(self, delivery_id: int) -> None:
         journal = self.house.books.journal

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from records import assessment, example_record, records
 
@@ -223,6 +223,7 @@ def test_no_bytes_stop_a_reader_and_none_pass_as_a_result(content: bytes, head: 
 
 
 @pytest.mark.parametrize("name", FORMATS)
+@settings(deadline=None, max_examples=40)
 @given(record=records())
 def test_hostile_text_is_read_back_as_it_was_sent(name: str, record: dict) -> None:
     try:

@@ -18,7 +18,7 @@ from edge.daemon.channel import Message
 from edge.daemon.corrections import finalize, resend, withdraw
 from edge.daemon.deliver import Deliverer
 from edge.daemon.house import House
-from edge.daemon.intents import intents_for
+from edge.daemon.intents import ReportFacts, intents_for
 from edge.daemon.outbox import RESEND_FIRST_S, OutputKeeper
 from edge.daemon.requests import answer_request
 from edge.daemon.state_folders import StateFolders
@@ -37,8 +37,10 @@ format = "{format}"
 path = "{root}/drop"
 ack = "{ack}"
 pickup_max_s = 60
+report = {report}
 """
 RECORD = example_record()
+PAGE = b"<!DOCTYPE html>report"
 
 
 @dataclass
@@ -80,11 +82,15 @@ class Place:
         """Let the output work until nothing is left to do in this time."""
         end_s = self.now_s[0] + for_s
         while self.now_s[0] < end_s:
-            self.keeper.work()
-            answers, self.keeper.child.answers = self.keeper.child.answers, []
-            for answer in answers:
-                self.keeper.on_message(answer)
-            self.now_s[0] += 0.0 if answers else 0.5
+            self.now_s[0] += 0.0 if self.turn() else 0.5
+
+    def turn(self) -> int:
+        """Let one order be carried out; return how many there were, 0 or 1."""
+        self.keeper.work()
+        answers, self.keeper.child.answers = self.keeper.child.answers, []
+        for answer in answers:
+            self.keeper.on_message(answer)
+        return len(answers)
 
     def slide(self, key: str = "A1") -> SlideRow:
         return self.books.journal.slides.newest("di60", key)
@@ -107,13 +113,14 @@ class Place:
         return " | ".join(f"{alarm['name']}: {alarm['text']}" for alarm in self.keeper.house.alarms.listed(0.0))
 
 
-def place_with(root: Path, ack: str, output_format: str) -> Place:
+def place_with(root: Path, ack: str, output_format: str, report: bool) -> Place:
     for name in ("drop", "ack", "export"):
         (root / name).mkdir()
     folders = StateFolders(root / "state")
     folders.make()
     journal = open_journal(folders.journal, now=lambda: utc_text(utc_now()))
-    books = Books(config_from_text(CONFIG.format(root=root, ack=ack, format=output_format)), journal, folders, utc_now)
+    text = CONFIG.format(root=root, ack=ack, format=output_format, report=str(report).lower())
+    books = Books(config_from_text(text), journal, folders, utc_now)
     now_s = [1000.0]
     keeper = OutputKeeper(House(books, lambda: now_s[0]), books.config.outputs[0], 0)
     keeper.child = DelivererHere(keeper)
@@ -125,8 +132,8 @@ def place_with(root: Path, ack: str, output_format: str) -> Place:
 def make(tmp_path: Path) -> Iterator[Any]:
     made: list[Place] = []
 
-    def build(ack: str = "ack-file", output_format: str = "hl7") -> Place:
-        made.append(place_with(tmp_path, ack, output_format))
+    def build(ack: str = "ack-file", output_format: str = "hl7", *, report: bool = False) -> Place:
+        made.append(place_with(tmp_path, ack, output_format, report))
         return made[-1]
 
     yield build
@@ -142,10 +149,11 @@ def add_result(place: Place, key: str = "A1", status: str = "P") -> None:
     books.journal.slides.move(slide.id, "SPOOLED", idempotency_key=key, sample_id=key, spool_name=f"{slide.id}-copy")
     facts = {"message_id": f"{key}.R1", "slide": {**RECORD["slide"], "slide_key": key, "sample_id": key}}
     record = RECORD | facts | {"status": status}
-    digest, _ = store_result(books.folders.archive, f"{key}.R1", record_bytes(record), None)
-    new = NewRevision(1, f"{key}.R1", status, record["mode"], digest, None, "0" * 64, None, "daemon", None)
+    digest, report = store_result(books.folders.archive, f"{key}.R1", record_bytes(record), PAGE)
+    new = NewRevision(1, f"{key}.R1", status, record["mode"], digest, report, "0" * 64, None, "daemon", None)
+    intents = intents_for(books.config.outputs, record, report=ReportFacts(report, len(PAGE)))
     with books.journal.change():
-        books.journal.results.add_revision(slide.id, new, intents_for(books.config.outputs, record))
+        books.journal.results.add_revision(slide.id, new, intents)
         books.journal.slides.move(slide.id, "COMPUTED")
 
 
@@ -313,3 +321,45 @@ def test_what_waits_is_listed_with_the_words_of_the_receiver(make: Any) -> None:
     assert [(row["message_id"], row["state"], row["reason_text"]) for row in listed] == [
         ("A2.R1", "REFUSED", "no such patient"), ("A3.R1", "SENT", ""),
     ]  # fmt: skip
+
+
+def test_a_report_is_published_whole_before_its_message_and_waits_for_no_answer(make: Any) -> None:
+    place = make("file-gone", report=True)
+    add_result(place)
+    seen = []
+    while place.turn() and len(place.published()) < 2:
+        names = [path.suffix for path in place.published()]
+        seen += [names] if names not in seen else []
+    assert seen == [[], [".html"]]
+    message, page = place.published()
+    assert (page.stem, page.read_bytes()) == (message.stem, PAGE)
+    assert [(row.copy, row.state) for row in place.deliveries()] == [(0, "ARCHIVED"), (1, "SENT")]
+    message.unlink()
+    place.run()
+    assert place.state() == "COLLECTED"
+    assert place.slide().state == "CLOSED"
+
+
+def test_a_report_that_was_changed_in_the_archive_is_not_published_and_its_message_is(make: Any) -> None:
+    place = make("none", report=True)
+    add_result(place)
+    next((place.root / "state" / "archive").glob("*/*.html")).write_bytes(b"forged")
+    place.run()
+    assert [(row.copy, row.state) for row in place.deliveries()] == [(0, "PARKED"), (1, "SENT")]
+    assert [path.suffix for path in place.published()] == [".hl7"]
+
+
+def test_a_repeated_message_brings_no_second_report(make: Any) -> None:
+    place = make("none", report=True)
+    add_result(place)
+    place.run()
+    resend(place.books, place.slide(), by="K. Sato", reason="the LIS lost it")
+    place.run()
+    assert sorted(path.suffix for path in place.published()) == [".hl7", ".hl7", ".html"]
+
+
+def test_without_the_key_no_report_is_published(make: Any) -> None:
+    place = make("none")
+    add_result(place)
+    place.run()
+    assert [path.suffix for path in place.published()] == [".hl7"]
