@@ -8,10 +8,11 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.errors import EXIT_DONE, run_command
+from edge.errors import EXIT_DONE, EdgeError, run_command
 
 if TYPE_CHECKING:
     from convert.evaluation.validation import Request
@@ -37,7 +38,8 @@ examples
 Which cells belong to a split follows from the patient, or from the file name where no patient is known
 (docs/validation.md). Drawn cells and simulated slides are marked so and never stand beside the paper's figures.
 
-exit status  0 done, whatever was found   2 usage, labels or slides   4 the bundle does not fit this machine"""
+exit status  0 done, whatever was found   2 usage, labels or slides   4 the bundle does not fit this machine
+             78 a library of the convert extra is missing"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -110,6 +112,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from convert.evaluation.networks import BundleNetwork, open_network
     from convert.evaluation.validation import refuse_occupied, validate, write_validation
 
+    _require_tools(["matplotlib", "sklearn", *(["shap"] if arguments.slides else [])])
     refuse_occupied(arguments.out, may_replace=arguments.replace)
     public_key = arguments.public_key.read_bytes() if arguments.public_key else None
     stream = None if arguments.quiet else sys.stderr
@@ -127,6 +130,12 @@ def _run(arguments: argparse.Namespace) -> int:
     else:
         _print_summary(found.document, arguments.out)
     return EXIT_DONE
+
+
+def _require_tools(modules: Sequence[str]) -> None:
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise EdgeError("MDSE-VALIDATE-011", modules=", ".join(missing))
 
 
 def _request(arguments: argparse.Namespace) -> Request:

@@ -9,6 +9,7 @@ from convert.evaluation.html_parts import Cell, bullets, number, percent, pictur
 from edge.catalogue import Catalogue
 from edge.writers.html_markup import Html, joined, tag
 
+LOW_AUC = 0.95
 _DOWN = "An arrow marks a figure below the paper's."
 
 
@@ -20,7 +21,7 @@ def cells_part(
     what = "drawn cells" if drawn else "real cells"
     note = tag("p", f"{found['n']} cells of the {found['split']} split; {found['note']}", class_="note")
     return [
-        section(f"In short: {what}", note, _short(found), _shortfalls(found), simulated=drawn),
+        section(f"In short: {what}", note, _short(found), _withheld(found), _shortfalls(found), simulated=drawn),
         section(f"Table 1: cells per type, {what}", note, _counts(found, catalogue), simulated=drawn),
         section(
             f"Table 2: cell types, {what}",
@@ -159,9 +160,33 @@ def _short(found: Mapping[str, Any]) -> Html:
     return joined(
         (
             table("The highest of all type probabilities counts", ["", "cells", "% (95 % interval)"], rows),
+            tag("p", _weakest(found)) if _weakest(found) else None,
             tag("p", f"Mean recall is over {', '.join(found['macro_recall_types'])}: types with ten cells or more."),
         )
     )
+
+
+def _withheld(found: Mapping[str, Any]) -> Html | None:
+    withheld = found.get("withheld")
+    if withheld is None:
+        return None
+    words = (
+        f"With its limits the bundle leaves {withheld['unidentified']} of these {withheld['n']} cells unidentified "
+        f"and takes {withheld['out_of_distribution']} as out of distribution; accuracy over the rest: "
+    )
+    value = percent(withheld["accuracy_of_the_rest"], withheld["accuracy_of_the_rest_ci95"])
+    types = ", ".join(f"{code} {row['withheld']} of {row['n']}" for code, row in withheld["cell_types"].items())
+    return tag("p", words, value, " %. ", f"Withheld by label: {types}." if types else None, class_="inline")
+
+
+def _weakest(found: Mapping[str, Any]) -> str | None:
+    """Name the drawn findings that the network hardly tells from their absence."""
+    areas = {code: row["auc"] for code, row in found["findings"].items() if row["auc"] is not None}
+    low = sorted((value, code) for code, value in areas.items() if value < LOW_AUC)
+    if not found["simulated"] or not areas:
+        return None
+    named = ", ".join(f"{code} {value:.3f}" for value, code in low) or "none"
+    return f"Drawn findings with an AUC below {LOW_AUC} ({len(low)} of {len(areas)}): {named}."
 
 
 def _shortfalls(found: Mapping[str, Any]) -> Html | None:

@@ -7,7 +7,7 @@ from importlib import resources
 from typing import Any
 
 from convert.evaluation.html_cells import cells_part, original_part, preclass_part, probes_part, robustness_part
-from convert.evaluation.html_parts import bullets, facts
+from convert.evaluation.html_parts import bullets, facts, section
 from convert.evaluation.html_slides import slides_part
 from edge.catalogue import Catalogue
 from edge.writers.html_markup import Html, joined, raw, tag
@@ -19,7 +19,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-ur
 def report_from_validation(validation: Mapping[str, Any], pictures: Mapping[str, bytes], catalogue: Catalogue) -> bytes:
     """Return the page. `pictures` maps names (`real-confusion`, `mds_aa-roc` ...) to SVG; text is escaped."""
     model = validation["model"]
-    body: list[Html | None] = [_head(validation)]
+    body: list[Html | None] = [_head(validation), _evidence(validation)]
     if "n" in validation:
         prefix = "drawn" if validation["simulated"] else "real"
         body += cells_part(validation, pictures, prefix, catalogue)
@@ -46,6 +46,21 @@ def report_from_validation(validation: Mapping[str, Any], pictures: Mapping[str,
     )
     page = tag("html", tag("head", head), tag("body", tag("main", *body)), lang="en")
     return f"<!doctype html>\n{page}\n".encode()
+
+
+def _evidence(validation: Mapping[str, Any]) -> Html:
+    """Return what the network learned each type and finding from."""
+    kinds = {
+        "real": "from real cells",
+        "drawn": "from drawings only; a real cell of these may not be recognized",
+        "none": "from nothing; never reported",
+    }
+    rows = [
+        (words, ", ".join(code for code, found in validation["evidence"].items() if found == kind) or "none")
+        for kind, words in kinds.items()
+    ]
+    lines = [tag("div", tag("dt", f"learned {words}"), tag("dd", codes)) for words, codes in rows]
+    return section("Evidence for each type and finding", tag("dl", *lines, class_="wide"))
 
 
 def _head(validation: Mapping[str, Any]) -> Html:

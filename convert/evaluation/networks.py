@@ -28,6 +28,11 @@ class Network(Protocol):
         ...
 
     @property
+    def notices(self) -> tuple[str, ...]:
+        """What a reader must know about the figures besides."""
+        ...
+
+    @property
     def catalogue(self) -> Catalogue:
         """Types and findings in the order of the outputs."""
         ...
@@ -78,6 +83,10 @@ class BundleNetwork:
         }
 
     @property
+    def notices(self) -> tuple[str, ...]:  # noqa: D102 - Network
+        return ()
+
+    @property
     def catalogue(self) -> Catalogue:  # noqa: D102 - Network
         return self.model.catalogue
 
@@ -115,6 +124,8 @@ class KerasNetwork:
         self._model = load_keras_model(path)
         card = read_model_card(path, self.catalogue)
         self._temperature = card.temperature
+        missing = f"{path.name} has no card beside it: evidence is shown as none, every finding is called from 0.5"
+        self.notices: tuple[str, ...] = () if card.given else (missing,)
         self.evidence: Mapping[str, str] = card.evidence
         self.thresholds: Mapping[str, float] = card.decision["finding_threshold"]
         self.size_px = int(self._model.input_shape[1])

@@ -18,6 +18,7 @@ from edge.catalogue import Catalogue
 from edge.engines.base import EngineOutputs
 from edge.errors import EdgeError
 from edge.findings import check_outputs
+from edge.image_measures import measures_from_tensors
 from edge.images import CellImage, decode_image
 from edge.tensors import tensors_from_cells
 
@@ -26,11 +27,12 @@ Change = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
-    """Cells [N], what people said about them, and what the network says."""
+    """Cells [N], what people said about them, what the network says, and the measures of its input, float32 [N, M]."""
 
     cells: tuple[LabelledCell, ...]
     targets: Targets
     outputs: EngineOutputs
+    measures: NDArray[np.float32]
     catalogue: Catalogue
 
     @property
@@ -58,19 +60,25 @@ def predict(
     `change` is applied to the decoded pixels, at full size, before they are resized. Raises EdgeError MDSE-IMAGE-*
     naming the file that cannot be used, MDSE-TRAIN-003 where two files with the same content carry different types.
     """
+    measures: list[NDArray[np.float32]] = []
     with Progress(label, len(cells), stream) as progress:
-        parts = list(network.infer(_batches(cells, network, change, progress)))
+        parts = list(network.infer(_batches(cells, network, change, progress, measures)))
     outputs = EngineOutputs(
         cell_type=np.concatenate([part.cell_type for part in parts]),
         findings=np.concatenate([part.findings for part in parts]),
         embedding=np.concatenate([part.embedding for part in parts]),
     )
     check_outputs(outputs, len(cells), network.catalogue)
-    return Predictions(tuple(cells), targets_from_cells(cells, network.catalogue), outputs, network.catalogue)
+    targets = targets_from_cells(cells, network.catalogue)
+    return Predictions(tuple(cells), targets, outputs, np.concatenate(measures), network.catalogue)
 
 
 def _batches(
-    cells: Sequence[LabelledCell], network: Network, change: Change | None, progress: Progress
+    cells: Sequence[LabelledCell],
+    network: Network,
+    change: Change | None,
+    progress: Progress,
+    measures: list[NDArray[np.float32]],
 ) -> Iterator[NDArray[np.uint8]]:
     seen: dict[bytes, LabelledCell] = {}
     for start in range(0, len(cells), network.batch):
@@ -78,7 +86,9 @@ def _batches(
         for cell in cells[start : start + network.batch]:
             pixels = _decoded(cell, seen)
             images.append(CellImage(cell.cell_id, pixels if change is None else change(pixels)))
-        yield tensors_from_cells(images, network.size_px)
+        batch = tensors_from_cells(images, network.size_px)
+        measures.append(measures_from_tensors(batch))
+        yield batch
         progress.advance(len(images))
 
 

@@ -28,6 +28,7 @@ from convert.evaluation.shortfalls import shortfalls_of
 from convert.evaluation.slide_figures import roc_figure, shap_figure
 from convert.evaluation.slides import SlideResult, evaluate_slides
 from convert.evaluation.tables import cells_section
+from convert.evaluation.withheld import withheld_of
 from edge import __version__
 from edge.bundle.reader import open_bundle
 from edge.catalogue import Catalogue
@@ -81,10 +82,11 @@ def validate(
     """Run a validation; progress goes to `stream`. Raises EdgeError MDSE-VALIDATE-*, -TRAIN-*, -IMAGE-* and others."""
     catalogue = network.catalogue
     labelled = _labelled(request, catalogue)
-    for notice in labelled.notices:
+    notices = (*network.notices, *labelled.notices)
+    for notice in notices:
         say(f"note: {notice}")
     _require_studies(request, labelled)
-    found = Validation(_head(network, labelled.notices, made_at), catalogue)
+    found = Validation(_head(network, notices, made_at), catalogue)
     origins: list[Origin] = [origin for origin in ("real", "drawn") if any(c.origin == origin for c in labelled.cells)]
     for place, origin in enumerate(origins):
         predictions = _predict(request, labelled, origin, network, stream)
@@ -137,6 +139,7 @@ def _head(network: Network, notices: Sequence[str], made_at: str) -> dict[str, A
         "made_at": made_at,
         "paper_source": load_paper().source,
         "notices": list(notices),
+        "evidence": dict(network.evidence),
         "slides": {},
     }
 
@@ -186,6 +189,7 @@ def _cells(
 ) -> dict[str, Any]:
     section = cells_section(predictions, network, labelled, request.split)
     section["shortfalls"] = shortfalls_of(section)
+    section["withheld"] = withheld_of(predictions, network.model) if isinstance(network, BundleNetwork) else None
     origin = predictions.cells[0].origin
     mark = "SIMULATED: " if section["simulated"] else ""
     title = f"{mark}{section['n']} {origin} cells, {request.split} split"

@@ -100,6 +100,13 @@ def test_the_comparison_with_the_analyzer_counts_its_class_outside_the_catalogue
     assert document["preclass"]["analyzer"]["accuracy"] == pytest.approx(64 / 96, abs=1e-4)
 
 
+def test_cells_that_the_limits_of_the_bundle_withhold_are_counted(document):
+    withheld = document["withheld"]
+    assert withheld["n"] == 96
+    of_types = sum(row["withheld"] for row in withheld["cell_types"].values())
+    assert of_types == withheld["unidentified"] + withheld["out_of_distribution"]
+
+
 def test_every_change_of_the_images_is_measured(document):
     assert len(document["robustness"]["changes"]) == 10
     recalls = {row["macro_recall"] for row in document["robustness"]["changes"].values()}
@@ -144,6 +151,7 @@ def test_a_keras_model_is_validated_without_a_bundle_and_beside_one(drawn, tmp_p
     assert done.returncode == 0, done.stderr
     alone = json.loads(done.stdout)
     assert alone["model"]["kind"] == "keras"
+    assert any("no card" in notice for notice in alone["notices"])
     beside = tmp_path / "beside"
     done = validate(BUNDLE, drawn, "--split", "all", "--no-embedding", "--model", path, "--out", beside)
     assert done.returncode == 0, done.stderr

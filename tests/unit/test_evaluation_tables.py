@@ -20,6 +20,7 @@ from convert.training_batches import targets_from_cells
 from edge.catalogue import load_catalogue
 from edge.engines.base import EngineOutputs
 from edge.errors import EdgeError
+from edge.image_measures import MEASURES
 
 CATALOGUE = load_catalogue()
 CODES = CATALOGUE.type_codes
@@ -44,7 +45,8 @@ def predictions(pairs: list[tuple[LabelledCell, str]], vacuoles: list[float] | N
     if vacuoles is not None:
         findings[:, CATALOGUE.finding_codes.index("NE07")] = vacuoles
     outputs = EngineOutputs(types, findings, np.zeros((len(pairs), 8), np.float32))
-    return Predictions(cells, targets_from_cells(cells, CATALOGUE), outputs, CATALOGUE)
+    measures = np.zeros((len(pairs), len(MEASURES)), np.float32)
+    return Predictions(cells, targets_from_cells(cells, CATALOGUE), outputs, measures, CATALOGUE)
 
 
 def section_of(found: Predictions) -> dict:
@@ -165,7 +167,14 @@ def test_the_page_escapes_what_labels_say_and_puts_no_published_column_beside_dr
     drawn, real = section_of(neutrophils(origin="drawn")), section_of(neutrophils())
     model = dict(kind="bundle", name="<b>x", version="1", engine="e", precision="p", size_px=1, intended_use="demo")
     head = dict(model={**model, "sha256": "0" * 64}, made_at="now", software="s", paper_source="p", slides={})
-    document = {**head, "notices": ["<script>alert(1)</script>"], **real, "drawn": drawn}
+    drawn["shortfalls"], real["shortfalls"] = shortfalls_of(drawn), shortfalls_of(real)
+    document = {
+        **head,
+        "evidence": {"SNE": "real", "BL": "drawn"},
+        "notices": ["<script>alert(1)</script>"],
+        **real,
+        "drawn": drawn,
+    }
     page = report_from_validation(document, {}, CATALOGUE).decode()
     assert "<script" not in page
     assert "&lt;b&gt;x" in page
