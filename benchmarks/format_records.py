@@ -79,9 +79,11 @@ class NodeJudges:
         self._process.wait(timeout=30)
 
 
-def judge_record(record: dict[str, Any], tally: Tally, node: NodeJudges | None, *, strict: bool) -> None:
+def judge_record(
+    record: dict[str, Any], tally: Tally, node: NodeJudges | None, names: list[str], *, strict: bool
+) -> None:
     """Render one record in every format and book what every judge says."""
-    for name in FORMATS:
+    for name in names:
         kept = carried_by(name, record)
         content = writer_for(name).render(kept).content  # the product's own check is part of rendering
         tally.counts[f"{name}: rendered and passed our own check"] += 1
@@ -201,7 +203,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     def judged(record: dict[str, Any]) -> None:
         done = tally.counts["records"]
         strict = tally.counts["hl7: hl7apy strict"] < arguments.strict
-        judge_record(record, tally, node if done < arguments.node else None, strict=strict)
+        judge_record(record, tally, node if done < arguments.node else None, arguments.formats, strict=strict)
         tally.counts["records"] += 1
         tally.counts[f"status {record['status']}"] += 1
         if tally.counts["records"] % 100 == 0:
@@ -221,6 +223,7 @@ def main() -> int:
     parser.add_argument("--records", type=int, default=200)
     parser.add_argument("--strict", type=int, default=20, help="how many also go through hl7apy")
     parser.add_argument("--node", type=int, default=0, help="how many also go through the Node judges")
+    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS), help="leave out the others")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--join", type=Path, nargs="+", default=None, help="add up the counts of several runs instead")
     parser.add_argument("--out", type=Path, default=None, help="where the counts are written")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from pathlib import Path
 
 import pytest
-from records import example_record
 
 from edge.catalogue import load_catalogue
-from edge.catalogue.code_table import page_with_codes
+from edge.catalogue.code_table import page_of_codes
 from edge.catalogue.codes import TARGET_ENDINGS, Loinc, load_codes
+from edge.record_text import record_bytes
 from edge.writers.choose import writer_for
+from edge.writers.worked_examples import page_with_examples
 
 CODES = load_codes()
 CATALOGUE = load_catalogue()
@@ -135,16 +137,35 @@ def test_the_notices_carry_the_licence_lines_of_loinc_and_ucum(repository: Path)
     assert "UCUM" in notice
 
 
-def test_the_results_page_shows_the_table_and_the_message_as_they_are(repository: Path):
-    page = (repository / "docs" / "results.md").read_text(encoding="utf-8")
-    assert page == page_with_codes(page), "run: python -m edge.catalogue.code_table docs/results.md"
-    message = writer_for("hl7").render(example_record()).content.decode().split("\r")
-    shown = page.split("```hl7\n")[1].split("\n```")[0].splitlines()
-    assert [line for line in shown if line not in message] == []
+def test_the_notices_carry_a_line_for_the_one_snomed_concept_that_is_sent(repository: Path):
+    assert "SNOMED" in (repository / "NOTICE").read_text(encoding="utf-8")
+    assert CODES.detected.number == "260373001"
+    assert CODES.detected.name == "Detected"
+
+
+def test_the_page_of_codes_is_the_table_as_it_is(repository: Path):
+    page = (repository / "docs" / "codes.md").read_text(encoding="utf-8")
+    assert page == page_of_codes(), "run: python -m edge.catalogue.code_table docs/codes.md"
     for code in all_local_codes():
         assert f"`{code}`" in page, code
     for loinc in all_loincs():
         assert f"{loinc.number} {loinc.name}" in page
+
+
+def test_the_worked_examples_are_what_the_writers_write(repository: Path):
+    page = (repository / "docs" / "results.md").read_text(encoding="utf-8")
+    record = json.loads((repository / "docs" / "examples" / "record.json").read_bytes())
+    assert page == page_with_examples(page, record), "run: python -m edge.writers.worked_examples docs/results.md"
+    shown = page.split("```hl7\n")[1].split("\n```")[0].splitlines()
+    message = writer_for("hl7").render(record).content.decode().split("\r")
+    assert [line for line in shown if line not in message] == []
+    assert len(shown) > 20
+
+
+def test_the_record_of_the_examples_is_whole_and_called_simulated(repository: Path):
+    content = (repository / "docs" / "examples" / "record.json").read_bytes()
+    assert record_bytes(json.loads(content)) == content
+    assert json.loads(content)["slide"]["analyzer"]["model"].startswith("SIMULATED")
 
 
 @pytest.mark.parametrize("number", ["26505-9", "1234-5"])
