@@ -61,7 +61,7 @@ CREATE TABLE revisions (
     status TEXT NOT NULL CHECK (status IN ('P', 'F', 'C', 'W', 'X')),
     mode TEXT NOT NULL CHECK (mode IN ('P', 'T')),
     record_sha256 TEXT NOT NULL,
-    report_sha256 TEXT,                   -- NULL where only the status changed: the report is the earlier one
+    report_sha256 TEXT,                   -- NULL where no report could be kept
     bundle_digest TEXT NOT NULL,
     supersedes TEXT,
     made_by TEXT NOT NULL,

@@ -7,16 +7,22 @@ measured changes. A repeated delivery is the same bytes with the same message id
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Mapping
+from typing import Any
 
-from edge.daemon.archive import archived_record, store_result
+from edge.daemon.archive import archived_record, archived_report, store_result
 from edge.daemon.books import Books
 from edge.daemon.decisions import reopen
-from edge.daemon.intents import intent_for, intents_for
+from edge.daemon.intents import ReportFacts, intent_for, intents_for
+from edge.daemon.report_notice import page_with_notice
 from edge.delivery.names import final_name_from_record
 from edge.errors import EdgeError
 from edge.journal_results import NewRevision
 from edge.journal_rows import SIDECAR_COPY, DeliveryIntent, DeliveryRow, RevisionRow, SlideRow
 from edge.record_text import record_bytes, revise_record
+
+log = logging.getLogger("mds_edge.daemon")
 
 
 def latest_revision(books: Books, slide: SlideRow) -> RevisionRow:
@@ -59,14 +65,36 @@ def restate(books: Books, last: RevisionRow, status: str, *, by: str, reason: st
         message_id=message_id,
         analysed_at=books.site_time(),
     )
-    record_sha256, _ = store_result(books.folders.archive, message_id, record_bytes(record), None)
+    page = restated_report(books, last, record, by=by)
+    record_sha256, report_sha256 = store_result(books.folders.archive, message_id, record_bytes(record), page)
     new = NewRevision(
-        number, message_id, status, last.mode, record_sha256, None, last.bundle_digest, last.message_id, by, reason
-    )
+        number, message_id, status, last.mode, record_sha256, report_sha256, last.bundle_digest, last.message_id, by,
+        reason,
+    )  # fmt: skip
+    facts = None if page is None or report_sha256 is None else ReportFacts(report_sha256, len(page))
     with books.journal.change():
-        revision = books.journal.results.add_revision(slide.id, new, intents_for(books.config.outputs, record))
+        revision = books.journal.results.add_revision(
+            slide.id, new, intents_for(books.config.outputs, record, report=facts)
+        )
         reopen(books, slide.id, by=by, text=f"revision {number} ({status})")
     return revision
+
+
+def restated_report(books: Books, last: RevisionRow, record: Mapping[str, Any], *, by: str) -> bytes | None:
+    """Return the report of `last` with a notice of what became of it; None when there is none.
+
+    A report that is missing or was changed must not keep a wrong result from being withdrawn: it is logged.
+    """
+    if last.report_sha256 is None:
+        return None
+    try:
+        page = page_with_notice(archived_report(books.folders.archive, last), record, by=by)
+        reason = "the earlier one has no body"
+    except EdgeError as error:
+        page, reason = None, str(error)
+    if page is None:
+        log.warning("%s gets no report: %s", record["message_id"], reason)
+    return page
 
 
 def resend(books: Books, slide: SlideRow, *, by: str, reason: str) -> RevisionRow:

@@ -136,3 +136,28 @@ def test_a_signed_checklist_is_never_overwritten_and_a_wrong_sample_is_refused(
     assert ended.value.code == 2
     assert main(["--by", "K", "--sample", "a|b", "--config", str(site.config)]) == 2
     assert site.results() == []
+
+
+def test_a_receiver_behind_mllp_is_confirmed_and_its_refusal_is_told(
+    site_with: Any, tmp_path: Path, capsys: Any
+) -> None:
+    (tmp_path / "door").mkdir()
+    command = [sys.executable, "-m", "edge.commands.lis_simulator", "--drop", str(tmp_path / "door"), "--listen", "0",
+               "--refuse", "REFUSE"]  # fmt: skip
+    lis = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert lis.stderr is not None
+    port = lis.stderr.readline().rpartition(b":")[2].strip().decode()
+    site = site_with("ack-file")
+    sender = subprocess.Popen(
+        [sys.executable, "-m", "edge.commands.mllp", "--drop", str(site.drop("hl7")), "--ack", str(tmp_path / "ack"),
+         "--to", f"127.0.0.1:{port}", "--poll-s", "0.1"], cwd=REPOSITORY, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        assert validate(site, capsys)[0] == 0
+        arguments = ["--by", "K. Sato", "--sample", "REFUSE1", "--config", str(site.config)]
+        assert main(arguments) == 5
+        assert "AE refused as this simulator was told to" in capsys.readouterr().out
+    finally:
+        for process in (sender, lis):
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(DEADLINE_S) == 0

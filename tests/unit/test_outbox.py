@@ -40,7 +40,7 @@ pickup_max_s = 60
 report = {report}
 """
 RECORD = example_record()
-PAGE = b"<!DOCTYPE html>report"
+PAGE = b'<!DOCTYPE html><html><body class="x">report</body></html>\n'
 
 
 @dataclass
@@ -363,3 +363,34 @@ def test_without_the_key_no_report_is_published(make: Any) -> None:
     add_result(place)
     place.run()
     assert [path.suffix for path in place.published()] == [".hl7"]
+
+
+def test_the_archived_report_says_what_became_of_its_result_and_keeps_what_was_measured(make: Any) -> None:
+    place = make("none", report=True)
+    add_result(place)
+    place.run()
+    finalize(place.books, place.slide(), by="K. Sato", reason="reviewed")
+    withdraw(place.books, place.slide(), by="K. Sato", reason="wrong <b>sample</b>")
+    place.run()
+    first, final, withdrawn = (
+        next((place.root / "state" / "archive").glob(f"*/A1.R{number}.html")).read_bytes() for number in (1, 2, 3)
+    )
+    assert first == PAGE
+    assert b"FINAL (status F). Revision 2, message A1.R2, replaces A1.R1" in final
+    assert b"WITHDRAWN: DO NOT USE" in withdrawn
+    assert b"FINAL" not in withdrawn, "one notice, the latest"
+    assert b"<b>sample" not in withdrawn
+    assert b"report</body>" in withdrawn
+    assert sorted(path.read_bytes() for path in place.published() if path.suffix == ".html") == sorted(
+        (first, final, withdrawn)
+    )
+
+
+def test_a_result_whose_report_is_gone_can_still_be_withdrawn(make: Any) -> None:
+    place = make("none", report=True)
+    add_result(place)
+    place.run()
+    next((place.root / "state" / "archive").glob("*/*.html")).unlink()
+    withdraw(place.books, place.slide(), by="K. Sato", reason="wrong sample")
+    place.run()
+    assert place.state("A1.R2") == "SENT"
