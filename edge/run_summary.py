@@ -18,7 +18,7 @@ from edge.writers.html_charts import interval_words
 from edge.writers.html_explanation import amount, group_name, signed
 from edge.writers.html_next import next_steps
 from edge.writers.html_quality import judgements, preclass_words
-from edge.writers.html_summary import call_words
+from edge.writers.html_summary import call_words, use_words
 from edge.writers.names import finding_name, naming_after, parameter_name, type_name
 from edge.writers.record_view import (
     NOT_EVALUABLE,
@@ -65,7 +65,7 @@ def _heading(view: RecordView) -> Iterator[str]:
     parts = (f"{sentence('report.sample')} {slide.sample_id}", f"{sentence('report.slide')} {slide.slide_key}")
     yield "   ".join((*parts, *filter(None, (slide.analyzer_model,)), sentence(f"status.{view.status}")))
     if view.mode == "T":
-        yield f"{sentence('banner.test_title')}: {sentence('banner.test', intended_use=view.provenance.intended_use)}"
+        yield f"{sentence('banner.test_title')}: {sentence('banner.test', intended_use=use_words(view))}"
     if view.simulated:
         yield f"{sentence('banner.simulated_title')}: {sentence('banner.simulated')}"
     if view.provenance.degraded:
@@ -215,14 +215,13 @@ def _texts(texts: tuple[CodedText, ...]) -> Iterator[str]:
 
 def _footing(view: RecordView) -> Iterator[str]:
     made_by = view.provenance
-    use = words("use").get(made_by.intended_use, made_by.intended_use)
     engine = sentence(
         "provenance.engine_value",
         name=made_by.engine_name,
         device=made_by.engine_device,
         precision=made_by.engine_precision,
     )
-    bundle = f"{made_by.bundle_name} {made_by.bundle_version} ({made_by.bundle_digest[:12]}, {use})"
+    bundle = f"{made_by.bundle_name} {made_by.bundle_version} ({made_by.bundle_digest[:12]}, {use_words(view)})"
     degraded = sentence("provenance.yes" if made_by.degraded else "provenance.no")
     facts = {
         "bundle": bundle,

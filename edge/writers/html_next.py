@@ -30,7 +30,11 @@ def next_steps(view: RecordView, type_places: Mapping[str, str]) -> tuple[Step, 
 def next_section(view: RecordView, type_places: Mapping[str, str]) -> Html:
     """Return the steps as a numbered list; a step that has a place on the page leads there."""
     rows = [
-        tag("li", step.text, *((" ", tag("a", sentence("next.see"), href=f"#{step.anchor}")) if step.anchor else ()))
+        tag(
+            "li",
+            step.text,
+            *((" ", tag("a", sentence("next.see"), href=f"#{step.anchor}", class_="go")) if step.anchor else ()),
+        )
         for step in next_steps(view, type_places)
     ]
     return tag("section", tag("h2", sentence("section.next")), tag("ol", *rows), class_="card next", id="next")

@@ -56,8 +56,8 @@ def _stain(stain: StainView) -> Judgement:
     name = sentence("quality.stain")
     colour = {
         "hue": with_decimals(stain.hue_degrees, 0),
-        "saturation": with_decimals(stain.saturation, 2),
-        "lightness": with_decimals(stain.lightness, 2),
+        "saturation": with_decimals(stain.saturation, 1),
+        "lightness": with_decimals(stain.lightness, 1),
     }
     if stain.distance is None or stain.limit is None:
         return Judgement(name, sentence("quality.unjudged"), sentence("quality.stain_unjudged", **colour))

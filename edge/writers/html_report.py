@@ -14,7 +14,7 @@ from edge.writers.html_markup import Html, tag
 from edge.writers.html_next import next_section
 from edge.writers.html_page import page_from_body
 from edge.writers.html_quality import quality
-from edge.writers.html_summary import assessments, banners, counted, definitions, header, warnings
+from edge.writers.html_summary import assessments, banners, counted, definitions, header, use_words, warnings
 from edge.writers.html_tables import differential, findings_table
 from edge.writers.names import naming_after
 from edge.writers.record_view import RecordView, view_of_record
@@ -98,7 +98,7 @@ def _provenance(view: RecordView) -> Html:
     engine = {"name": made_by.engine_name, "device": made_by.engine_device, "precision": made_by.engine_precision}
     facts: dict[str, str | None] = {
         "provenance.bundle": f"{made_by.bundle_name} {made_by.bundle_version}",
-        "provenance.intended_use": words("use").get(made_by.intended_use, made_by.intended_use),
+        "provenance.intended_use": use_words(view),
         "provenance.engine": sentence("provenance.engine_value", **engine),
         "provenance.trees": made_by.trees,
         "provenance.software": made_by.software,

@@ -71,7 +71,7 @@ def banners(view: RecordView) -> Html:
     if view.status == "X":
         found.append(_banner("unevaluable", "grave"))
     if view.mode == "T":
-        found.append(_banner("test", "test", intended_use=made_by.intended_use))
+        found.append(_banner("test", "test", intended_use=use_words(view)))
     if view.simulated:
         found.append(_banner("simulated", "test"))
     if made_by.degraded:
@@ -79,6 +79,11 @@ def banners(view: RecordView) -> Html:
     if view.reason:
         found.append(tag("p", sentence("report.reason", reason=view.reason), class_="banner plain"))
     return joined(found)
+
+
+def use_words(view: RecordView) -> str:
+    """Return what the bundle is meant for, in words."""
+    return words("use").get(view.provenance.intended_use, view.provenance.intended_use)
 
 
 def _banner(kind: str, look: str, **facts: object) -> Html:
@@ -145,12 +150,19 @@ def call_words(assessment: AssessmentView) -> str:
     """Return what a call says, in a sentence."""
     names = {"positive": assessment.positive, "negative": assessment.negative}
     fixed = {INDETERMINATE: "indeterminate", NOT_EVALUABLE: "not_evaluable", NOT_REQUESTED: "not_requested"}
+    if assessment.call == INDETERMINATE and not _holds_threshold(assessment):
+        return sentence("call.indeterminate_reason", **names)
     if assessment.call in fixed:
         return sentence(f"call.{fixed[assessment.call]}", **names)
     positive = _side(assessment) == "positive"
     low, high = assessment.interval or (0.0, 1.0)
     whole = low >= assessment.threshold if positive else high < assessment.threshold
     return sentence(f"call.{'suspect' if positive else 'like'}{'' if whole else '_plain'}", **names)
+
+
+def _holds_threshold(assessment: AssessmentView) -> bool:
+    low, high = assessment.interval or (0.0, 1.0)
+    return low < assessment.threshold <= high
 
 
 def counted(view: RecordView) -> Html:

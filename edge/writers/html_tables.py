@@ -35,7 +35,16 @@ def differential(view: RecordView, anchors: Mapping[str, str], reference: Refere
         tag("p", sentence("table.others"), class_="fine"),
         tag(
             "table",
-            _head(["table.type", "table.count", "table.per_hundred", *(column if beside.limits else [])], None),
+            _head(
+                [
+                    "table.type",
+                    "table.count",
+                    "table.per_hundred",
+                    "table.interval",
+                    *(column if beside.limits else []),
+                ],
+                None,
+            ),
             tag("tbody", *others),
             class_="beside",
         ),
@@ -98,6 +107,7 @@ def _beside_row(row: ParameterView, anchors: Mapping[str, str], reference: Refer
         tag("td", str(row.numerator), class_="n"),
         tag("td", per_hundred(row.numerator, row.denominator) if row.denominator else sentence("table.nothing"),
             class_="n strong"),
+        tag("td", _interval_words(row), class_="n quiet"),
         _reference_cell(row, reference),
         class_=None if row.numerator else "zero",
     )  # fmt: skip
@@ -111,7 +121,8 @@ def _type_link(code: str, anchors: Mapping[str, str]) -> Html:
 def _interval_words(row: ParameterView) -> str:
     if row.interval is None:
         return ""
-    low, high = (with_decimals(100 * end, 1) for end in row.interval)
+    factor = 1 if row.name.endswith("_per_100_wbc") else 100
+    low, high = (with_decimals(factor * end, 1) for end in row.interval)
     return sentence("table.to", low=low, high=high)
 
 

@@ -158,6 +158,13 @@ def test_reference_intervals_are_the_sites_own_with_their_source_or_there_are_no
     assert "Reference " not in without.replace("Reference cells", "")
 
 
+def test_what_lies_beside_the_leucocytes_has_its_interval_in_the_same_unit():
+    record = full_record()
+    row = next(row for row in record["profile"] if row["name"] == "LP_per_100_wbc")
+    row["ci95"] = [2.2, 12.7]
+    assert re.search(r"Large platelet\s+LP\s+6\s+6\.0\s+2\.2 to 12\.7", rendered(record).text)
+
+
 def test_a_value_on_its_limit_is_within():
     limits = ReferenceIntervals("test", {"SNE": (41.0, 60.0), "MO": (1.0, 9.0)})
     text = rendered(full_record(), ReportContext(reference=limits)).text
@@ -181,11 +188,20 @@ def test_what_to_do_next_begins_with_what_cannot_wait():
         (demo(), "Do not use this result for any patient"),
         (degraded(), "ran on its fallback engine"),
         (example_record(assessments=[assessment("NOT-REQUESTED", None)]), "order the assessment"),
-        (example_record(assessments=[assessment("INDETERMINATE", 0.5, (0.2, 0.8))]), "falls on neither side"),
+        (example_record(assessments=[assessment("INDETERMINATE", 0.5, (0.2, 0.8))]), "the score does not decide"),
     ],
 )
 def test_what_to_do_next_follows_from_the_call_and_the_warnings(record, words):
     assert any(words in step for step in steps(record))
+
+
+def test_a_call_that_other_reasons_leave_open_does_not_blame_the_interval():
+    reasons = [{"code": "CLASSES-CONTRADICT", "text": "PV and ET are each suspected"}]
+    record = example_record(assessments=[assessment("INDETERMINATE", 0.8, (0.7, 0.9), reasons=reasons)])
+    text = rendered(record).text
+    assert "cannot be told apart, for the reasons named here" in text
+    assert "interval holds the threshold" not in text
+    assert "interval holds the threshold" in rendered(indeterminate()).text
 
 
 def test_a_withdrawn_result_asks_for_nothing_but_not_to_be_used():
