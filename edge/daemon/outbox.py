@@ -296,6 +296,8 @@ class OutputKeeper(Keeper):
     def _on_acks(self, states: list[list[Any]], now_s: float) -> None:
         self._ack_pause.succeeded()
         self.house.alarms.clear(self._ack_alarm)
+        if all(kind != "ignored" for _, kind, _, _ in states):
+            self.house.alarms.clear(f"ack-{self.journal_name}")
         for delivery_id, kind, text, temporary in states:
             if kind in ("accepted", "refused", "collected"):
                 with self.house.books.journal.change():

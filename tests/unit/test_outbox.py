@@ -394,3 +394,16 @@ def test_a_result_whose_report_is_gone_can_still_be_withdrawn(make: Any) -> None
     withdraw(place.books, place.slide(), by="K. Sato", reason="wrong sample")
     place.run()
     assert place.state("A1.R2") == "SENT"
+
+
+def test_the_alarm_about_a_foreign_answer_ends_when_the_right_one_comes(make: Any) -> None:
+    place = make()
+    add_result(place)
+    place.run()
+    place.answer(place.deliveries()[0], ack("A2.R1"))
+    place.run()
+    assert "ack-hl7" in place.alarms()
+    place.answer(place.deliveries()[0], ack("A1.R1"))
+    place.run()
+    assert place.state() == "ACCEPTED"
+    assert "ack-hl7" not in place.alarms()
