@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.dataset import LabelledCell
+from convert.label_faults import Faults
 from edge.errors import EdgeError
 from edge.images import CellImage, decode_image
 from edge.tensors import tensors_from_cells
@@ -30,7 +31,7 @@ def pixels_from_cells(
     """Return the cells' pixels, uint8 [N, size_px, size_px, 3] RGB, in the order of `cells`.
 
     With a cache folder the array is a read-only memory map. Raises EdgeError MDSE-IMAGE-* naming the file that cannot
-    be read, MDSE-TRAIN-003 where two files with the same content carry different types.
+    be read, MDSE-TRAIN-003 where two files with the same content carry different types; several together as -017.
     """
     if cache_folder is None:
         return _decoded(cells, size_px)
@@ -52,7 +53,10 @@ def pixels_from_cells(
 def _digest(cells: Sequence[LabelledCell], size_px: int) -> str:
     digest = hashlib.sha256(f"strict-v1 area-v1 {size_px}\n".encode())
     for cell in cells:
-        status = cell.path.stat()
+        try:
+            status = cell.path.stat()
+        except OSError:
+            continue  # decoding, which follows under this new name, says which file went away
         line = f"{cell.path}\0{status.st_size}\0{status.st_mtime_ns}\0{cell.cell_type}\n"
         digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:24]
@@ -61,13 +65,19 @@ def _digest(cells: Sequence[LabelledCell], size_px: int) -> str:
 def _decoded(cells: Sequence[LabelledCell], size_px: int) -> NDArray[np.uint8]:
     pixels = np.empty((len(cells), size_px, size_px, 3), np.uint8)
     type_by_content: dict[bytes, LabelledCell] = {}
+    faults = Faults()
     for start in range(0, len(cells), _CHUNK):
         images = []
         for cell in cells[start : start + _CHUNK]:
-            data = _read(cell.path)
-            _refuse_second_label(cell, hashlib.sha256(data).digest(), type_by_content)
-            images.append(CellImage(cell.cell_id, decode_image(data, where=str(cell.path))))
-        pixels[start : start + len(images)] = tensors_from_cells(images, size_px)
+            try:
+                data = _read(cell.path)
+                _refuse_second_label(cell, hashlib.sha256(data).digest(), type_by_content)
+                images.append(CellImage(cell.cell_id, decode_image(data, where=str(cell.path))))
+            except EdgeError as fault:
+                faults.add(fault)
+        if images and not faults.found:
+            pixels[start : start + len(images)] = tensors_from_cells(images, size_px)
+    faults.require_none("images")
     return pixels
 
 

@@ -1,8 +1,8 @@
 """Labelled single cells: which files they are, what a person said about each, and which split they belong to.
 
 `labels.csv`: `file,cell_type,[finding code: 1/0/blank = not annotated]...,[patient],[preclass]`. Columns that are
-neither are ignored and named in the notices, so that a misspelt finding code is seen. Rows that cannot be used are
-left out with a notice; contradictions stop the training.
+neither are ignored and named in the notices, so that a misspelt finding code is seen. Rows without a cell type are left
+out with a notice: nobody said what they show. Every other fault stops the training, all of a folder named together.
 
 The split is fixed for everything that is fitted on cells: byte 0 of sha256(key) modulo 8 gives 0-1 test, 2 validation,
 3-7 training. The key is the patient where the labels name one (cells of one patient never meet in two splits), else the
@@ -14,11 +14,13 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from convert.label_faults import Faults
 from edge.catalogue import Catalogue, Finding
 from edge.errors import EdgeError
 
@@ -78,19 +80,27 @@ def split_from_key(key: str) -> Split:
 
 
 def read_labelled_cells(
-    folders: Sequence[tuple[Path, Origin]], catalogue: Catalogue, *, labels_name: str = LABELS_NAME
+    folders: Sequence[tuple[Path, Origin]],
+    catalogue: Catalogue,
+    *,
+    labels_name: str = LABELS_NAME,
+    leave_out: Collection[str] = (),
 ) -> LabelledCells:
-    """Read the label files of several folders.
+    """Read the label files of several folders; `leave_out` names types that are meant to be left out.
 
     Raises EdgeError MDSE-TRAIN-001 (no or malformed label file), -002 (a value that is no label), -003 (a file under
-    two labels or twice), -004 (a file that is not there).
+    two labels or twice, or the same bytes under two labels or in two splits), -004 (a file that is not there); several
+    faults together as -017.
     """
     cells: list[LabelledCell] = []
     notices: list[str] = []
+    faults = Faults()
     for folder, origin in folders:
-        found, said = _read_folder(folder, origin, catalogue, labels_name)
+        found, said = _read_folder(folder, origin, catalogue, _Reading(labels_name, frozenset(leave_out), faults))
         cells.extend(found)
         notices.extend(said)
+    _refuse_copies(cells, faults)
+    faults.require_none(", ".join(str(folder) for folder, _ in folders))
     return LabelledCells(tuple(sorted(cells, key=lambda cell: (str(cell.path),))), tuple(notices))
 
 
@@ -98,41 +108,85 @@ def require_trainable(labelled: LabelledCells, catalogue: Catalogue, *, allow_mi
     """Check that every type can be trained and judged; return the types that no training cell shows.
 
     Raises EdgeError MDSE-TRAIN-005 for a type without training cells unless `allow_missing_types`, and -006 for a type
-    with training cells but none for validation.
+    with training cells but none for validation; both together as -017.
     """
     training, validation = labelled.counts("training"), labelled.counts("validation")
+    faults = Faults()
     missing = tuple(code for code in catalogue.type_codes if not training[code])
     if missing and (not allow_missing_types or len(missing) == len(catalogue.type_codes)):
-        raise EdgeError("MDSE-TRAIN-005", types=", ".join(missing))
+        faults.add(EdgeError("MDSE-TRAIN-005", types=", ".join(missing)))
     unjudged = [code for code in catalogue.type_codes if training[code] and not validation[code]]
     if unjudged:
-        raise EdgeError("MDSE-TRAIN-006", types=", ".join(unjudged))
+        faults.add(EdgeError("MDSE-TRAIN-006", types=", ".join(unjudged)))
+    faults.require_none("")
     return missing
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    labels_name: str
+    leave_out: frozenset[str]
+    faults: Faults
+
+
 def _read_folder(
-    folder: Path, origin: Origin, catalogue: Catalogue, labels_name: str
+    folder: Path, origin: Origin, catalogue: Catalogue, reading: _Reading
 ) -> tuple[list[LabelledCell], list[str]]:
-    labels = folder / labels_name
+    labels = folder / reading.labels_name
     findings = {finding.code: finding for finding in catalogue.findings}
     left_out: Counter[str] = Counter()
     by_file: dict[str, LabelledCell] = {}
     notices: list[str] = []
     for line, row in _rows(labels, findings, notices):
         where = f"{labels} line {line}"
-        name = (row.get("file") or "").strip()
-        if not name:
-            raise EdgeError("MDSE-TRAIN-002", where=where, value="", column="file")
-        code = (row.get("cell_type") or "").strip()
-        if code not in catalogue.type_codes:
-            left_out["no cell type" if not code else f"type {code} is not in the catalogue"] += 1
+        name, code = ((row.get(column) or "").strip() for column in ("file", "cell_type"))
+        if code not in catalogue.type_codes and (not code or code in reading.leave_out):
+            left_out["no cell type" if not code else f"type {code}, as asked for"] += 1
             continue
-        cell = _cell_from_row(folder, labels, name, code, row, findings, origin, where)
-        if name in by_file:
-            raise EdgeError("MDSE-TRAIN-003", where=where, file=name, first=by_file[name].cell_type, second=code)
-        by_file[name] = cell
+        try:
+            _require_label(name, code, catalogue, where)
+            cell = _cell_from_row(folder, labels, name, code, row, findings, origin, where)
+            if name in by_file:
+                raise EdgeError("MDSE-TRAIN-003", where=where, file=name, first=by_file[name].cell_type, second=code)
+            by_file[name] = cell
+        except EdgeError as fault:
+            reading.faults.add(fault)
     notices.extend(f"{labels}: {count} rows left out: {reason}" for reason, count in sorted(left_out.items()))
     return list(by_file.values()), notices
+
+
+def _require_label(name: str, code: str, catalogue: Catalogue, where: str) -> None:
+    if not name:
+        raise EdgeError("MDSE-TRAIN-002", where=where, value="", column="file")
+    if code not in catalogue.type_codes:
+        raise EdgeError("MDSE-TRAIN-002", where=where, value=code, column="cell_type")
+
+
+def _refuse_copies(cells: Sequence[LabelledCell], faults: Faults) -> None:
+    """Add a fault for the same bytes under two types, or on two sides of a split, where they would be a leak.
+
+    Only files of equal size are read.
+    """
+    by_size: dict[int, list[LabelledCell]] = {}
+    for cell in cells:
+        # Within the same second a file may go away; the decoder names it.
+        with suppress(OSError):
+            by_size.setdefault(cell.path.stat().st_size, []).append(cell)
+    first: dict[bytes, LabelledCell] = {}
+    for cell in (cell for group in by_size.values() if len(group) > 1 for cell in group):
+        earlier = first.setdefault(_digest_of(cell.path), cell)
+        if (earlier.cell_type, earlier.split) != (cell.cell_type, cell.split):
+            labels = (f"{earlier.cell_type} ({earlier.split})", f"{cell.cell_type} ({cell.split})")
+            where = str(earlier.path)
+            faults.add(EdgeError("MDSE-TRAIN-003", where=where, file=str(cell.path), first=labels[0], second=labels[1]))
+
+
+def _digest_of(path: Path) -> bytes:
+    try:
+        return hashlib.sha256(path.read_bytes()).digest()
+    except OSError:
+        # Reading it properly is the decoder's task, which names the file; here it is no copy of anything.
+        return hashlib.sha256(str(path).encode("utf-8", "surrogateescape")).digest()
 
 
 def _rows(

@@ -18,6 +18,11 @@ class Faults:
     def __init__(self) -> None:
         self._found: list[EdgeError] = []
 
+    @property
+    def found(self) -> int:
+        """How many faults there are."""
+        return len(self._found)
+
     def add(self, fault: EdgeError) -> None:
         """Keep a fault and go on reading."""
         self._found.append(fault)

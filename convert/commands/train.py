@@ -64,6 +64,9 @@ def _add_cells(cells: argparse.ArgumentParser) -> None:
     cells.add_argument(
         "--mixed-precision", action="store_true", help="bfloat16 arithmetic (needs a device that has it)"
     )
+    cells.add_argument(
+        "--leave-out", type=_names, default=(), metavar="X,Y", help="cell types of the labels to leave out"
+    )
     cells.add_argument("--allow-missing-types", action="store_true", help="train although a type has no cells")
     cells.add_argument("--cache", type=Path, help="folder for decoded pixels (default: beside --out)")
     cells.add_argument("--name", help="name in the model card (default: the file's name)")
@@ -151,7 +154,7 @@ def _train_cells(arguments: argparse.Namespace) -> int:
     sources = read_sources(arguments.sources)
     folders: list[tuple[Path, Origin]] = [(folder, "real") for folder in arguments.folders]
     folders += [(folder, "drawn") for folder in arguments.drawn]
-    labelled = read_labelled_cells(folders, catalogue, labels_name=arguments.labels)
+    labelled = read_labelled_cells(folders, catalogue, labels_name=arguments.labels, leave_out=arguments.leave_out)
     for notice in labelled.notices:
         _say(f"note: {notice}")
     missing = require_trainable(labelled, catalogue, allow_missing_types=arguments.allow_missing_types)

@@ -29,8 +29,8 @@ def write_labels(folder, text, images=()):
     return [(folder, "real")]
 
 
-def read(folder, text, images=()):
-    return read_labelled_cells(write_labels(folder, text, images), CATALOGUE)
+def read(folder, text, images=(), **options):
+    return read_labelled_cells(write_labels(folder, text, images), CATALOGUE, **options)
 
 
 def code_of(raised):
@@ -82,7 +82,7 @@ def test_unknown_columns_are_ignored_and_named(tmp_path):
 
 def test_rows_that_cannot_be_used_are_counted_not_lost(tmp_path):
     text = "file,cell_type\na.jpg,SNE\nb.jpg,\nc.jpg,XX\nd.jpg,XX\n"
-    labelled = read(tmp_path, text, ["a.jpg"])
+    labelled = read(tmp_path, text, ["a.jpg"], leave_out=("XX",))
     assert [cell.cell_id for cell in labelled.cells] == ["a.jpg"]
     assert any("1 rows left out: no cell type" in notice for notice in labelled.notices)
     assert any("2 rows left out: type XX" in notice for notice in labelled.notices)
@@ -103,12 +103,50 @@ def test_rows_that_cannot_be_used_are_counted_not_lost(tmp_path):
         ("file,cell_type\na.jpg,SNE\na.jpg,BNE\n", "MDSE-TRAIN-003"),
         ("file,cell_type\na.jpg,SNE\na.jpg,SNE\n", "MDSE-TRAIN-003"),
         ("file,cell_type\nmissing.jpg,SNE\n", "MDSE-TRAIN-004"),
+        ("file,cell_type\na.jpg,SNe\n", "MDSE-TRAIN-002"),
+        ("file,cell_type\na.jpg,PLASMA\n", "MDSE-TRAIN-002"),
     ],
 )
 def test_a_contradiction_stops_the_training_with_its_own_code(tmp_path, text, code):
     with pytest.raises(EdgeError) as raised:
         read(tmp_path, text, ["a.jpg"])
     assert code_of(raised) == code
+
+
+def test_all_faults_of_all_folders_are_named_together(tmp_path):
+    rows = "".join(f"lost{number}.jpg,SNE\n" for number in range(9))
+    rows = rows.replace("SNE", "SNE,")
+    (tmp_path / "one").mkdir()
+    text = f"file,cell_type,NE01\na.jpg,SNE,maybe\nb.jpg,Sne,\n{rows}"
+    first = write_labels(tmp_path / "one", text, ["a.jpg", "b.jpg"])
+    (tmp_path / "two").mkdir()
+    second = write_labels(tmp_path / "two", "file,cell_type\nc.jpg,LY\nc.jpg,MO\n", ["c.jpg"])
+    with pytest.raises(EdgeError) as raised:
+        read_labelled_cells([*first, *second], CATALOGUE)
+    said = str(raised.value)
+    assert code_of(raised) == "MDSE-TRAIN-017"
+    assert "12 faults" in said
+    assert "line 2" in said
+    for code in ("MDSE-TRAIN-002", "MDSE-TRAIN-004"):
+        assert code in said
+    assert "and 4 more" in said
+
+
+def test_the_same_bytes_under_two_types_or_in_two_splits_are_refused_before_anything_is_decoded(tmp_path):
+    names = [*names_of_split("training", 2), *names_of_split("test", 1)]
+    rows = f"{names[0]},SNE\n{names[1]},LY\n{names[2]},SNE\n"
+    folders = write_labels(tmp_path, "file,cell_type\n" + rows, names)
+    for name in names[1:]:
+        (tmp_path / name).write_bytes((tmp_path / names[0]).read_bytes())
+    with pytest.raises(EdgeError) as raised:
+        read_labelled_cells(folders, CATALOGUE)
+    said = str(raised.value)
+    assert code_of(raised) == "MDSE-TRAIN-017"
+    assert "LY (training)" in said
+    assert "SNE (test)" in said
+    # Within one split and under one type a copy only counts a cell twice.
+    (tmp_path / "labels.csv").write_text(f"file,cell_type\n{names[0]},SNE\n{names[1]},SNE\n")
+    assert len(read_labelled_cells(folders, CATALOGUE).cells) == 2
 
 
 def test_a_folder_without_labels_is_named(tmp_path):
@@ -172,6 +210,32 @@ def test_an_unreadable_image_stops_the_training_and_is_named(tmp_path):
     (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:100])
     with pytest.raises(EdgeError, match=r"a\.jpg"):
         pixels_from_cells(labelled.cells, 24)
+
+
+def test_all_unreadable_images_are_named_together_and_nothing_is_cached(tmp_path):
+    names = [f"{number}.jpg" for number in range(12)]
+    labelled = read(tmp_path, "file,cell_type\n" + "".join(f"{name},SNE\n" for name in names), names)
+    for name in names[:10]:
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:100])
+    (tmp_path / names[11]).unlink()
+    with pytest.raises(EdgeError) as raised:
+        pixels_from_cells(labelled.cells, 24, tmp_path / "cache")
+    said = str(raised.value)
+    assert code_of(raised) == "MDSE-TRAIN-017"
+    assert "11 faults" in said
+    assert "0.jpg" in said
+    assert "MDSE-IMAGE-" in said
+    assert not list((tmp_path / "cache").glob("*.npy"))
+
+
+def test_a_type_without_training_cells_and_one_without_validation_cells_are_named_together(tmp_path):
+    names = names_of_split("training", 2)
+    labelled = read(tmp_path, "file,cell_type\n" + "".join(f"{name},SNE\n" for name in names), names)
+    with pytest.raises(EdgeError) as raised:
+        require_trainable(labelled, CATALOGUE, allow_missing_types=False)
+    assert code_of(raised) == "MDSE-TRAIN-017"
+    assert "MDSE-TRAIN-005" in str(raised.value)
+    assert "MDSE-TRAIN-006" in str(raised.value)
 
 
 def test_the_same_bytes_under_two_types_are_refused(tmp_path):
