@@ -83,7 +83,7 @@ def evaluate_slides(
         targets = ", ".join(spec.target for spec in model.assessments) or "none"
         raise EdgeError("MDSE-VALIDATE-006", where=str(table), columns=", ".join(columns), targets=targets)
     labelled = {
-        spec.target: read_slide_labels(table, column_of(spec), _classes(spec, specs), say, leave_out=leave_out)
+        spec.target: read_slide_labels(table, column_of(spec), labels_of(spec, specs), say, leave_out=leave_out)
         for spec in specs
     }
     everyone = {entry.patient for entries in labelled.values() for entry in entries}
@@ -97,7 +97,7 @@ def evaluate_slides(
         cases = tuple(_cases(labelled[spec.target], records, spec))
         _require_classes(cases, spec, table)
         shap = _shap(cases, spec, model, model_json)
-        section = _section(cases, spec, shap, table, trained_on)
+        section = section_from_cases(cases, spec, shap, table, trained_on)
         section["rejected"] = {e.slide: rejected[e.slide] for e in labelled[spec.target] if e.slide in rejected}
         results[spec.target] = SlideResult(section, cases, shap)
     return results
@@ -168,9 +168,10 @@ def _cases(
         yield Case(entry.slide, entry.patient, positive, simulated, assessment, record["profile"])
 
 
-def _section(
+def section_from_cases(
     cases: Sequence[Case], spec: AssessmentSpec, shap: ShapValues | None, table: Path, trained_on: Path | None
 ) -> dict[str, Any]:
+    """Return the figures of one target. Rates, area and calibration are over the scored cases; calls are over all."""
     scored = [case for case in cases if case.scored]
     positive = np.array([case.positive for case in scored], np.bool_)
     scores = np.array([case.assessment["score"] for case in scored], np.float64)
@@ -239,7 +240,7 @@ def _note(simulated: bool, trained_on: Path | None) -> str:
     return "slides of patients who are not in the training table."
 
 
-def _classes(spec: AssessmentSpec, specs: Sequence[AssessmentSpec]) -> list[str]:
+def labels_of(spec: AssessmentSpec, specs: Sequence[AssessmentSpec]) -> list[str]:
     """Return the labels that a question knows: its two classes, or the positive ones of its whole family."""
     if spec.family is None:
         return [spec.positive, spec.negative]
