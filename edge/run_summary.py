@@ -51,7 +51,7 @@ def page_from_record(record: Mapping[str, Any], catalogue: Catalogue, language: 
             *_heading(view),
             *_differential(view),
             *_findings(view),
-            *(line for assessment in view.assessments for line in _assessment(assessment)),
+            *(line for assessment in view.assessments for line in _assessment(assessment, _numerators(view))),
             *_quality(view),
             *_coded("section.warnings", view.warnings),
             *_next(view),
@@ -110,7 +110,11 @@ def _findings(view: RecordView) -> Iterator[str]:
         yield f"  {sentence('table.none')}"
 
 
-def _assessment(assessment: AssessmentView) -> Iterator[str]:
+def _numerators(view: RecordView) -> dict[str, int]:
+    return {row.name: row.numerator for row in (*view.shares, *view.per_100, *view.rates)}
+
+
+def _assessment(assessment: AssessmentView, numerators: Mapping[str, int]) -> Iterator[str]:
     names = {"positive": assessment.positive, "negative": assessment.negative}
     scored = assessment.score is not None and assessment.call not in (NOT_EVALUABLE, NOT_REQUESTED)
     yield ""
@@ -124,7 +128,7 @@ def _assessment(assessment: AssessmentView) -> Iterator[str]:
     yield from _sufficiency(assessment)
     yield from (f"  {text}" for text in _texts(assessment.reasons))
     if scored:
-        yield from _explanation(assessment)
+        yield from _explanation(assessment, numerators)
 
 
 def _sufficiency(assessment: AssessmentView) -> Iterator[str]:
@@ -147,7 +151,7 @@ def _sufficiency(assessment: AssessmentView) -> Iterator[str]:
     yield from _wrapped(f"{counted} {more}")
 
 
-def _explanation(assessment: AssessmentView) -> Iterator[str]:
+def _explanation(assessment: AssessmentView, numerators: Mapping[str, int]) -> Iterator[str]:
     """Yield what moved the score, by parameter with its cells and by group, and what would turn the call."""
     names = {"positive": assessment.positive, "negative": assessment.negative}
     typical = {row.name: row for row in assessment.contrast}
@@ -163,7 +167,7 @@ def _explanation(assessment: AssessmentView) -> Iterator[str]:
         )  # fmt: skip
         yield f"  {signed(row.value):>8}  {_padded(parameter_name(row.name), _NAME_WIDTH)}  {beside}"
         if row.cells:
-            yield f"            {_cells(row.cells)}"
+            yield f"            {_cells(row.cells, numerators.get(row.name, 0))}"
     strongest = sorted(assessment.groups, key=lambda group: -abs(group.value))[:_GROUPS_SHOWN]
     if strongest:
         groups = ", ".join(f"{group_name(row.group)} {signed(row.value, 2)}" for row in strongest)
@@ -176,8 +180,9 @@ def _explanation(assessment: AssessmentView) -> Iterator[str]:
         yield f"  {sentence('change.none')}"
 
 
-def _cells(cells: tuple[str, ...]) -> str:
-    more = f" {sentence('table.more', count=len(cells) - _CELLS_SHOWN)}" if len(cells) > _CELLS_SHOWN else ""
+def _cells(cells: tuple[str, ...], counted: int) -> str:
+    rest = max(counted, len(cells)) - min(len(cells), _CELLS_SHOWN)
+    more = f" {sentence('table.more', count=rest)}" if rest else ""
     return sentence("terminal.cells", cells=", ".join(cells[:_CELLS_SHOWN]) + more)
 
 

@@ -72,13 +72,21 @@ def _strip(
     cells = {cell.cell_id: cell for cell in view.cells}
     parameters = {parameter.name: parameter for parameter in (*view.shares, *view.per_100, *view.rates)}
     known = [cells[cell_id] for cell_id in row.cells if cell_id in cells]
-    nothing = "contribution.no_cells_show" if row.name.endswith("_rate") else "contribution.no_cells"
-    behind = strip(known, pictures) if known else tag("p", sentence(nothing), class_="more")
+    parameter = parameters.get(row.name)
+    counted = parameter.numerator if parameter else None
+    behind = strip(known, pictures, counted) if known else tag("p", _no_cells_words(row, parameter), class_="more")
     side = "positive" if row.value >= 0 else "negative"
     value = signed(row.value)
-    counted = tag("span", _counted(parameters.get(row.name)), class_="fine")
-    title = tag("p", parameter_name(row.name), " ", tag("b", value, class_=side), " ", counted, class_="strip-title")
+    share = tag("span", _counted(parameter), class_="fine")
+    title = tag("p", parameter_name(row.name), " ", tag("b", value, class_=side), " ", share, class_="strip-title")
     return tag("div", title, behind, id=anchor, class_="behind")
+
+
+def _no_cells_words(row: ContributionView, parameter: ParameterView | None) -> str:
+    """Say why no cells stand behind a bar: none shows the finding, none could, or it is a share of all."""
+    if not row.name.endswith("_rate"):
+        return sentence("contribution.no_cells")
+    return sentence("contribution.no_cells_show" if parameter and parameter.denominator else "contribution.no_kind")
 
 
 def _counted(parameter: ParameterView | None) -> str:

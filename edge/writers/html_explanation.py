@@ -42,7 +42,7 @@ def groups_table(assessment: AssessmentView, cohort: CohortRows | None) -> Html 
     lead = "groups.lead" if cohort else "groups.lead_alone"
     return tag(
         "div",
-        tag("h3", sentence("section.groups")),
+        tag("h3", sentence("section.groups" if cohort else "section.groups_alone")),
         tag("p", sentence(lead, **names), class_="fine"),
         tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows)),
         None if cohort is None else _legend(scale, names),

@@ -50,14 +50,18 @@ class CellPictures:
         return tag("svg", tag("title", label), picture, viewBox=box, role="img", class_="cell-picture")
 
 
-def strip(cells: Sequence[CellView], pictures: CellPictures) -> Html:
-    """Return small pictures of cells, each a link to its place in the gallery."""
+def strip(cells: Sequence[CellView], pictures: CellPictures, counted: int | None = None) -> Html:
+    """Return small pictures of cells, each a link to its place in the gallery.
+
+    `counted` says how many cells there are where `cells` does not hold them all; the rest is told as a number.
+    """
+    more = max(counted or 0, len(cells)) - min(len(cells), CELLS_IN_STRIP)
     links = [
         tag("a", pictures.shown(cell.cell_id, cell_words(cell)), href=f"#{pictures.anchor(cell.cell_id)}")
         for cell in cells[:CELLS_IN_STRIP]
     ]
-    if len(cells) > CELLS_IN_STRIP:
-        links.append(tag("span", sentence("table.more", count=len(cells) - CELLS_IN_STRIP), class_="more"))
+    if more:
+        links.append(tag("span", sentence("table.more", count=more), class_="more"))
     return tag("div", *links, class_="strip")
 
 

@@ -23,6 +23,7 @@ from report_examples import (
 from test_html_report import JPEG, Page, assert_self_contained
 
 from edge.catalogue import load_catalogue
+from edge.run_summary import page_from_record
 from edge.writers.html_next import next_steps
 from edge.writers.html_report import render_report
 from edge.writers.record_view import view_of_record
@@ -54,6 +55,26 @@ def test_how_sure_the_call_is_stands_beside_it():
     assert "Counting interval: excludes misclassification." in text
     assert "Count about 310 more cells to halve the interval." in text
     assert "Leucocytes 100 (at least 50 needed), neutrophils 50 (at least 20 needed)." in text
+
+
+def test_cells_that_the_record_does_not_name_behind_a_bar_are_counted_as_more():
+    record = full_record()
+    row = next(row for row in record["assessments"][0]["contributions"] if row["name"] == "LY_share")
+    row["cells"] = [cell["id"] for cell in record["cells"] if cell["type"] == "LY"][:24]
+    behind = rendered(record).text.split("28 of 100, 28.0 %")[1].split("Giant platelet")[0]
+    assert "and 8 more" in behind  # 28 counted, 20 shown
+    assert "cells " in page_from_record(record, load_catalogue())
+    assert "and 22 more" in page_from_record(record, load_catalogue())  # 6 named
+
+
+def test_a_bar_without_cells_says_whether_none_shows_it_or_none_could():
+    record = full_record()
+    added = [{"name": "MK01_rate", "value": -0.2, "cells": []}, {"name": "NE17_rate", "value": 0.15, "cells": []}]
+    record["assessments"][0]["contributions"] += added
+    record["assessments"][0]["groups"][-1]["value"] -= 0.05
+    text = rendered(record).text
+    assert "to the model it is missing, not 0" in text.split("The cells behind each bar")[1].split("Auer rod")[0]
+    assert "no cell shows it" in text
 
 
 def test_the_groups_are_given_with_signs_and_beside_the_cohort_where_there_is_one():
