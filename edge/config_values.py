@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from edge.catalogue import load_catalogue
 from edge.writers.letters import letter_table
 
 # A UNIX socket's address holds 108 bytes with its closing zero (unix(7)).
@@ -105,6 +106,9 @@ def reference_entry(text: str) -> str:
     found = re.fullmatch(r"[A-Z]{2,4} ([0-9]+(?:\.[0-9]+)?) ([0-9]+(?:\.[0-9]+)?)", text)
     if found is None or float(found[1]) >= float(found[2]):
         raise ValueError('must be a type code and two rising limits, such as "SNE 38 58.5"')
+    codes = load_catalogue().type_codes
+    if text.split()[0] not in codes:
+        raise ValueError(f"must begin with one of the cell types {', '.join(codes)}")
     return text
 
 
