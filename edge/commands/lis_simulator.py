@@ -72,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
                         help="whose habits it has in the folder (default strict)")  # fmt: skip
     parser.add_argument("--listen", type=int, metavar="PORT", help="take messages over MLLP on this machine, too")
     parser.add_argument("--collect", type=Path, metavar="DIR", help="keep a copy of every file that was not whole")
+    parser.add_argument("--no-offsets", action="store_true",
+                        help="cannot read HL7 times with an offset (for times_with_offset = false)")  # fmt: skip
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--once", action="store_true", help="read what is there, answer it and end")
     length.add_argument("--for-s", type=float, metavar="N", help="end after N seconds (default: run until stopped)")
@@ -91,7 +93,7 @@ def _play(arguments: argparse.Namespace) -> int:
 
     settings = LisSettings(
         arguments.drop, arguments.ack, arguments.delete, arguments.refuse, max(0.0, arguments.delay_s),
-        arguments.reader, arguments.collect,
+        arguments.reader, arguments.collect, not arguments.no_offsets,
     )  # fmt: skip
     lis = SimulatedLis(settings, time.monotonic)
     door = MllpDoor(arguments.listen) if arguments.listen is not None else None

@@ -30,7 +30,7 @@ class LisSettings:
 
     `refuse` is searched in sample id and slide; a match is answered with AE. `delete`: files are taken away once they
     are answered; without acknowledgement files a refused one is moved into the folder `error`. `collect`: where a copy
-    of every file goes that was not whole.
+    of every file goes that was not whole. `offsets` False: it cannot read HL7 times with an offset from UTC.
     """
 
     drop: Path
@@ -40,6 +40,7 @@ class LisSettings:
     delay_s: float = 0.0
     reader: ReaderModel = "strict"
     collect: Path | None = None
+    offsets: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class SimulatedLis:
 
     def receive(self, name: str, content: bytes) -> Reception:
         """Read the bytes of one message, from a folder or a connection, and book it."""
-        message = message_from_file(name, content)
+        message = message_from_file(name, content, offsets=self.settings.offsets)
         # Without a message id (SENAITE's table) a reader knows a file by its bytes alone.
         key = message.message_id if message.names_message else hashlib.sha256(content).hexdigest()
         known = self._booked.get(key)

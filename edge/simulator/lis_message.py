@@ -17,6 +17,7 @@ from edge.simulator.lis_received import ReceivedMessage, ReceivedResult, unreada
 Segment = list[str]
 
 _TIME_WITH_OFFSET = re.compile(r"\d{14}(\.\d{1,4})?[+-]\d{4}")
+_TIME_WITHOUT_OFFSET = re.compile(r"\d{14}(\.\d{1,4})?")
 _PLAIN_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _CONTROL = re.compile(rb"[\x00-\x0c\x0e-\x1f\x7f]")
 # In ORU^R01 the standard leaves SPM out freely; this interface closes every such message with it, so its absence is a
@@ -33,8 +34,11 @@ _LETTERS = {"P": {"P"}, "F": {"F"}, "C": {"C", "W", "D"}, "X": {"X"}}
 _COUNT_CODE = "OBXCOUNT"
 
 
-def message_from_bytes(content: bytes) -> ReceivedMessage:
-    """Read one file. Whatever is wrong with it is in `faults`; an empty tuple means that it can be accepted."""
+def message_from_bytes(content: bytes, *, offsets: bool = True) -> ReceivedMessage:
+    """Read one file. Whatever is wrong with it is in `faults`; an empty tuple means that it can be accepted.
+
+    `offsets` False: a receiver that knows no offset from UTC, and takes a time with one for a fault.
+    """
     faults = list(_framing_faults(content))
     text = content.decode("utf-8", "replace").replace("\r\n", "\r").replace("\n", "\r")
     segments = [line.split("|") for line in text.split("\r") if line]
@@ -44,7 +48,7 @@ def message_from_bytes(content: bytes) -> ReceivedMessage:
         return replace(unreadable("hl7", faults[-1], partial=partial), faults=tuple(faults))
     segments[0].insert(1, "|")
     results = tuple(_results(segments))
-    faults += [*_header_faults(segments[0]), *_group_faults(segments), *_result_faults(segments)]
+    faults += [*_header_faults(segments[0], offsets), *_group_faults(segments), *_result_faults(segments)]
     is_oul = _field(segments[0], 9) == "OUL^R22^OUL_R22"
     closed = is_oul or segments[-1][0] == "SPM"
     partial = not content.endswith(b"\r") or _is_short(results) or not closed
@@ -82,7 +86,7 @@ def _framing_faults(content: bytes) -> Iterator[str]:
         yield "the file is neither ASCII nor UTF-8"
 
 
-def _header_faults(header: Segment) -> Iterator[str]:
+def _header_faults(header: Segment, offsets: bool) -> Iterator[str]:
     if _field(header, 9) not in _GROUPS:
         yield f"MSH-9 is {_field(header, 9)!r}, not ORU^R01^ORU_R01 or OUL^R22^OUL_R22"
     if _field(header, 9) == "OUL^R22^OUL_R22" and "LAB-29^IHE" not in _field(header, 21).split("~"):
@@ -93,8 +97,10 @@ def _header_faults(header: Segment) -> Iterator[str]:
         yield "MSH-11 is not of table 0103"
     if _field(header, 12) != "2.5.1":
         yield f"MSH-12 is {_field(header, 12)!r}, not 2.5.1"
-    if not _TIME_WITH_OFFSET.fullmatch(_field(header, 7)):
+    if offsets and not _TIME_WITH_OFFSET.fullmatch(_field(header, 7)):
         yield "MSH-7 is not a time to the second with an offset"
+    if not offsets and not _TIME_WITHOUT_OFFSET.fullmatch(_field(header, 7)):
+        yield "MSH-7 is not a time to the second without an offset"
 
 
 def _group_faults(segments: list[Segment]) -> Iterator[str]:

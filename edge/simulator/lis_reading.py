@@ -12,10 +12,13 @@ from edge.simulator.lis_tables import message_from_long_table, message_from_wide
 ENDINGS = (".hl7", ".astm", ".csv", ".json")
 
 
-def message_from_file(name: str, content: bytes) -> ReceivedMessage:
-    """Read one file of any format. Whatever is wrong with it is in `faults`; never raises."""
+def message_from_file(name: str, content: bytes, *, offsets: bool = True) -> ReceivedMessage:
+    """Read one file of any format. Whatever is wrong with it is in `faults`; never raises.
+
+    `offsets` False: the HL7 reader is one that cannot read a time with an offset from UTC.
+    """
     if content.startswith(b"MSH") or name.endswith(".hl7"):
-        return message_from_bytes(content)
+        return message_from_bytes(content, offsets=offsets)
     if content.startswith(b"H|") or name.endswith(".astm"):
         return message_from_records(content)
     if content.startswith(b"{") or name.endswith(".json"):

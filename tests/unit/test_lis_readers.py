@@ -13,7 +13,9 @@ from records import assessment, example_record, records
 from edge.errors import EdgeError
 from edge.simulator.lis_reading import message_from_file
 from edge.simulator.lis_received import ReceivedMessage
+from edge.writers.base import WriterOptions
 from edge.writers.choose import FORMATS, writer_for
+from edge.writers.letters import letter_table
 
 RECORD = example_record()
 LIS2 = (
@@ -99,6 +101,33 @@ def test_what_our_writer_sends_is_understood_without_a_fault(name: str, status: 
         assert message.slide == RECORD["slide"]["slide_key"]
         # HL7 and LIS2-A2 have no report status "withdrawn": it leaves as corrected.
         assert message.status == ("C" if status == "W" and name in ("hl7", "hl7-oul", "lis2") else status)
+
+
+@pytest.mark.parametrize("words", ["C=F", "W=C", "W=F", "W=X", "W=D", "X=P", "X=F", "X=C"])
+@pytest.mark.parametrize("name", ["hl7", "hl7-oul", "lis2", "csv", "fhir"])
+def test_a_receiver_that_takes_fewer_letters_gets_messages_that_agree_with_themselves(name: str, words: str) -> None:
+    if words == "W=D" and not name.startswith("hl7"):
+        pytest.skip("only HL7 knows D")
+    options = WriterOptions(letters=letter_table([words]))
+    file = writer_for(name, options).render({**RECORD, "status": words[0]})
+    message = message_from_file(f"one{file.extension}", file.content)
+    assert message.faults == ()
+    # OBR-25 has no D: a deleted result comes in a corrected report.
+    assert message.status == ("C" if words == "W=D" else words[-1])
+
+
+@pytest.mark.parametrize("end", ["crlf", "cr", "lf"])
+def test_records_that_end_in_any_configured_way_are_read(end: str) -> None:
+    content = writer_for("lis2", WriterOptions(record_end=end)).render(RECORD).content
+    assert message_from_file("one.astm", content).faults == ()
+
+
+@pytest.mark.parametrize("sent", [True, False])
+@pytest.mark.parametrize("understood", [True, False])
+def test_a_receiver_without_offsets_needs_times_without_them(sent: bool, understood: bool) -> None:
+    content = writer_for("hl7", WriterOptions(times_with_offset=sent)).render(RECORD).content
+    faults = message_from_file("one.hl7", content, offsets=understood).faults
+    assert any("MSH-7" in fault for fault in faults) == (sent != understood)
 
 
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "json"])
