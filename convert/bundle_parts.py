@@ -23,8 +23,10 @@ def engine_entries(proved: Sequence[ProvedEngine], precisions: Sequence[Precisio
     return [engine.entry for engine in proved] + [gpu_entry(FILE_OF[p], p) for p in for_gpu]
 
 
-def manifest_parts(ready: Preflight, origin: OriginModel, engines: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """Return every field of the manifest but `schema` and `files`."""
+def manifest_parts(
+    ready: Preflight, origin: OriginModel, engines: Sequence[Mapping[str, str]], honesty: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return every field of the manifest but `schema` and `files`. `honesty`: further entries of `decision`."""
     card, catalogue = ready.card, ready.catalogue
     return {
         "name": card.name,
@@ -37,7 +39,7 @@ def manifest_parts(ready: Preflight, origin: OriginModel, engines: Sequence[Mapp
         "parameters": list(catalogue.parameter_names),
         "evidence": card.evidence,
         "engines": [dict(entry) for entry in engines],
-        "decision": card.decision,
+        "decision": {**card.decision, **honesty},
         "assessments": [trees.assessment for trees in ready.trees],
         "cohort": {trees.target: trees.cohort for trees in ready.trees},
     }
@@ -48,10 +50,12 @@ def parity_document(
     slides: Mapping[str, Mapping[str, Any]],
     trees: Sequence[tuple[TrainedTrees, CompiledTrees]],
     reference: Mapping[str, Any],
+    calibration: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return parity.json: the engine that runs by default at the top, the others beside it.
 
     `slides`: composed-slide comparison by engine name. `reference`: what the engines were compared with.
+    `calibration`: the reliability of the first engine's probabilities, None where no labelled cells were given.
     """
     engines = [_engine_document(engine, slides) for engine in proved]
     return {
@@ -59,6 +63,7 @@ def parity_document(
         **engines[0],
         "other_engines": engines[1:],
         "reference": dict(reference),
+        "calibration": None if calibration is None else dict(calibration),
         "tolerance": {"types": TYPE_TOLERANCE, "findings": FINDING_TOLERANCE, "level": 0.95, "correction": "Holm"},
         "trees": {
             trained.target: {

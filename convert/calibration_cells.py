@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +23,12 @@ ENOUGH_OF_A_TYPE = 20
 
 @dataclass(frozen=True, slots=True)
 class ChosenCells:
-    """The cells for calibration and for parity, and what a person must know about them."""
+    """The cells for calibration and for parity, those of the other two splits, and what a person must know of them."""
 
     calibration: tuple[LabelledCell, ...]
     parity: tuple[LabelledCell, ...]
+    training: tuple[LabelledCell, ...]
+    validation: tuple[LabelledCell, ...]
     notices: tuple[str, ...]
 
 
@@ -40,14 +43,21 @@ def choose_cells(folder: Path, catalogue: Catalogue, *, calibration_count: int =
         raise EdgeError("MDSE-CONVERT-001", where=str(folder / "labels.csv"), kind="label")
     labelled = read_labelled_cells([(folder, "real")], catalogue)
     candidates = [cell for cell in labelled.cells if cell.split != "test"]
-    calibration = _in_equal_numbers(candidates, calibration_count)
+    calibration = in_equal_numbers(candidates, calibration_count)
     if len(calibration) < FEWEST_CALIBRATION_CELLS:
         raise EdgeError("MDSE-CONVERT-026", where=str(folder), found=len(calibration), needed=FEWEST_CALIBRATION_CELLS)
     audit = _audit(calibration, labelled.of("test"), catalogue)
-    return ChosenCells(calibration, labelled.of("test"), (*labelled.notices, *audit))
+    return ChosenCells(
+        calibration,
+        labelled.of("test"),
+        labelled.of("training"),
+        labelled.of("validation"),
+        (*labelled.notices, *audit),
+    )
 
 
-def _in_equal_numbers(cells: list[LabelledCell], count: int) -> tuple[LabelledCell, ...]:
+def in_equal_numbers(cells: Sequence[LabelledCell], count: int) -> tuple[LabelledCell, ...]:
+    """Return up to `count` cells, taking the types in turn, each in the order of a digest of the cells' names."""
     ordered: dict[str, list[LabelledCell]] = {}
     for cell in sorted(cells, key=lambda c: hashlib.sha256(c.cell_id.encode("utf-8")).digest()):
         ordered.setdefault(cell.cell_type, []).append(cell)

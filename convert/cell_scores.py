@@ -53,7 +53,7 @@ def scores_from_predictions(
         for index, code in enumerate(catalogue.type_codes)
         if np.any(truth == index)
     }
-    group_of = _group_indices(catalogue)
+    group_of = group_indices(catalogue)
     findings = {
         code: _finding_scores(predicted["findings"][:, column], targets.findings[:, column], thresholds[code])
         for column, code in enumerate(catalogue.finding_codes)
@@ -116,7 +116,7 @@ def _finding_scores(
     }
 
 
-def _group_indices(catalogue: Catalogue) -> NDArray[np.int64]:
+def group_indices(catalogue: Catalogue) -> NDArray[np.int64]:
     """Return for every type index the index of its published group, -1 for a type that was in none."""
     members = {code: index for index, codes in enumerate(PUBLISHED_GROUPS.values()) for code in codes}
     return np.array([members.get(code, -1) for code in catalogue.type_codes], np.int64)

@@ -5,7 +5,8 @@ preflight -> Keras -> fp32 graph -> equality -> derived files -> engines proved 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from convert.bundle_parts import engine_entries, json_bytes, manifest_parts, parity_document, tree_files
 from convert.calibration_cells import ChosenCells, choose_cells
+from convert.cell_honesty import HonestyParts, calibration_of, fitted_decision, honesty_parts
 from convert.cell_pixels import pixels_from_cells
 from convert.conversion_request import ConversionRequest, Preflight, preflight
 from convert.derived_files import FILE_OF, check_models, derive_models
@@ -67,6 +69,7 @@ def convert(request: ConversionRequest, stream: TextIO | None) -> Converted:
     facts = _plain_facts(opened)
     if request.dry_run:
         return Converted(None, facts)
+    opened = _with_fitted_decision(opened)
     material, reference = _proof_material(opened)
     models = _derive(opened)
     networks = {FILE_OF[precision]: bytes_from_onnx(model) for precision, model in models.items()}
@@ -75,16 +78,27 @@ def convert(request: ConversionRequest, stream: TextIO | None) -> Converted:
     compiled = [(trees, compile_trees(trees, with_library=request.with_library)) for trees in opened.ready.trees]
     slides = prove_slides(opened.ready, material, proved, compiled)
     require_slides(slides)
-    parity = parity_document(proved, slides, compiled, reference)
+    honesty = _honesty(opened, proved, networks)
+    parity = parity_document(proved, slides, compiled, reference, _calibration(opened, proved, material))
     engines = engine_entries(proved, tuple(models))
-    parts = manifest_parts(opened.ready, opened.origin, engines)
-    files = networks | _other_files(opened, material, parity, parts)
+    parts = manifest_parts(opened.ready, opened.origin, engines, honesty.decision)
+    files = networks | dict(honesty.files) | _other_files(opened, material, parity, parts)
     for trained, made in compiled:
         files |= tree_files(trained, made)
     manifest = manifest_from_parts(parts, files)
     digest = write_bundle(request.out, manifest, files, opened.ready.private_key, replace=request.replace)
     sizes = {name: len(data) for name, data in sorted(files.items())}
-    return Converted(digest, {**facts, "digest": digest, "files": sizes, "engines": engines, "parity": parity})
+    return Converted(
+        digest,
+        {
+            **facts,
+            "digest": digest,
+            "files": sizes,
+            "engines": engines,
+            "parity": parity,
+            "notices": [*facts["notices"], *honesty.notices],
+        },
+    )
 
 
 def _open(request: ConversionRequest, stream: TextIO | None) -> _Opened:
@@ -104,6 +118,50 @@ def _open(request: ConversionRequest, stream: TextIO | None) -> _Opened:
     if request.cells is not None:
         chosen = choose_cells(request.cells, ready.catalogue, calibration_count=request.calibration_count)
     return _Opened(request, ready, origin, graph, chosen, stream)
+
+
+def _with_fitted_decision(opened: _Opened) -> _Opened:
+    """Fit temperature and limits of the types on the validation cells, and write the temperature into the graph."""
+    ready, origin, chosen = opened.ready, opened.origin, opened.chosen
+    if chosen is None:
+        return opened
+    decision = fitted_decision(
+        ready.card.decision,
+        opened.graph,
+        chosen.validation,
+        ready.catalogue,
+        ready.card.evidence,
+        size_px=origin.size_px,
+        threads=opened.request.threads,
+        stream=opened.stream,
+    )
+    fitted = replace(origin, temperature=float(decision["temperature"]))
+    ready = replace(ready, card=replace(ready.card, decision=decision))
+    return replace(opened, ready=ready, origin=fitted, graph=onnx_from_keras(fitted))
+
+
+def _honesty(opened: _Opened, proved: Sequence[ProvedEngine], networks: Mapping[str, bytes]) -> HonestyParts:
+    """Fit what a site needs to doubt a cell, with the engine that runs there by default."""
+    if opened.chosen is None:
+        return HonestyParts({}, {}, ())
+    entry = proved[0].entry
+    return honesty_parts(
+        networks[entry["file"]],
+        entry["precision"],
+        opened.chosen.training,
+        opened.chosen.validation,
+        opened.ready.catalogue,
+        opened.ready.card.evidence,
+        size_px=opened.origin.size_px,
+        threads=opened.request.threads,
+        stream=opened.stream,
+    )
+
+
+def _calibration(opened: _Opened, proved: Sequence[ProvedEngine], material: ProofMaterial) -> dict[str, Any] | None:
+    if opened.chosen is None:
+        return None
+    return calibration_of(proved[0], material, opened.chosen.parity, opened.ready.catalogue, opened.origin.temperature)
 
 
 def _proof_material(opened: _Opened) -> tuple[ProofMaterial, dict[str, Any]]:

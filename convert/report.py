@@ -28,7 +28,7 @@ def model_card_text(
     if not card.given:
         lines += ["No card came with the model: nothing is known about its training, and every threshold is 0.5.", ""]
     lines += _evidence_lines(card, catalogue) + _training_lines(card) + _assessment_lines(assessments, cohorts)
-    lines += _engine_lines(engines, parity) + _validation_lines(card)
+    lines += _engine_lines(engines, parity) + _doubt_lines(card, parity) + _validation_lines(card)
     lines += ["## Limits", "", *[f"- {limit}" for limit in card.limits or ["None were stated; assume many."]]]
     lines.append("- Results are decision support for review. They are no diagnosis.")
     return "\n".join(lines) + "\n"
@@ -68,6 +68,26 @@ def _engine_lines(engines: Sequence[Mapping[str, Any]], parity: Mapping[str, Any
     lines = ["## Engines and their proof", "", f"Compared with: {parity['reference']['compared_with']}.", ""]
     lines += ["| file | device | precision | proof |", "|---|---|---|---|"]
     lines += [f"| {e['file']} | {e['device']} | {e['precision']} | {e['proof']} |" for e in engines]
+    return [*lines, ""]
+
+
+def _doubt_lines(card: ModelCard, parity: Mapping[str, Any]) -> list[str]:
+    """Say what lets this bundle doubt its own cells, and how far its probabilities can be believed."""
+    lines = ["## Doubt", ""]
+    calibration = parity.get("calibration")
+    if calibration is None:
+        return [*lines, "- Probabilities were not compared with labelled cells: do not read them as chances.", ""]
+    lines.append(
+        f"- Probabilities (temperature {calibration['temperature']:.4g}) against {calibration['n']} cells of the "
+        f"{calibration['split']} split: calibration error {calibration['ece_debiased']:.4f}, debiased, "
+        f"{len(calibration['reliability'])} bins; the table is in parity.json."
+    )
+    limits = [f"{code} {limit:.2f}" for code, limit in card.decision["unidentified_below"].items() if 0 < limit < 1]
+    never = [code for code, limit in card.decision["unidentified_below"].items() if limit >= 1]
+    if limits:
+        lines.append(f"- A cell stays unidentified below: {', '.join(limits)}.")
+    if never:
+        lines.append(f"- Never named, because never learned: {', '.join(never)}.")
     return [*lines, ""]
 
 

@@ -14,15 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from convert.cell_pixels import pixels_from_cells
 from convert.cell_scores import scores_from_predictions
 from convert.dataset import LabelledCell, LabelledCells, Origin
-from convert.decision_fit import finding_threshold, temperature_from_validation
+from convert.decision_fit import finding_threshold, temperature_from_validation, tempered
 from convert.keras_learner import predict_cells
 from convert.train_cells import Trained
 from convert.training_batches import targets_from_cells
 from convert.training_log import draw_training_curves, write_training_csv
+from convert.unidentified_fit import FEWEST_CELLS, unidentified_limits
 from edge.catalogue import Catalogue
 from edge.errors import EdgeError
 
@@ -159,13 +162,25 @@ def _decision(
         else finding_threshold(predicted["findings"][:, column], targets.findings[:, column])
         for column, code in enumerate(catalogue.finding_codes)
     }
+    # Doubt is for the films of people: drawn cells are far easier and would hide it.
+    real = np.array([cell.origin == "real" for cell in cells], np.bool_)
+    judged = real if real.any() else np.ones(len(cells), np.bool_)
+    probabilities, truth = predicted["cell_type"][judged], targets.cell_type[judged]
+    temperature = temperature_from_validation(probabilities, truth)
     return {
-        "temperature": temperature_from_validation(predicted["cell_type"], targets.cell_type),
+        "temperature": temperature,
         "finding_threshold": thresholds,
-        # A type without training cells is never named; the others are named whatever their probability, until a
-        # laboratory fits its own limits.
-        "unidentified_below": {code: 1.0 if evidence[code] == "none" else 0.0 for code in catalogue.type_codes},
+        "unidentified_below": _limits(tempered(probabilities, temperature), truth, evidence, catalogue),
     }
+
+
+def _limits(
+    probabilities: NDArray[np.float32], truth: NDArray[np.int64], evidence: Mapping[str, str], catalogue: Catalogue
+) -> dict[str, float]:
+    """Fit the limits of the types; with too few cells every type that was learned is named whatever its probability."""
+    if len(truth) < FEWEST_CELLS:
+        return {code: 1.0 if evidence[code] == "none" else 0.0 for code in catalogue.type_codes}
+    return unidentified_limits(probabilities, truth, catalogue, evidence)
 
 
 def _test(

@@ -16,9 +16,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
 import keras
+import onnx
 from keras import layers
 from keras_models import CATALOGUE, headed, with_lively_weights, write_trees
 
+from convert import cell_honesty, reference_cells, unidentified_fit
 from convert.commands import convert
 from edge.bundle.reader import open_bundle
 from edge.commands import bundle as bundle_command
@@ -294,3 +296,69 @@ def test_a_wrong_path_is_answered_before_anything_heavy_is_imported(tmp_path):
 
 def test_errors_name_a_code_that_the_catalogue_lists():
     assert str(EdgeError("MDSE-CONVERT-020", where="x")).endswith("--precision fp16.")
+
+
+# ---- cells enough to doubt by
+
+
+@pytest.fixture(scope="module")
+def honest(workshop):
+    """Two bundles made one after the other from the same 600 (drawn) cells; smaller numbers than a laboratory's do."""
+    write_cells(workshop / "many", per_type=60)
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name, number in (
+            (cell_honesty, "FEWEST_CELLS", 50),
+            (unidentified_fit, "FEWEST_CELLS", 50),
+            (reference_cells, "DRAWN_PER_TYPE", 12),
+            (reference_cells, "DRAWN_HELD_OUT_PER_TYPE", 4),
+        ):
+            patch.setattr(module, name, number)
+        for place in ("honest", "honest-again"):
+            assert run(workshop, "--out", workshop / place, "--cells", workshop / "many", "--precision", "int8") == 0
+    return workshop / "honest"
+
+
+def test_labelled_cells_give_a_bundle_what_it_needs_to_doubt(honest):
+    model = open_model(honest, public_key=None, threads=1)
+    decision = model.manifest.decision
+    assert model.outlier_rule is not None
+    assert (
+        len(model.outlier_rule.whitening) == 2
+    )  # labelled cells, and drawn ones because SNE was learned so
+    assert model.atlas is not None
+    assert {model.manifest.types[code] for code in model.atlas.types} == set(CATALOGUE.type_codes)
+    assert decision.quality is not None
+    assert decision.temperature != 1.0
+    assert 0 < decision.unidentified_below["SNE"] < 1
+    assert decision.unidentified_below["BNE"] == 1.0  # the card has no evidence for it
+    sizes = {name: entry.size_bytes for name, entry in model.manifest.files.items()}
+    assert sizes["decision/ood.npz"] < 2_000_000
+    assert sizes["decision/atlas.npz"] < 400_000
+    model.close()
+
+
+def test_the_temperature_of_the_manifest_is_in_the_graph_and_in_the_certificate(honest):
+    manifest = json.loads((honest / "manifest.json").read_bytes())
+    calibration = json.loads((honest / "parity.json").read_bytes())["calibration"]
+    assert calibration["temperature"] == manifest["decision"]["temperature"]
+    assert calibration["split"] == "test"
+    assert sum(row["n"] for row in calibration["reliability"]) == calibration["n"] > 100
+    graph = onnx.load(honest / "cells.onnx").graph
+    (inverse,) = [i for i in graph.initializer if i.name == "cell_type/inverse_temperature"]
+    value = float(onnx.numpy_helper.to_array(inverse).ravel()[0])
+    assert value == pytest.approx(1 / calibration["temperature"], rel=1e-5)
+    card = (honest / "MODEL_CARD.md").read_text()
+    assert f"{calibration['ece_debiased']:.4f}" in card
+    assert "stays unidentified below: SNE" in card
+
+
+def test_what_a_bundle_doubts_by_comes_out_the_same_byte_for_byte(honest):
+    again = honest.with_name("honest-again")
+    for path in sorted(p.relative_to(honest) for p in honest.rglob("*") if p.is_file()):
+        assert (honest / path).read_bytes() == (again / path).read_bytes(), path
+
+
+def test_too_few_cells_leave_it_out_and_say_so(workshop, full, capsys, tmp_path):
+    assert open_bundle(full, public_key=None).manifest.decision.ood is None
+    assert run(workshop, "--out", tmp_path / "few", "--cells", workshop / "cells") == 0
+    assert "200 training and 50 validation cells are needed" in capsys.readouterr().out
