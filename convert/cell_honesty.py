@@ -1,6 +1,6 @@
 """What lets a bundle doubt its own cells: made at conversion from labelled cells, each part by its own module.
 
-fitted_decision    temperature and limits of the types, on the validation cells
+fitted_decision    temperature, offsets and limits of the types, on the validation cells
 honesty_parts      out-of-distribution statistics, quality limits and atlas, by the engine that a site will run
 calibration_of     the reliability of that engine on the test cells, for the certificate
 """
@@ -20,7 +20,7 @@ from convert.calibration_cells import in_equal_numbers
 from convert.cell_calibration import BINS, calibration_document
 from convert.cell_pixels import pixels_from_cells
 from convert.dataset import LabelledCell
-from convert.decision_fit import temperature_from_validation, tempered
+from convert.decision_fit import calibration_from_validation, temperature_from_validation, tempered
 from convert.deterministic_npz import npz_from_arrays
 from convert.engine_proof import ProofMaterial, ProvedEngine, with_views
 from convert.outlier_fit import arrays_from_rule, outlier_rule_from_reference
@@ -53,14 +53,15 @@ def fitted_decision(
     catalogue: Catalogue,
     evidence: Mapping[str, str],
     *,
+    with_offsets: bool,
     size_px: int,
     threads: int | None,
     stream: TextIO | None,
 ) -> dict[str, Any]:
-    """Return `decision` with temperature and `unidentified_below` fitted on the validation cells.
+    """Return `decision` with temperature, `type_offset` and `unidentified_below` fitted on the validation cells.
 
-    `graph` is the fp32 graph with the temperature of `decision` in it. With fewer than FEWEST_CELLS cells the card's
-    values stay. Raises EdgeError MDSE-IMAGE-*.
+    `graph` is the fp32 graph with the temperature of `decision` in it; `with_offsets`: its head can take offsets. With
+    fewer than FEWEST_CELLS cells the card's values stay. Raises EdgeError MDSE-IMAGE-*.
     """
     cells = in_equal_numbers(validation, MOST_VALIDATION) if len(validation) > MOST_VALIDATION else tuple(validation)
     if len(cells) < FEWEST_CELLS:
@@ -70,10 +71,14 @@ def fitted_decision(
         outputs = outputs_of_onnx(graph, images, progress, threads=threads or 0)
     place = {code: index for index, code in enumerate(catalogue.type_codes)}
     truth = np.array([place[cell.cell_type] for cell in cells], np.int64)[rows]
-    step = temperature_from_validation(outputs.cell_type, truth)
-    limits = unidentified_limits(tempered(outputs.cell_type, step), truth, catalogue, evidence)
+    if with_offsets:
+        step, offsets = calibration_from_validation(outputs.cell_type, truth, copies=_VIEWS)
+        offset_of: dict[str, Any] = {"type_offset": dict(zip(catalogue.type_codes, offsets.tolist(), strict=True))}
+    else:
+        step, offsets, offset_of = temperature_from_validation(outputs.cell_type, truth), np.zeros(len(place)), {}
+    limits = unidentified_limits(tempered(outputs.cell_type, step, offsets), truth, catalogue, evidence)
     temperature = round(float(decision["temperature"]) * step, 4)
-    return {**decision, "temperature": temperature, "unidentified_below": limits}
+    return {**decision, "temperature": temperature, **offset_of, "unidentified_below": limits}
 
 
 def honesty_parts(

@@ -26,7 +26,7 @@ from convert.layer_noise import noisiest_layers
 from convert.library_from_xgboost import compile_trees
 from convert.model_card import require_image
 from convert.onnx_check import Precision
-from convert.onnx_from_keras import OriginModel, keras_outputs, onnx_from_keras, origin_from_keras
+from convert.onnx_from_keras import OriginModel, has_linear_type_head, keras_outputs, onnx_from_keras, origin_from_keras
 from convert.onnx_graph import bytes_from_onnx
 from convert.pack import manifest_from_parts, write_bundle
 from convert.parity import outputs_of_onnx, require_keras_equality
@@ -131,11 +131,17 @@ def _with_fitted_decision(opened: _Opened) -> _Opened:
         chosen.validation,
         ready.catalogue,
         ready.card.evidence,
+        with_offsets=has_linear_type_head(origin),
         size_px=origin.size_px,
         threads=opened.request.threads,
         stream=opened.stream,
     )
-    fitted = replace(origin, temperature=float(decision["temperature"]))
+    offsets = decision.get("type_offset")
+    fitted = replace(
+        origin,
+        temperature=float(decision["temperature"]),
+        type_offset=None if offsets is None else np.array([offsets[code] for code in ready.catalogue.type_codes]),
+    )
     ready = replace(ready, card=replace(ready.card, decision=decision))
     return replace(opened, ready=ready, origin=fitted, graph=onnx_from_keras(fitted))
 

@@ -28,7 +28,10 @@ SCALINGS = {"0..255": (1.0, 0.0), "0..1": (1 / 255, 0.0), "-1..1": (1 / 127.5, -
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OriginModel:
-    """The Keras model with what conversion found in it. `scaling` is (factor, offset) written before the model."""
+    """The Keras model with what conversion found in it. `scaling` is (factor, offset) written before the model.
+
+    `temperature` and `type_offset` (float64 [types]) calibrate the types: softmax(logits / temperature + type_offset).
+    """
 
     keras_model: Any
     unrolled: UnrolledModel
@@ -36,6 +39,7 @@ class OriginModel:
     size_px: int
     scaling: tuple[float, float]
     temperature: float
+    type_offset: NDArray[np.float64] | None = None
 
 
 def origin_from_keras(
@@ -78,7 +82,7 @@ def onnx_from_keras(origin: OriginModel) -> onnx.ModelProto:
             values[call.output] = values[call.inputs[0]]
             continue
         if call.output == origin.heads.cell_type:
-            values[call.output] = _write_type_head(graph, call, values, origin.temperature)
+            values[call.output] = _write_type_head(graph, call, values, origin)
             continue
         fold, normalization = _fold_for(origin.unrolled, call, origin.heads)
         if normalization is not None:
@@ -98,7 +102,7 @@ def onnx_from_keras(origin: OriginModel) -> onnx.ModelProto:
 def keras_outputs(origin: OriginModel, images: NDArray[np.uint8], batch: int = 4) -> dict[str, NDArray[np.float32]]:
     """Run the Keras model itself on u8 [N,S,S,3]; the reference of every comparison.
 
-    The temperature acts on the softmax afterwards: softmax(log p / T) equals softmax(logits / T).
+    The calibration acts on the softmax afterwards: softmax(log p / T + b) equals softmax(logits / T + b).
     """
     watched = _with_embedding(origin)
     factor, offset = origin.scaling
@@ -110,8 +114,8 @@ def keras_outputs(origin: OriginModel, images: NDArray[np.uint8], batch: int = 4
         for name, value in watched(pixels, training=False).items():
             parts[name].append(np.asarray(keras.ops.convert_to_numpy(value), np.float32))
     outputs = {name: np.concatenate(chunks) for name, chunks in parts.items()}
-    if origin.temperature != 1.0:
-        outputs["cell_type"] = _with_temperature(outputs["cell_type"], origin.temperature)
+    if origin.temperature != 1.0 or origin.type_offset is not None:
+        outputs["cell_type"] = _calibrated(outputs["cell_type"], origin)
     return outputs
 
 
@@ -131,8 +135,10 @@ def _with_embedding(origin: OriginModel) -> Any:
     return keras.Model(model.inputs[0], outputs)
 
 
-def _with_temperature(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    logits = np.log(np.maximum(probabilities.astype(np.float64), 1e-300)) / temperature
+def _calibrated(probabilities: NDArray[np.float32], origin: OriginModel) -> NDArray[np.float32]:
+    logits = np.log(np.maximum(probabilities.astype(np.float64), 1e-300)) / origin.temperature
+    if origin.type_offset is not None:
+        logits = logits + origin.type_offset
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
@@ -159,25 +165,39 @@ def _fold_for(model: UnrolledModel, call: LayerCall, heads: Heads) -> tuple[Affi
     return affine_from_batch_normalization(readers[0].layer), readers[0]
 
 
-def _write_type_head(graph: OnnxGraph, call: LayerCall, values: dict[int, Feature], temperature: float) -> Feature:
-    """The head of the types: logits, divided by the temperature, softmax."""
+def has_linear_type_head(origin: OriginModel) -> bool:
+    """Tell whether the types come from a Dense layer, whose bias can take offsets of the types."""
+    maker = origin.unrolled.maker_of(origin.heads.cell_type)
+    return maker is not None and type(maker.layer).__name__ == "Dense"
+
+
+def _write_type_head(graph: OnnxGraph, call: LayerCall, values: dict[int, Feature], origin: OriginModel) -> Feature:
+    """The head of the types: logits with the offsets in their bias, divided by the temperature, softmax.
+
+    Raises ValueError where there are offsets and no bias to take them (`has_linear_type_head`).
+    """
     logits = values[call.inputs[0]]
     if type(call.layer).__name__ == "Dense":
-        bare = _LinearDense(call.layer)
-        logits = WRITERS["Dense"](graph, Call(bare, _inner(call.name), [logits]))
+        offset = None if origin.type_offset is None else origin.type_offset * origin.temperature
+        logits = WRITERS["Dense"](graph, Call(_LinearDense(call.layer, offset), _inner(call.name), [logits]))
+    elif origin.type_offset is not None:
+        raise ValueError(f"the head {call.name} has no bias that could take the offsets of the types")
     name = logits.name
-    if temperature != 1.0:
-        factor = graph.constant("cell_type/inverse_temperature", np.array([[1.0 / temperature]], np.float32))
+    if origin.temperature != 1.0:
+        factor = graph.constant("cell_type/inverse_temperature", np.array([[1.0 / origin.temperature]], np.float32))
         name = graph.node("Mul", [name, factor], "cell_type/tempered")
     return Feature(graph.node("Softmax", [name], "cell_type/softmax", axis=-1), logits.shape)
 
 
 class _LinearDense:
-    """A Dense layer seen without its activation."""
+    """A Dense layer seen without its activation, with something added to its bias."""
 
-    def __init__(self, layer: Any) -> None:
-        self.kernel, self.use_bias, self.activation = layer.kernel, layer.use_bias, None
+    def __init__(self, layer: Any, offset: NDArray[np.float64] | None) -> None:
+        self.kernel, self.use_bias, self.activation = layer.kernel, layer.use_bias or offset is not None, None
         self.bias = layer.bias if layer.use_bias else None
+        if offset is not None:
+            bias = np.asarray(keras.ops.convert_to_numpy(layer.bias)) if layer.use_bias else 0.0
+            self.bias = np.asarray(bias + offset, np.float32)
 
 
 def _inner(name: str) -> str:

@@ -103,6 +103,7 @@ class Gates(_Part):
 class Decision(_Part):
     """How outputs become findings: temperature (already inside the graph), thresholds, and the gates.
 
+    `type_offset` is what calibration added to the logits of each type after the temperature; it too is in the graph.
     `ood`, `quality` and `atlas` (a file `decision/<name>.npz`) are made from labelled cells; a bundle that was made
     without any has none of them.
     """
@@ -110,6 +111,7 @@ class Decision(_Part):
     temperature: Annotated[float, Field(gt=0, le=100)]
     finding_threshold: dict[Code, Fraction]
     unidentified_below: dict[Code, Fraction]
+    type_offset: dict[Code, float] | None = None
     ood: OutOfDistribution | None = None
     quality: QualityLimits | None = None
     atlas: str | None = None
@@ -252,6 +254,9 @@ def _fault_in_decision(manifest: Manifest) -> str | None:
         return "decision.finding_threshold: it must name every finding and nothing else"
     if set(manifest.decision.unidentified_below) != set(manifest.types):
         return "decision.unidentified_below: it must name every type and nothing else"
+    offsets = manifest.decision.type_offset
+    if offsets is not None and set(offsets) != set(manifest.types):
+        return "decision.type_offset: it must name every type and nothing else"
     outside = [path for path in _decision_files(manifest.decision) if not path.startswith("decision/")]
     if outside:
         return f"decision: the file {outside[0]!r} must lie in decision/"

@@ -322,9 +322,7 @@ def test_labelled_cells_give_a_bundle_what_it_needs_to_doubt(honest):
     model = open_model(honest, public_key=None, threads=1)
     decision = model.manifest.decision
     assert model.outlier_rule is not None
-    assert (
-        len(model.outlier_rule.whitening) == 2
-    )  # labelled cells, and drawn ones because SNE was learned so
+    assert len(model.outlier_rule.whitening) == 2  # labelled cells, and drawn ones because SNE was learned so
     assert model.atlas is not None
     assert {model.manifest.types[code] for code in model.atlas.types} == set(CATALOGUE.type_codes)
     assert decision.quality is not None
@@ -347,6 +345,7 @@ def test_the_temperature_of_the_manifest_is_in_the_graph_and_in_the_certificate(
     (inverse,) = [i for i in graph.initializer if i.name == "cell_type/inverse_temperature"]
     value = float(onnx.numpy_helper.to_array(inverse).ravel()[0])
     assert value == pytest.approx(1 / calibration["temperature"], rel=1e-5)
+    assert set(manifest["decision"]["type_offset"]) == set(CATALOGUE.type_codes)
     card = (honest / "MODEL_CARD.md").read_text()
     assert f"{calibration['ece_debiased']:.4f}" in card
     assert "stays unidentified below: SNE" in card

@@ -364,6 +364,7 @@ def test_what_honesty_needs_reaches_the_reader_and_may_be_absent():
     "parts",
     [
         {"atlas": "decision/other.npz"},
+        {"type_offset": {"SNE": 0.5}},
         {"atlas": "golden/images.npz"},
         {"ood": {"file": "golden/images.npz", "threshold": 1.0}},
         {"quality": {**QUALITY, "stain_limit": 0.0}},

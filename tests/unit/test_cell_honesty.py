@@ -9,7 +9,7 @@ import pytest
 
 from convert.atlas import atlas_arrays
 from convert.cell_calibration import BINS, calibration_document, debiased_error, reliability_bins
-from convert.decision_fit import temperature_from_validation, tempered
+from convert.decision_fit import calibration_from_validation, temperature_from_validation, tempered
 from convert.outlier_fit import arrays_from_rule, outlier_rule_from_reference
 from convert.quality_fit import quality_limits
 from convert.reference_cells import DRAWN, REAL, ReferenceCells, enough_reference
@@ -50,6 +50,32 @@ def test_the_temperature_undoes_doubt_that_is_too_small_or_too_large(factor):
     temperature = temperature_from_validation(said, truth)
     assert temperature == pytest.approx(factor, rel=0.06)
     np.testing.assert_allclose(tempered(said, factor), softmax(logits), atol=2e-3)
+
+
+def test_a_type_that_is_named_too_often_gets_an_offset_that_undoes_it():
+    logits, truth = honest_cells(6000)
+    shift = np.zeros(TYPES)
+    shift[1], shift[4] = 1.2, -0.8
+    said = softmax(1.5 * logits + shift)
+    temperature, offsets = calibration_from_validation(np.tile(said, (2, 1)), np.tile(truth, 2), copies=2)
+    assert temperature == pytest.approx(1.5, rel=0.06)
+    # Offsets mean something only against each other.
+    against = offsets - np.delete(offsets, [1, 4]).mean()
+    assert against[1] == pytest.approx(-1.2 / 1.5, abs=0.15)
+    assert against[4] == pytest.approx(0.8 / 1.5, abs=0.15)
+    before = reliability_bins(said.max(axis=1), said.argmax(axis=1) == truth)
+    calibrated = tempered(said, temperature, offsets)
+    after = reliability_bins(calibrated.max(axis=1), calibrated.argmax(axis=1) == truth)
+    assert debiased_error(after) < 0.02 < debiased_error(before)
+
+
+def test_a_type_of_few_cells_keeps_its_place():
+    logits, truth = honest_cells(3000)
+    kept = (truth != 5) | (np.arange(3000) % 20 == 0)
+    _, offsets = calibration_from_validation(softmax(logits)[kept], truth[kept], copies=1)
+    assert (truth[kept] == 5).sum() < 20
+    assert offsets[5] == 0
+    assert (offsets != 0).sum() == TYPES - 1
 
 
 def test_a_common_type_weighs_as_often_as_it_is_seen():
