@@ -78,6 +78,16 @@ def test_the_gate_decides_the_call_and_whether_there_is_a_score(gated):
     assert bool(assessment["contributions"]) == scored
 
 
+def rendered(analyzed, output):
+    """The bytes of an output of any kind."""
+    others = {
+        "html": lambda: analyzed.report_html,
+        "terminal": lambda: page_from_record(analyzed.record, CATALOGUE).encode(),
+        "archive": lambda: record_bytes(analyzed.record),
+    }
+    return others.get(output, lambda: writer_for(output).render(analyzed.record).content)()
+
+
 WITH_WORDS = [name for name in FORMATS if name != "csv-wide"]  # numbers only: the last test is about that one
 
 
@@ -85,19 +95,15 @@ WITH_WORDS = [name for name in FORMATS if name != "csv-wide"]  # numbers only: t
 def test_the_gate_is_seen_in_every_output(gated, output):
     code, _, _, analyzed = gated
     record = analyzed.record
-    content = {
-        "html": lambda: analyzed.report_html,
-        "terminal": lambda: page_from_record(record, CATALOGUE).encode(),
-        "archive": lambda: record_bytes(record),
-    }.get(output, lambda: writer_for(output).render(record).content)()
+    content = rendered(analyzed, output)
     assert code.encode() in content
     assert record["assessments"][0]["call"].encode() in content
 
 
-@pytest.mark.parametrize("output", [*WITH_WORDS, "html"])
+@pytest.mark.parametrize("output", [*WITH_WORDS, "html", "terminal"])
 def test_an_interval_of_a_score_is_called_what_it_is(gated, output):
     if gated[2] and output != "json":  # the record has fields, not sentences: docs/record.md says what they mean
-        content = gated[3].report_html if output == "html" else writer_for(output).render(gated[3].record).content
+        content = rendered(gated[3], output)
         assert b"ounting interval" in content
         assert b"excludes misclassification" in content
 

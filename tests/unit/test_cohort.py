@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from convert.cohort_arrays import file_from_document
 from edge.assessment import ContributionRow
 from edge.catalogue import load_catalogue
 from edge.cohort import CONTRAST_ROWS, cohort_from_bundle, contrast_rows
@@ -90,3 +91,21 @@ def test_the_strongest_parameters_stand_beside_what_is_typical():
 
 def test_only_the_strongest_are_contrasted():
     assert len(contrast_rows(rows(*NAMES), profile(), opened(arrays()))) == CONTRAST_ROWS
+
+
+def test_what_the_converter_writes_is_what_the_runtime_reads():
+    document = {
+        "typical_positive": [0.25] * len(NAMES),
+        "typical_negative": [None] * len(NAMES),
+        "group_contributions": [[0.5] * 13, [-0.5] * 13],
+        "positive": [1, 0],
+        "score": [0.75, 0.25],
+    }
+    data = file_from_document(document, len(NAMES))
+    bundle = SimpleNamespace(manifest=SimpleNamespace(parameters=NAMES), read=lambda name: data)
+    cohort = cohort_from_bundle(bundle, SPEC)
+    assert cohort.positive.tolist() == [True, False]
+    assert cohort.score.tolist() == [0.75, 0.25]
+    assert set(cohort.typical_positive.tolist()) == {0.25}
+    assert np.isnan(cohort.typical_negative).all()
+    assert cohort.group_contributions[1].tolist() == [-0.5] * 13
