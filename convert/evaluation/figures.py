@@ -71,6 +71,9 @@ def embedding_figure(
         )
     for index in np.unique(labels):
         _name_group(axes, points[labels == index], codes[index])
+    # The axes of a t-SNE map mean nothing.
+    for side in ("left", "bottom"):
+        axes.spines[side].set_visible(False)
     axes.set(xticks=[], yticks=[], title=title)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8, markerscale=1.6)
     return svg_from_figure(figure)
