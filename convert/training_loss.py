@@ -35,7 +35,8 @@ def masked_findings_loss(weights: NDArray[np.float32]) -> Callable[[Any, Any], A
     def findings_loss(target: Any, probability: Any) -> Any:
         annotated = ops.cast(ops.not_equal(target, NOT_ANNOTATED), "float32")
         probability = ops.clip(ops.cast(probability, "float32"), _SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY)
-        shown = ops.log(probability) * weights * target
+        # As a tensor: PyTorch's tensors do not multiply with NumPy's arrays while gradients are recorded.
+        shown = ops.log(probability) * ops.convert_to_tensor(weights, dtype="float32") * target
         not_shown = ops.log(1 - probability) * (1 - target)
         entries = -(shown + not_shown) * annotated
         mean_annotations = ops.maximum(ops.mean(ops.sum(annotated, axis=-1)), 1.0)
