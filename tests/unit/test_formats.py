@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from fractions import Fraction
 from typing import Any
@@ -13,6 +14,7 @@ from records import assessment, carried_by, example_record, record_from_cells, r
 
 from edge.catalogue.codes import load_codes
 from edge.errors import EdgeError
+from edge.slide_metadata import metadata_from_bytes
 from edge.writers.base import WriterOptions
 from edge.writers.choose import FORMATS, writer_for
 
@@ -116,6 +118,18 @@ def test_leading_zeros_stay_and_two_slides_of_one_order_are_told_apart(name):
         # The identifier on which a server updates must differ, or the second slide would overwrite the first.
         assert b"HEMLAB/0012345678/1/SEGPC" in contents[0]
         assert b"HEMLAB/0012345678/2/SEGPC" in contents[1]
+
+
+@EVERY_FORMAT
+def test_an_id_that_the_analyzer_padded_to_22_characters_leaves_as_the_bare_id(name):
+    padded = json.dumps({"sample_id": "0012345678".rjust(22), "order_id": " ORD-77"}).encode()
+    metadata = metadata_from_bytes("slide.json", padded, where="slide.json")
+    record = example_record()
+    record["slide"] = {**record["slide"], "sample_id": metadata.sample_id, "order_id": metadata.order_id}
+    content = rendered(name, record)
+    read = READERS[name](content)
+    assert (read.sample_id, read.order_id) == ("0012345678", "ORD-77")
+    assert b"  0012345678" not in content
 
 
 @EVERY_FORMAT
