@@ -119,6 +119,6 @@ def _unlike_a_formula(text: str) -> str:
 def _identifier(text: str | None, name: str) -> str:
     if text is None:
         return ""
-    if not text.isprintable() or not text or len(text) > IDENTIFIER_LIMIT:
+    if not text.strip() or not text.isprintable() or len(text) > IDENTIFIER_LIMIT:
         raise EdgeError("MDSE-WRITER-002", where="csv", field=name, limit_characters=IDENTIFIER_LIMIT)
     return text

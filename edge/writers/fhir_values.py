@@ -29,7 +29,7 @@ def identifier(kind: str, value: str) -> dict[str, str]:
 
 def foreign_identifier(value: str, field: str) -> str:
     """Return an identifier of somebody else's unchanged. Raises EdgeError MDSE-WRITER-002 where that cannot be."""
-    if not value or not value.isprintable() or len(value) > IDENTIFIER_LIMIT:
+    if not value.strip() or not value.isprintable() or len(value) > IDENTIFIER_LIMIT:
         raise EdgeError("MDSE-WRITER-002", where="fhir", field=field, limit_characters=IDENTIFIER_LIMIT)
     return value
 

@@ -63,7 +63,7 @@ def identifier_field(text: str, field: str) -> str:
     whole: an identifier that was altered may belong to another patient.
     """
     field_text = escaped(text)
-    if not text or not text.isprintable() or len(field_text) > IDENTIFIER_LIMIT:
+    if not text.strip() or not text.isprintable() or len(field_text) > IDENTIFIER_LIMIT:
         raise EdgeError("MDSE-WRITER-002", where="hl7", field=field, limit_characters=IDENTIFIER_LIMIT)
     return field_text
 

@@ -69,7 +69,7 @@ def _text(text: str) -> str:
 def _identifier(text: str, name: str) -> str:
     """Return an identifier, escaped and otherwise unchanged. Raises EdgeError MDSE-WRITER-002 where that cannot be."""
     escaped = text.translate(_ESCAPES)
-    if not text or not text.isprintable() or not text.isascii() or len(escaped) > IDENTIFIER_LIMIT:
+    if not text.strip() or not text.isprintable() or not text.isascii() or len(escaped) > IDENTIFIER_LIMIT:
         raise EdgeError("MDSE-WRITER-002", where="lis2", field=name, limit_characters=IDENTIFIER_LIMIT)
     return escaped
 

@@ -32,7 +32,7 @@ IDENTIFIERS = st.text(
     st.one_of(st.sampled_from("|^~\\&<>\"' 0AÉ漢"), st.characters(min_codepoint=32, max_codepoint=126)),
     min_size=1,
     max_size=24,
-)
+).filter(str.strip)  # blanks alone name nothing: refused, by a test of its own
 
 
 def wilson(numerator: int, denominator: int) -> list[float] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from fractions import Fraction
@@ -201,6 +203,27 @@ def test_identifiers_that_a_format_cannot_carry_unchanged_stop_it_and_no_other()
             rendered(name, record)
     for name in ("hl7", "hl7-oul", "csv", "fhir"):
         assert READERS[name](rendered(name, record)).sample_id == "12É34"
+
+
+@EVERY_FORMAT
+@pytest.mark.parametrize("field", ["sample_id", "slide_key", "order_id"])
+def test_an_identifier_of_blanks_alone_stops_every_format(name, field):
+    record = example_record()
+    record["slide"] = {**record["slide"], field: "   "}
+    with pytest.raises(EdgeError, match="MDSE-WRITER-002"):
+        rendered(name, record)
+
+
+def test_a_table_carries_the_counts_that_each_percentage_rests_on():
+    record = example_record(revision=2, message_id="9F3C21AA04B7.R2")
+    rows = {row["code"]: row for row in csv.DictReader(io.StringIO(rendered("csv", record).decode(), newline=""))}
+    codes = load_codes()
+    for parameter in record["profile"]:
+        kind = parameter["name"].split("_")[0]
+        code = codes.types[kind].local if kind in codes.types else codes.finding_locals[kind]
+        counts = (rows[code]["numerator"], rows[code]["denominator"])
+        given_counts = (str(parameter["numerator"]), str(parameter["denominator"]))
+        assert counts == (given_counts if parameter["denominator"] else ("", ""))
 
 
 WIDE_CANNOT = {
