@@ -187,9 +187,11 @@ def test_what_lies_beside_the_leucocytes_has_its_interval_in_the_same_unit():
 
 
 def test_a_value_on_its_limit_is_within():
-    limits = ReferenceIntervals("test", {"SNE": (41.0, 60.0), "MO": (1.0, 9.0)})
+    limits = ReferenceIntervals("test", {"SNE": (41.0, 60.0), "MO": (1.0, 9.0), "BNE": (9.1, 12.0)})
     text = rendered(full_record(), ReportContext(reference=limits)).text
-    assert not re.search(r"\b(below|above)\b(?! )", text.split("Differential", 2)[2].split("Findings")[0])
+    assert not re.search(r"41 to 60\s+below", text)
+    assert not re.search(r"1 to 9\s+above", text)
+    assert re.search(r"9\.1 to 12\s+below", text)
 
 
 def test_what_to_do_next_begins_with_what_cannot_wait():
