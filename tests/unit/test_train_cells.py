@@ -253,6 +253,37 @@ def test_a_finished_training_is_completed_from_its_checkpoint_without_a_step(
     assert printed == json.loads((trained_folder / "m.card.json").read_text())["validation"]
 
 
+def test_the_same_seed_gives_the_same_weights_on_one_machine_and_another_seed_others(
+    coloured_cells, trained_folder, tmp_path
+):
+    weights = [keras.models.load_model(trained_folder / "m.keras", compile=False).get_weights()]
+    for seed in ("1", "2"):
+        options = ("--allow-missing-types", "--seed", seed)
+        assert main(arguments_for(coloured_cells, tmp_path / f"{seed}.keras", *options)) == 0
+        weights.append(keras.models.load_model(tmp_path / f"{seed}.keras", compile=False).get_weights())
+    first, same, other = weights
+    assert all(np.array_equal(a, b) for a, b in zip(first, same, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_initial_weights_are_where_the_training_starts(coloured_cells, trained_folder, tmp_path, monkeypatch):
+    class StoppedError(Exception):
+        pass
+
+    found = []
+
+    def first_step(learner, *_):
+        found.extend(learner.get_weights())
+        raise StoppedError
+
+    monkeypatch.setattr("convert.keras_learner.KerasLearner.step", first_step)
+    options = ("--allow-missing-types", "--init", str(trained_folder / "m.keras"), "--seed", "7")
+    with pytest.raises(StoppedError):
+        main(arguments_for(coloured_cells, tmp_path / "n.keras", *options))
+    given = keras.models.load_model(trained_folder / "m.keras", compile=False).get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(found, given, strict=True))
+
+
 def test_initial_weights_of_another_width_are_refused(coloured_cells, trained_folder, tmp_path, capsys):
     options = ("--allow-missing-types", "--init", str(trained_folder / "m.keras"))
     arguments = arguments_for(coloured_cells, tmp_path / "n.keras", *options)
