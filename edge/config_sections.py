@@ -108,7 +108,7 @@ class EngineSection(Section):
     device: Annotated[
         Literal["cpu", "gpu"],
         Key(
-            "Device of the network. `gpu` is refused at start unless the bundle holds an engine proved for it.",
+            "Device of the network. `gpu` is refused at start unless the bundle holds a network for it.",
             "",
             "Every edge machine has a CPU.",
         ),
@@ -118,6 +118,15 @@ class EngineSection(Section):
         Field(ge=1, le=256),
         Key("Threads of the network.", "threads", "The engine takes the physical cores of the machine.", 4),
     ] = None
+    retry_s: Annotated[
+        Seconds,
+        Field(ge=1, le=3600),
+        Key(
+            "Pause before a GPU that failed is tried again; it doubles with every failure, up to an hour.",
+            "s",
+            "A lost GPU seldom comes back at once, and each try makes slides wait for a few seconds.",
+        ),
+    ] = 60.0
 
 
 class SourceSection(Section):

@@ -18,7 +18,7 @@ from edge.cohort import CohortSlides, cohort_from_bundle
 from edge.contributions import Explainer, explainer_from_json
 from edge.engines.base import Engine
 from edge.engines.choose import EngineChoice, choose_engine
-from edge.engines.installed import libraries_of_machine
+from edge.engines.installed import libraries_of_machine, require_gpu
 from edge.errors import EdgeError
 from edge.golden import GoldenCells, GoldenProof, golden_from_bundle, prove_golden
 from edge.outliers import OutlierRule, outlier_rule_from_bundle
@@ -86,6 +86,7 @@ def open_model(
     Raises EdgeError MDSE-BUNDLE-*, -ENGINE-*, -TREES-*, -PLAN-*, -GPU-* and MDSE-ASSESS-002; nothing native is loaded
     before the bundle is verified.
     """
+    require_gpu(engine)
     bundle = open_bundle(bundle_path, public_key=public_key)
     choice = choose_engine(bundle.manifest.engines, libraries_of_machine(), engine)
     targets = [assessment.target for assessment in bundle.manifest.assessments]

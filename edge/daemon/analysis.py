@@ -14,9 +14,11 @@ from edge.daemon.arrival import spooled_folder
 from edge.daemon.backoff import Backoff
 from edge.daemon.channel import Message
 from edge.daemon.child_process import ChildProcess
+from edge.daemon.device_state import DeviceState, is_device_fault
 from edge.daemon.house import House
 from edge.daemon.intents import ReportFacts, intents_for
 from edge.daemon.keeper import Keeper
+from edge.daemon.plan_keeping import PlanKeeper
 from edge.daemon.quarantine import quarantine_slide
 from edge.daemon.records import is_same_outcome, proved_record
 from edge.daemon.spool import FILES_NAME, read_manifest
@@ -27,6 +29,8 @@ from edge.journal_rows import RevisionRow, SlideRow
 log = logging.getLogger("mds_edge.daemon")
 OPENING_BUDGET_S = 600.0
 """Compiling the network for a slow machine and proving the golden cells may take minutes, once."""
+DEVICE_OPENING_BUDGET_S = 120.0
+"""A GPU's plan is there already: loading it takes seconds, and slides must not wait long for a device that hangs."""
 CRASH_PAUSE_S = 1.0
 
 
@@ -41,16 +45,22 @@ class AnalysisKeeper(Keeper):
         self.is_ready = False
         self.was_ready = False
         self.on_result: Callable[[], None] = lambda: None
-        self.device = house.books.config.engine.device
+        self.devices = DeviceState(house)
+        self.plans = PlanKeeper(house, lambda: self._models_of(self.devices.configured), self.devices.plan_is_there)
         self.in_work: int | None = None
         self._order: dict[str, Any] = {}
         self._pauses: dict[int, Backoff] = {}
-        self._device_pause = Backoff(60.0, 3600.0)
+        self._owed_to_cpu: set[int] = set()  # slides that broke another device: the CPU has them before it goes back
+
+    @property
+    def device(self) -> str:
+        """The device that slides run on now."""
+        return self.devices.current
 
     @property
     def is_degraded(self) -> bool:
         """Whether slides run on the CPU although the site configured another device."""
-        return self.device != self.house.books.config.engine.device
+        return self.devices.is_degraded
 
     def may_start(self) -> bool:
         """Tell whether a worker may begin. Two that cannot be ended mean a sick machine: systemd must act."""
@@ -61,11 +71,14 @@ class AnalysisKeeper(Keeper):
 
     def begin(self, child: ChildProcess) -> None:
         """Send the settings of the models."""
-        config = self.house.books.config
         self.is_ready = False
-        models = model_settings(config, device=self.device, cache=str(self.house.books.folders.cache))
-        child.send({"kind": "begin", "test_analyzer": self.house.test_analyzer, **models})
-        child.expect_within(OPENING_BUDGET_S, self.house.monotonic())
+        child.send({"kind": "begin", "test_analyzer": self.house.test_analyzer, **self._models_of(self.device)})
+        budget_s = OPENING_BUDGET_S if self.device == "cpu" else DEVICE_OPENING_BUDGET_S
+        child.expect_within(budget_s, self.house.monotonic())
+
+    def _models_of(self, device: str) -> dict[str, Any]:
+        books = self.house.books
+        return model_settings(books.config, device=device, cache=str(books.folders.cache))
 
     def on_message(self, message: Message) -> None:
         """Take the worker's answer."""
@@ -97,32 +110,33 @@ class AnalysisKeeper(Keeper):
             books.journal.note(AuditEvent("daemon", "model ready", "journal", detail=detail))
         self.is_ready = self.was_ready = True
         self.restart.succeeded()
+        self.devices.opened()
+        if self.device != "cpu":
+            self.plans.was_of_use()
         self.house.alarms.clear("model")
         log.info("the model is ready on %s", self.device)
 
     def _on_opening_failed(self, facts: dict[str, Any]) -> None:
         settled = facts.get("exit") in (EXIT_CONFIGURATION, EXIT_BUNDLE_DOES_NOT_FIT)
-        if settled and not self.was_ready:
+        if settled and not self.was_ready and not (self.device != "cpu" and is_device_fault(str(facts["code"]))):
             # At start a bundle that cannot be used is a fault of the configuration: say so and end.
             self.house.fatal = EdgeError(
                 "MDSE-DAEMON-002", where=str(self.house.books.config.bundle.path), reason=facts["text"]
             )
             return
-        if self._fall_back(str(facts["text"])):
+        if self._fall_back(str(facts["code"]), str(facts["text"])):
             return
         self.house.alarms.raise_alarm("model", f"the model cannot be opened: {facts['text']}", self.house.monotonic())
         self.end_child(str(facts["text"]))
 
-    def _fall_back(self, reason: str) -> bool:
+    def _fall_back(self, code: str, reason: str) -> bool:
         """Go on with the CPU when another device failed; True when that was done. Visible in every result."""
         if self.device == "cpu":
             return False
-        now_s = self.house.monotonic()
-        wait_s = self._device_pause.failed(now_s)
-        self.house.alarms.raise_alarm("degraded", f"{self.device} failed, slides run on the CPU: {reason}", now_s)
-        log.warning("%s is tried again in %.0f s", self.device, wait_s)
-        self.device = "cpu"
-        self.end_child(reason)
+        self.devices.fall_back(code, reason)
+        if self.devices.awaits_plan:
+            self.plans.want()
+        self.end_child(reason, expected=self.devices.awaits_plan)
         return True
 
     def work(self) -> None:
@@ -130,14 +144,15 @@ class AnalysisKeeper(Keeper):
         if not self.is_ready or self.in_work is not None or self.house.stopping or self.child is None:
             return
         now_s = self.house.monotonic()
-        if self.is_degraded and self._device_pause.is_ready(now_s):
-            self.device = self.house.books.config.engine.device
-            self.house.alarms.clear("degraded")
-            self.end_child("the configured device is tried again")
+        spooled = self.house.books.journal.slides.in_states(["SPOOLED"])
+        self._owed_to_cpu &= {slide.id for slide in spooled}
+        if not self._owed_to_cpu and self.devices.may_return():
+            self.devices.return_to_configured()
+            self.end_child("the configured device is tried again", expected=True)
             return
         if not self.house.has_room():
             return
-        for slide in self.house.books.journal.slides.in_states(["SPOOLED"]):
+        for slide in sorted(spooled, key=lambda slide: slide.id not in self._owed_to_cpu):
             pause = self._pauses.get(slide.id)
             if pause is None or pause.is_ready(now_s):
                 self._begin_slide(slide)
@@ -208,6 +223,7 @@ class AnalysisKeeper(Keeper):
         self.in_work = None
         self._pauses.pop(slide.id, None)
         self.house.alarms.clear("worker")
+        self.devices.worked()
         self.on_result()
 
     def _check_mode(self, record: dict[str, Any]) -> None:
@@ -248,8 +264,8 @@ class AnalysisKeeper(Keeper):
         self.in_work = None
         slide = books.journal.slides.get(slide_id)
         if self.device != "cpu" and not facts.get("retry"):
-            books.journal.slides.refund_attempt(slide_id)
-            self._fall_back(str(facts["text"]))
+            self._owe_to_cpu(slide_id)
+            self._fall_back(str(facts["code"]), str(facts["text"]))
             return
         if facts.get("retry"):
             books.journal.slides.refund_attempt(slide_id)
@@ -264,6 +280,11 @@ class AnalysisKeeper(Keeper):
         else:
             self._pauses.setdefault(slide_id, Backoff(CRASH_PAUSE_S)).failed(now_s)
 
+    def _owe_to_cpu(self, slide_id: int) -> None:
+        """The device's fault costs the slide no attempt; it runs again, whole, before the device is tried again."""
+        self.house.books.journal.slides.refund_attempt(slide_id)
+        self._owed_to_cpu.add(slide_id)
+
     def _set_aside(self, code: str, text: str, stage: str) -> None:
         books = self.house.books
         slide = books.journal.slides.get(self.in_work or 0)
@@ -274,16 +295,19 @@ class AnalysisKeeper(Keeper):
 
     def on_end(self, reason: str) -> None:
         """A worker that died with a slide in hand has used one attempt; one that was stopped with us has not."""
-        self.is_ready = False
+        was_open, self.is_ready = self.is_ready, False
         slide_id, self.in_work = self.in_work, None
         if slide_id is None:
+            if not was_open and not self.house.stopping:
+                # It died or hung while it opened the device: the next one must not try the same for ever.
+                self._fall_back("", f"the worker ended while it opened the device: {reason}")
             return
         if self.house.stopping:
             self.house.books.journal.slides.refund_attempt(slide_id)
             return
         if self.device != "cpu":
-            self.house.books.journal.slides.refund_attempt(slide_id)
-            self._fall_back(f"the worker ended: {reason}")
+            self._owe_to_cpu(slide_id)
+            self._fall_back("", f"the worker ended with a slide in hand: {reason}")
             return
         self._pauses.setdefault(slide_id, Backoff(CRASH_PAUSE_S)).failed(self.house.monotonic())
         log.warning("slide %d: the worker ended with it in hand (%s)", slide_id, reason)
@@ -294,7 +318,8 @@ def model_settings(config: Config, *, device: str, cache: str | None) -> dict[st
     key = config.bundle.public_key
     return {
         "bundle": str(config.bundle.path), "public_key": None if key is None else str(key),
-        "device": device, "threads": config.engine.threads, "cache": cache, "targets": list(config.assess.targets),
+        "device": device, "threads": config.engine.threads, "cache": cache,
+        "plans": None if cache is None else f"{cache}/plans", "targets": list(config.assess.targets),
         "limits": {
             "cell_side_px": config.limits.cell_side_px, "cell_bytes": config.limits.cell_bytes,
             "unreadable_fraction": config.limits.unreadable_fraction,

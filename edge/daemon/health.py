@@ -34,6 +34,7 @@ def take_snapshot(
         "oldest_undelivered_s": oldest_undelivered_s(house),
         "model": {"ready": analysis.is_ready, "device": analysis.device, "degraded": analysis.is_degraded}
         | analysis.facts,
+        "gpu": None if analysis.devices.configured == "cpu" else gpu_facts(analysis),
         "in_work": analysis.in_work,
         "sources": {
             keeper.source.id: {
@@ -50,6 +51,11 @@ def take_snapshot(
         "alarms": house.alarms.listed(now_s),
         "audit": {"rows": rows, "head": head},
     }
+
+
+def gpu_facts(analysis: AnalysisKeeper) -> dict[str, Any]:
+    """Return how the GPU and its plan are, for a site that configured one."""
+    return analysis.devices.facts() | {"plan": analysis.plans.facts()}
 
 
 def raise_alarms_for_people(house: House) -> None:
@@ -89,10 +95,20 @@ def status_line(snapshot: dict[str, Any]) -> str:
     parts = [f"{waiting} waiting", f"{slides['CLOSED']} closed", f"model {model}"]
     parts += [f"{slides[state]} {state}" for state in ("HELD", "QUARANTINED", "LATE") if slides[state]]
     if snapshot["model"]["degraded"]:
-        parts.append("DEGRADED: running on the CPU")
+        parts.append(degraded_text(snapshot["gpu"]))
     if alarms:
         parts.append(f"{len(alarms)} ALARMS, first: {alarms[0]['name']}")
     return ", ".join(parts)
+
+
+def degraded_text(gpu: dict[str, Any]) -> str:
+    """Return why slides run on the CPU, and for how long still as far as is known."""
+    text = f"DEGRADED: running on the CPU, {gpu['configured']} {gpu['state']}"
+    plan = gpu["plan"]
+    if plan["state"] == "building":
+        last = f" (the last one took {plan['last_build_s']:.0f} s)" if plan["last_build_s"] else ""
+        return f"{text}, building for {plan['elapsed_s']:.0f} s{last}"
+    return f"{text}, tried again in {gpu['retry_in_s']:.0f} s" if gpu["state"] == "out of order" else text
 
 
 def metrics_text(snapshot: dict[str, Any]) -> str:
@@ -120,6 +136,13 @@ def metrics_text(snapshot: dict[str, Any]) -> str:
         "1 when slides run on another device than configured.",
         {"": float(snapshot["model"]["degraded"])},
     )
+    gpu = snapshot["gpu"]
+    if gpu is not None:
+        add("gpu_state", "gauge", "1 for the state the GPU is in.", labelled("state", {gpu["state"]: 1}))
+        add("gpu_faults_total", "counter", "Faults of the GPU since the start.", {"": float(gpu["faults"])})
+        add("gpu_retry_seconds", "gauge", "Seconds until the GPU is tried again.", {"": gpu["retry_in_s"]})
+        add("gpu_plan_state", "gauge", "1 for the state the plan is in.", labelled("state", {gpu["plan"]["state"]: 1}))
+        add("gpu_plan_builds_total", "counter", "Plans built since the start.", {"": float(gpu["plan"]["builds"])})
     add("child_restarts_total", "counter", "Children that had to be replaced.", labelled("child", snapshot["restarts"]))
     add(
         "alarm",

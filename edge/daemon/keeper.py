@@ -105,8 +105,8 @@ class Keeper:
             self.house.alarms.raise_alarm(f"{self.name}-nonsense", text, self.house.monotonic())
             self.end_child("its message cannot be booked")
 
-    def end_child(self, reason: str) -> None:
-        """End the child, whatever its state, and plan its successor."""
+    def end_child(self, reason: str, *, expected: bool = False) -> None:
+        """End the child, whatever its state, and plan its successor: after a pause, unless its end was `expected`."""
         child = self.child
         if child is None:
             return
@@ -115,7 +115,9 @@ class Keeper:
         child.stop(now_s)
         self._ending.append(child)
         self.child = None
-        if not self.house.stopping:
+        if expected:
+            log.info("%s (process %d) is ended: %s", self.name, child.pid, reason)
+        elif not self.house.stopping:
             self.house.restarts[self.name] = self.house.restarts.get(self.name, 0) + 1
             wait_s = self.restart.failed(now_s)
             log.warning("%s (process %d) is replaced in %.1f s: %s", self.name, child.pid, wait_s, reason)

@@ -28,6 +28,8 @@ def check_start(config: Config) -> Iterator[str]:
     check_places(config)
     yield f"state folder: {folders.root} on {file_system_of(folders.root)}"
     yield check_models(config)
+    if config.engine.device != "cpu":
+        yield check_gpu(config, folders)
     for source in config.sources:
         try:
             count = len(list_slide_folders(source.path, source.sentinel, lambda: None))
@@ -44,8 +46,37 @@ def check_models(config: Config) -> str:
     from edge.daemon.worker import BundleAnalyzer
 
     try:
-        # No cache: this may run as another user than the service, whose folder must hold its own files only.
-        facts = BundleAnalyzer(model_settings(config, device=config.engine.device, cache=None)).facts
+        # No cache: this may run as another user than the service, whose folder must hold its own files only. The CPU
+        # whatever is configured: slides run there while a GPU has no plan, and when it fails.
+        facts = BundleAnalyzer(model_settings(config, device="cpu", cache=None)).facts
     except EdgeError as error:
         raise EdgeError("MDSE-DAEMON-002", where=str(config.bundle.path), reason=str(error)) from error
     return f"bundle: {facts['bundle']} {facts['version']} for {facts['intended_use']} use, golden cells agree"
+
+
+def check_gpu(config: Config, folders: StateFolders) -> str:
+    """Say whether the GPU can be used and its plan is there; a GPU that is out of order is told, not refused.
+
+    Raises EdgeError MDSE-DAEMON-002 where the bundle has no network for a GPU or no library for one is installed.
+    """
+    from edge.bundle.reader import open_bundle
+    from edge.daemon.device_state import is_device_fault
+    from edge.daemon.worker import trusted_key
+    from edge.engines.choose import choose_engine
+    from edge.engines.installed import libraries_of_machine, require_gpu
+    from edge.gpu_plans import has_plan
+
+    device = config.engine.device
+    try:
+        require_gpu(device)
+        key = config.bundle.public_key
+        bundle = open_bundle(config.bundle.path, public_key=trusted_key(None if key is None else str(key)))
+        choice = choose_engine(bundle.manifest.engines, libraries_of_machine(), device)
+        # Looked at where it exists, never made: the folder must belong to the service.
+        plans = folders.cache / "plans"
+        found = plans.is_dir() and has_plan(bundle, choice, plans)
+    except EdgeError as error:
+        if is_device_fault(error.code) or error.code == "MDSE-ENGINE-006":
+            return f"{device}: OUT OF ORDER ({error})"
+        raise EdgeError("MDSE-DAEMON-002", where=str(config.bundle.path), reason=str(error)) from error
+    return f"{device}: {choice.library} {choice.precision}, its plan {'is there' if found else 'will be built'}"

@@ -59,7 +59,7 @@ class Supervisor:
         self.outputs = [OutputKeeper(self.house, output, index) for index, output in enumerate(config.outputs)]
         for keeper in self.sources:
             keeper.is_working_on = lambda slide_id: self.analysis.in_work == slide_id
-        self.keepers: list[Keeper] = [*self.outputs, self.analysis, *self.sources]
+        self.keepers: list[Keeper] = [*self.outputs, self.analysis, self.analysis.plans, *self.sources]
         self.control = ControlServer(config.health.socket, self.house.selector, self._answer)
         self._guard = ClockGuard(books.wall(), self.house.monotonic())
         self._started_s = self.house.monotonic()

@@ -46,6 +46,7 @@ class BundleAnalyzer:
             public_key=trusted_key(settings["public_key"]),
             engine=settings["device"],
             cache_dir=Path(cache) if cache else None,
+            plans_dir=Path(settings["plans"]) if settings["plans"] else None,
             threads=settings["threads"],
         )
         self._model.prove_golden()
@@ -93,14 +94,22 @@ def trusted_key(path: str | None) -> bytes | None:
 
 def open_analyzer(settings: Mapping[str, Any]) -> SlideAnalyzer:
     """Return the analyzer that the settings name; raises EdgeError for a bundle that cannot be used."""
+    module = test_module(settings)
+    if module is None:
+        return BundleAnalyzer(settings)
+    _, _, function = settings["test_analyzer"].partition(":")
+    factory: Callable[[Mapping[str, Any]], SlideAnalyzer] = getattr(module, function)
+    return factory(settings)
+
+
+def test_module(settings: Mapping[str, Any]) -> Any:
+    """Return the module of a test's analyzer, None where there is none; raises EdgeError MDSE-DAEMON-009."""
     named = settings["test_analyzer"]
     if not named:
-        return BundleAnalyzer(settings)
+        return None
     if not os.environ.get(ALLOW_TEST_ANALYZER):
         raise EdgeError("MDSE-DAEMON-009", where=named, variable=ALLOW_TEST_ANALYZER)
-    module, _, function = named.partition(":")
-    factory: Callable[[Mapping[str, Any]], SlideAnalyzer] = getattr(importlib.import_module(module), function)
-    return factory(settings)
+    return importlib.import_module(named.partition(":")[0])
 
 
 def failure_of(error: BaseException) -> dict[str, object]:

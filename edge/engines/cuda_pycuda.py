@@ -13,6 +13,7 @@ from typing import Any
 
 from edge.engines.cuda_driver import OUT_OF_MEMORY, CudaCallError, DeviceInfo
 
+_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: does not wait for the legacy default stream
 _CAPTURE_OF_THIS_THREAD = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
 
 
@@ -75,7 +76,7 @@ class PycudaDriver:
 
     def create_stream(self) -> int:
         """A stream, named by CUDA's own handle."""
-        stream = self._checked("cuStreamCreate", self._cuda.Stream)
+        stream = self._checked("cuStreamCreate", lambda: self._cuda.Stream(_NON_BLOCKING))
         self._kept[int(stream.handle)] = stream
         return int(stream.handle)
 

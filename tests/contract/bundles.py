@@ -19,27 +19,16 @@ import tl2cgen
 import treelite
 import xgboost
 from onnx import TensorProto, helper, numpy_helper
+from painted import CATALOGUE, EMBEDDING, SIZE_PX, colour_of, painted_cell, painted_outputs
 
 from edge.bundle.digest import manifest_bytes, sha256_hex
 from edge.bundle.signature import generate_key_pair, sign_manifest
-from edge.catalogue import json_from_catalogue, load_catalogue
+from edge.catalogue import json_from_catalogue
 from edge.trees import platform_library_name
 
-CATALOGUE = load_catalogue()
-SIZE_PX = 32
-EMBEDDING = 3
+__all__ = ["CATALOGUE", "EMBEDDING", "SIZE_PX", "painted_cell", "painted_outputs"]  # of painted.py, for the tests
 PRIVATE_KEY, PUBLIC_KEY = generate_key_pair()
 TARGET = "mds_aa"
-
-
-def colour_of(type_code: str, *, findings: bool = False) -> tuple[int, int, int]:
-    """The RGB colour that the painted network takes for a cell of this type."""
-    place = CATALOGUE.type_codes.index(type_code)
-    return 20 + 50 * (place % 5), 20 + 60 * (place // 5), 250 if findings else 5
-
-
-def painted_cell(type_code: str, *, findings: bool = False, size_px: int = 48) -> np.ndarray:
-    return np.full((size_px, size_px, 3), colour_of(type_code, findings=findings), np.uint8)
 
 
 def png_of(pixels: np.ndarray) -> bytes:
@@ -85,17 +74,6 @@ def painted_network(*, type_weight: float = 1.0, outputs=("cell_type", "findings
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model)
     return model.SerializeToString()
-
-
-def painted_outputs(images: np.ndarray) -> dict[str, np.ndarray]:
-    """What the painted network computes, in NumPy: the reference for golden cells and for the fake engine."""
-    embedding = (images.astype(np.float64) / 255).mean(axis=(1, 2))
-    anchors = np.array([colour_of(code)[:2] for code in CATALOGUE.type_codes]) / 255
-    logits = 400 * (2 * embedding[:, :2] @ anchors.T - (anchors**2).sum(axis=1))
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    findings = 1 / (1 + np.exp(10 - 20 * embedding[:, 2:])) * np.ones((1, len(CATALOGUE.findings)))
-    outputs = {"cell_type": powers / powers.sum(axis=1, keepdims=True), "findings": findings, "embedding": embedding}
-    return {name: values.astype(np.float32) for name, values in outputs.items()}
 
 
 @dataclass(frozen=True)

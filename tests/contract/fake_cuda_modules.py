@@ -37,7 +37,8 @@ class FakePycuda:
             pass
 
         class Stream:
-            def __init__(self):
+            def __init__(self, flags=0):
+                assert flags == 1
                 self.handle = module.guarded(gpu.create_stream)
 
             def synchronize(self):

@@ -10,7 +10,7 @@ import json
 from enum import Enum, IntEnum
 
 import numpy as np
-from bundles import CATALOGUE, EMBEDDING, SIZE_PX, painted_outputs
+from painted import CATALOGUE, EMBEDDING, SIZE_PX, painted_outputs
 
 WIDTHS = {"cell_type": len(CATALOGUE.cell_types), "findings": len(CATALOGUE.findings), "embedding": EMBEDDING}
 
@@ -51,12 +51,17 @@ class FakeTensorRt:
             pass
 
     def __init__(self, gpu):
-        self.gpu = gpu
+        self._gpu = gpu
         self.contexts_made = 0
         self.no_context = False
         self.plan_facts = {}
         self.refuses: set[str] = set()  # calls that answer what the real library answers when it refuses
         self.plan_sizes_px = SIZE_PX
+
+    @property
+    def gpu(self):
+        """The GPU, or what gives the one that was opened last."""
+        return self._gpu() if callable(self._gpu) else self._gpu
 
     class NetworkDefinitionCreationFlag(IntEnum):
         STRONGLY_TYPED = 1

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
 import keras
 import onnx
+from gpu_libraries import library_folder, run_with
 from keras import layers
 from keras_models import CATALOGUE, headed, with_lively_weights, write_trees
 
@@ -97,6 +98,26 @@ def test_the_model_alone_gives_a_bundle_with_fp32_and_fp16_and_says_what_more_ne
     ]
     for words in ("--precision int8 --cells DIR", "--trees TARGET=trees.json", "unsigned", "small 3 (research)"):
         assert words in page
+
+
+REAL_PLAN = """
+import sys
+from edge.commands.plan import main
+sys.exit(main(["build", {bundle!r}, "--public-key", {key!r}, "--engine", {engine!r}, "--for", "SM89",
+               "--plans", {plans!r}, "--batch-sizes", "1,4", "--json"]))
+"""
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8-fp16"])
+def test_a_network_for_a_gpu_is_called_unproved_and_taken_by_the_real_builder(workshop, full, precision, tmp_path):
+    key = workshop / "keys" / "public.pem"
+    entries = open_bundle(full, public_key=key.read_bytes()).manifest.engines
+    (proof,) = [entry.proof for entry in entries if (entry.device, entry.precision) == ("gpu", precision)]
+    assert proof.startswith("none yet")
+    given = {"bundle": str(full), "key": str(key), "engine": f"gpu-{precision}", "plans": str(tmp_path / "plans")}
+    facts = json.loads(run_with(REAL_PLAN.format(**given), library_folder("rtx")))
+    assert facts["plan_bytes"] > 10_000
+    assert facts["proof"].startswith("none")
 
 
 def test_the_same_inputs_give_the_same_bundle_byte_for_byte(workshop, full, tmp_path):

@@ -9,75 +9,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from bundles import (
-    PUBLIC_KEY,
     SIZE_PX,
-    bundle_contents,
     golden_images,
-    manifest_document,
-    npz,
-    painted_network,
     painted_outputs,
-    write_bundle,
 )
-from fake_gpu import FakeDriver, FakeGpu
+from fake_gpu import FakeGpu
+from fake_machine import Machine, gpu_bundle
 from fake_tensorrt import FakeTensorRt, fake_plan
 
-from edge.bundle.reader import open_bundle
-from edge.engines.choose import choose_engine
-from edge.engines.cuda_device import CudaDevice
 from edge.engines.cuda_driver import DeviceInfo
 from edge.engines.plan_cache import PlanCache, driver_text
 from edge.engines.tensorrt_plan import PlanRequest, build_plan
 from edge.errors import EdgeError
 from edge.golden import golden_from_bundle, prove_golden
-from edge.gpu_plans import GpuTools, build_proved_plan, has_plan, open_gpu_engine, plan_key
-
-
-class Machine:
-    """A machine with a GPU and TensorRT, all fake; every device that was opened is remembered."""
-
-    def __init__(self, version="10.13.0"):
-        self.gpus = []
-        self.version = version
-        self.refuses = set()
-        self.plan_facts = {}
-
-    def device(self):
-        self.gpus.append(FakeGpu())
-        return CudaDevice(FakeDriver(self.gpus[-1]))
-
-    def binding(self, library):
-        trt = FakeTensorRt(None)
-        trt.__version__, trt.refuses, trt.plan_facts = self.version, self.refuses, self.plan_facts
-        machine = self
-        trt.__class__ = type(
-            "Trt", (FakeTensorRt,), {"gpu": property(lambda self: machine.gpus[-1], lambda self, gpu: None)}
-        )
-        return trt
-
-    @property
-    def tools(self):
-        return GpuTools(self.binding, self.device)
-
-    def gave_everything_back(self):
-        return all(gpu.released and not any(gpu.leaks().values()) for gpu in self.gpus)
+from edge.gpu_plans import build_proved_plan, has_plan, open_gpu_engine, plan_key
 
 
 @pytest.fixture
 def machine():
     return Machine()
-
-
-def gpu_bundle(folder, *, public_key=PUBLIC_KEY, plans=None, expected=None):
-    contents = bundle_contents(**{"cells.fp16.onnx": painted_network()})
-    if expected is not None:
-        contents["golden/expected.npz"] = npz(**expected)
-    contents |= plans or {}
-    document = manifest_document(contents)
-    document["engines"].append({"file": "cells.fp16.onnx", "device": "gpu", "precision": "fp16", "proof": "none yet"})
-    write_bundle(folder, contents, document)
-    bundle = open_bundle(folder, public_key=public_key)
-    return bundle, choose_engine(bundle.manifest.engines, {"tensorrt"}, "gpu")
 
 
 @pytest.fixture
@@ -214,23 +164,23 @@ def test_a_plan_that_computes_something_else_is_not_kept(tmp_path, machine):
     assert machine.gave_everything_back()
 
 
-def carrying_bundle(tmp_path, machine, public_key):
+def carrying_bundle(tmp_path, machine, *, signed_for_us):
     bundle, choice = gpu_bundle(tmp_path / "first")
     device = machine.device()
     path = plan_key(bundle, choice, machine.binding("tensorrt"), device).bundle_path
     device.close()
-    return gpu_bundle(tmp_path / "second", plans={path: fake_plan((1, 16, 64))}, public_key=public_key)
+    return gpu_bundle(tmp_path / "second", plans={path: fake_plan((1, 16, 64))}, signed_for_us=signed_for_us)
 
 
 def test_a_plan_in_a_bundle_is_used_when_a_trusted_key_signed_it(tmp_path, machine):
-    bundle, choice = carrying_bundle(tmp_path, machine, PUBLIC_KEY)
+    bundle, choice = carrying_bundle(tmp_path, machine, signed_for_us=True)
     engine = open_gpu_engine(bundle, choice, tmp_path / "plans", tools=machine.tools)
     assert engine.spec.size_px == SIZE_PX
     engine.close()
 
 
 def test_a_plan_in_a_bundle_that_nobody_vouches_for_is_passed_over(tmp_path, machine):
-    bundle, choice = carrying_bundle(tmp_path, machine, None)
+    bundle, choice = carrying_bundle(tmp_path, machine, signed_for_us=False)
     with pytest.raises(EdgeError, match="MDSE-PLAN-007"):
         open_gpu_engine(bundle, choice, tmp_path / "plans", tools=machine.tools)
 

@@ -30,6 +30,7 @@ allow_demo = true
 {key}
 [engine]
 device = "{device}"
+{engine}
 [[source]]
 id = "di60"
 path = "{root}/export"
@@ -60,7 +61,7 @@ class Site:
             (root / name).mkdir(parents=True, exist_ok=True)
         outputs = "\n".join(f'[[output]]\nformat = "{f}"\npath = "{root}/drop-{f}"\nack = "{ack}"' for f in formats)
         values = {"quiet_s": 1, "scan_s": 0.1, "max_wait_s": 1800, "attempts": 3, "worker_budget_s": 60, "source": "",
-                  "bundle": root / "bundle", "key": "", "device": "cpu"}  # fmt: skip
+                  "bundle": root / "bundle", "key": "", "device": "cpu", "engine": ""}  # fmt: skip
         self.test_analyzer = settings.pop("test_analyzer", "tests.fault.fake_analyzer:open_fake_analyzer")
         values |= settings
         self.config = root / "mds-edge.toml"
@@ -117,7 +118,7 @@ class Site:
                 command = Path(f"/proc/{pid}/cmdline").read_text()
             except OSError:
                 continue
-            for name in ("scanner", "worker", "deliver"):
+            for name in ("scanner", "worker", "deliver", "plan_builder"):
                 if f"edge.daemon.{name} " in command:
                     found[name] = int(pid)
         return found
