@@ -95,6 +95,15 @@ def test_outputs_lie_in_page_locked_memory_of_the_receiver_and_outlive_the_engin
     assert gpu.leaks() == {"memory": 0, "host": 0, "streams": 0, "events": 0, "graphs": 0}
 
 
+def test_a_consumer_that_stops_early_leaves_no_work_that_still_uses_buffers():
+    gpu = FakeGpu()
+    results = opened(gpu).infer(images_of(2, seed=n) for n in range(5))
+    next(results)
+    assert any(gpu.streams.values())
+    results.close()
+    assert not any(gpu.streams.values())
+
+
 def test_a_gpu_that_is_lost_in_the_middle_is_an_error_with_its_code():
     gpu = FakeGpu()
     engine = opened(gpu)

@@ -15,6 +15,7 @@ from edge.config_reference import DOCUMENT, SAMPLE, config_document, main, sampl
 from edge.config_sections import Config
 
 EXPOSURE_TENTHS_MAX = 4
+GPU_EXPOSURE_TENTHS_MAX = 6
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 
 
@@ -63,6 +64,29 @@ def test_the_exposure_is_at_most_the_goal(unit: Path) -> None:
     outcome = subprocess.run([*command, str(unit)], capture_output=True, text=True, check=False)
     assert outcome.returncode == 0, outcome.stdout.splitlines()[-1]
     assert outcome.stderr == ""
+
+
+@needs_systemd
+@pytest.mark.case("S9")
+def test_the_drop_in_for_a_gpu_is_accepted_and_opens_its_devices_alone(unit: Path, tmp_path: Path) -> None:
+    text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text(), flags=re.MULTILINE)
+    copy = tmp_path / unit.name
+    copy.write_text(text)
+    drop_ins = tmp_path / f"{unit.name}.d"
+    drop_ins.mkdir()
+    shutil.copy(unit.with_name("mds-edge-gpu.conf"), drop_ins / "gpu.conf")
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True, check=False
+    )
+    assert (verified.returncode, verified.stderr) == (0, "")
+    security = ["systemd-analyze", "security", "--offline=true", "--no-pager"]
+    for limit_tenths, status in ((GPU_EXPOSURE_TENTHS_MAX, 0), (EXPOSURE_TENTHS_MAX - 1, 1)):
+        judged = subprocess.run(
+            [*security, f"--threshold={limit_tenths}", str(copy)], capture_output=True, text=True, check=False
+        )
+        assert judged.returncode == status, judged.stdout.splitlines()[-1]
+    assert re.search(r"DevicePolicy=.*device allow list|DeviceAllow=.*", judged.stdout)
+    assert re.search(r"✗\S* PrivateDevices=", judged.stdout), "the drop-in was read"
 
 
 def test_systemd_never_gives_up_except_where_a_restart_cannot_help(settings: dict[str, list[str]]) -> None:
