@@ -36,6 +36,8 @@ class DeviceState:
         self.last_fault = ""
         self.awaits_plan = False
         self._pause = Backoff(house.books.config.engine.retry_s, LONGEST_PAUSE_S)
+        self._wait_s = 0.0
+        self._return_at_s: float | None = None
 
     @property
     def is_degraded(self) -> bool:
@@ -46,21 +48,24 @@ class DeviceState:
         """Go on with the CPU. A plan that is still to be built is no fault of the device; anything else is counted."""
         now_s = self._house.monotonic()
         self.awaits_plan = code == NO_PLAN_YET
+        # The pause begins when the CPU's model is ready: a short one must not be over before any slide ran there.
+        self._return_at_s = None
         if self.awaits_plan:
             text = f"{self.configured} has no plan yet: slides run on the CPU while it is built"
         else:
             self.faults += 1
             self.last_fault = reason
-            wait_s = self._pause.failed(now_s)
+            self._wait_s = self._pause.failed(now_s)
             text = f"{self.configured} failed, slides run on the CPU: {reason}"
-            log.warning("%s is tried again in %.0f s", self.configured, wait_s)
+            log.warning("%s is tried again after %.0f s on the CPU", self.configured, self._wait_s)
         self._house.alarms.raise_alarm(_ALARM, text, now_s)
         self._note("device lost", self.configured, "cpu", {"code": code, "reason": reason, "faults": self.faults})
         self.current = "cpu"
 
     def may_return(self) -> bool:
         """Tell whether the configured device may be tried again."""
-        return self.is_degraded and not self.awaits_plan and self._pause.is_ready(self._house.monotonic())
+        due_s = self._return_at_s
+        return self.is_degraded and not self.awaits_plan and due_s is not None and self._house.monotonic() >= due_s
 
     def return_to_configured(self) -> None:
         """Try the configured device again; the alarm stays until its model is ready."""
@@ -68,6 +73,8 @@ class DeviceState:
 
     def opened(self) -> None:
         """The model is ready on the current device."""
+        if self.is_degraded and not self.awaits_plan and self._return_at_s is None:
+            self._return_at_s = self._house.monotonic() + self._wait_s
         if not self.is_degraded and self._house.alarms.is_raised(_ALARM):
             self._house.alarms.clear(_ALARM)
             self._note("device back", "cpu", self.configured, {"faults": self.faults})
@@ -80,11 +87,14 @@ class DeviceState:
     def plan_is_there(self) -> None:
         """The plan was built: the device may be tried with the next slide."""
         self.awaits_plan = False
+        self._return_at_s = self._house.monotonic()
 
     def facts(self) -> dict[str, Any]:
         """Return the state for status and metrics."""
         state = "running" if not self.is_degraded else "no plan" if self.awaits_plan else "out of order"
-        retry_in_s = self._pause.wait_s(self._house.monotonic()) if state == "out of order" else 0.0
+        due_s = self._return_at_s
+        left_s = self._wait_s if due_s is None else max(0.0, due_s - self._house.monotonic())
+        retry_in_s = left_s if state == "out of order" else 0.0
         return {
             "configured": self.configured, "state": state, "faults": self.faults, "last_fault": self.last_fault,
             "retry_in_s": round(retry_in_s, 1),
