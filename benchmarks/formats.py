@@ -23,7 +23,7 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parent.parent
 EXAMPLE = REPOSITORY / "docs" / "examples" / "record.json"
 OUT = REPOSITORY / "benchmarks" / "formats.json"
-ROUNDS = 60
+ROUNDS = 30
 BAR_RENDER_MS, BAR_CHECK_MS = 50.0, 20.0
 CHECKED_OBX = 140
 
