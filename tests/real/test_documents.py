@@ -152,3 +152,11 @@ def test_the_figures_of_the_science_page_are_those_of_the_committed_validation()
 def test_every_link_between_documents_leads_somewhere(page: Path) -> None:
     targets = {match[1] for match in LINK.finditer(page.read_text(encoding="utf-8"))}
     assert [target for target in sorted(targets) if not (page.parent / target).exists()] == []
+
+
+def test_decisions_are_numbered_without_a_gap_and_each_bears_its_number() -> None:
+    decisions = sorted((REPOSITORY / "docs" / "adr").glob("*.md"))
+    numbers = [int(path.name.partition("-")[0]) for path in decisions]
+    assert numbers == list(range(1, len(decisions) + 1))
+    heads = [path.read_text(encoding="utf-8").partition(". ")[0] for path in decisions]
+    assert heads == [f"# {number}" for number in numbers]
