@@ -22,6 +22,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from edge.config_folders import OutputSection, SourceSection
 from edge.config_lines import Location, line_of_location, nearest_line
 from edge.config_relations import dotted_from_location, problems_between_keys
 from edge.config_sections import (
@@ -31,10 +32,8 @@ from edge.config_sections import (
     EngineSection,
     HealthSection,
     LimitsSection,
-    OutputSection,
     RetentionSection,
     SiteSection,
-    SourceSection,
 )
 from edge.errors import EdgeError, printable
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
+from edge.config_folders import OutputSection
 from edge.config_lines import Location
-from edge.config_sections import Config, OutputSection
+from edge.config_sections import Config
 
 # The formats whose receivers answer with an HL7 acknowledgement: ORU^R01 and OUL^R22.
 FORMATS_WITH_ACK = frozenset({"hl7", "hl7-oul"})
