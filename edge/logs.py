@@ -28,8 +28,8 @@ CONFIDENTIAL_KEYS = frozenset(
     "sample_id patient_id order_id slide slide_key slide_id cell_id sample patient order folder path file name where "
     "final_name staged_name found expected_id ids".split()
 )
-# Rooms whose messages never speak of a patient's slide: their facts may be read in full.
-_OPEN_ROOMS = frozenset("CATALOGUE BUNDLE ENGINE TREES CONFIG BENCH CONVERT TRAIN PARITY".split())
+# Parts of the house whose messages never speak of a patient's slide: their facts may be read in full.
+_OPEN_PARTS = frozenset("CATALOGUE BUNDLE ENGINE TREES CONFIG BENCH CONVERT TRAIN PARITY".split())
 _OPEN_FACT = re.compile(
     r"(count|limit|size|mode|owner|errno|attempts?|line|format|device|.*_(px|bytes|s|ms|count|max|min))"
 )
@@ -80,7 +80,7 @@ class JournalFormatter(logging.Formatter):
             # A library's own words may quote the path of a slide; ours carry what varies as facts.
             foreign = self._confidential and not hasattr(record, "code")
             return _QUOTED.sub(lambda quoted: self.pseudonym(quoted[0][1:-1]), message) if foreign else message
-        if not self._confidential or error.code.split("-")[1] in _OPEN_ROOMS:
+        if not self._confidential or error.code.split("-")[1] in _OPEN_PARTS:
             return f"{error.text} {error.remedy}"
         entry = error_catalogue()[error.code]
         facts = {name: self._guarded(name, value) for name, value in error.facts.items()}

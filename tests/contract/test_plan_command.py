@@ -72,8 +72,8 @@ from edge.demo import DEMO_BUNDLE, DEMO_PUBLIC_KEY
 from edge.model import open_model
 model = open_model(DEMO_BUNDLE, public_key=DEMO_PUBLIC_KEY.read_bytes(), engine="auto")
 print(model.choice.library, model.prove_golden().flipped)
-rooms = ("edge.gpu_plans", "edge.engines.tensorrt", "edge.engines.cuda_python")
-loaded = [name for name in sys.modules if name in rooms]
+heavy = ("edge.gpu_plans", "edge.engines.tensorrt", "edge.engines.cuda_python")
+loaded = [name for name in sys.modules if name in heavy]
 print(loaded)
 """
 

@@ -43,7 +43,7 @@ def test_every_code_that_the_sources_raise_is_in_the_catalogue_with_exactly_the_
         assert facts is None or needed <= facts, f"{path}:{line} {code} lacks {needed - facts}"
 
 
-def test_every_entry_has_a_code_of_a_room_a_cause_a_remedy_and_a_known_exit_status():
+def test_every_entry_has_a_code_of_a_part_a_cause_a_remedy_and_a_known_exit_status():
     for code, entry in error_catalogue().items():
         assert re.fullmatch(r"MDSE-[A-Z]+-\d{3}", code)
         assert entry.cause.endswith(".")
