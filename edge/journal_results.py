@@ -197,6 +197,18 @@ class ResultBook:
             )
         return row[0] if row[0] is None else bytes(row[0])
 
+    def newer_sent(self, delivery: DeliveryRow) -> str:
+        """Return the message id of a newer revision of the same folder that has left for this output; "" when none."""
+        query = (
+            "SELECT s.message_id FROM deliveries e JOIN revisions s ON s.id = e.revision_id"
+            " JOIN slides t ON t.id = s.slide_id"
+            " JOIN revisions r ON r.id = ? JOIN slides o ON o.id = r.slide_id"
+            " WHERE t.source = o.source AND t.slide_key = o.slide_key AND s.number > r.number"
+            " AND e.output = ? AND e.state NOT IN ('RENDERED', 'PARKED') ORDER BY s.number DESC LIMIT 1"
+        )
+        row = self._connection.execute(query, (delivery.revision_id, delivery.output)).fetchone()
+        return "" if row is None else str(row[0])
+
     def is_delivered(self, slide_id: int) -> bool:
         """Tell whether nothing of this slide still has to leave."""
         marks = ",".join("?" * len(UNDELIVERED))

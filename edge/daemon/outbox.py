@@ -146,6 +146,12 @@ class OutputKeeper(Keeper):
 
     def _stage(self, row: DeliveryRow) -> None:
         results = self.house.books.journal.results
+        if newer := results.newer_sent(row):
+            # A repeat that waited or a parked result that was rendered again: a receiver that keeps what came last
+            # would put the older result, perhaps a withdrawn one, back in force.
+            self._mark(row.id, "ARCHIVED", f"not sent: {newer} has left already and replaces it")
+            log.warning("delivery %d is not sent: %s has left already and replaces it", row.id, newer)
+            return
         try:
             content = self._report(row) if row.copy == SIDECAR_COPY else results.content(row.id)
             missing = "the bytes are no longer kept"

@@ -16,6 +16,7 @@ from edge.daemon.archive import store_result
 from edge.daemon.books import Books, utc_now, utc_text
 from edge.daemon.channel import Message
 from edge.daemon.corrections import finalize, resend, withdraw
+from edge.daemon.decisions import requeue
 from edge.daemon.deliver import Deliverer
 from edge.daemon.house import House
 from edge.daemon.intents import ReportFacts, intents_for
@@ -243,6 +244,49 @@ def test_a_repeat_that_waits_for_its_time_holds_no_other_result_up(make: Any) ->
     add_result(place, "A2")
     place.run(for_s=5)
     assert (place.state("A1.R1"), place.state("A2.R1")) == ("RENDERED", "SENT")
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_repeat_that_waited_never_follows_the_withdrawal_of_its_result(make: Any, restart: bool) -> None:
+    place = make()
+    add_result(place)
+    place.run()
+    place.answer(place.deliveries()[0], ack("A1.R1", "AE", error="206"))
+    place.run(for_s=5)
+    withdraw(place.books, place.slide(), by="K. Sato", reason="wrong sample")
+    place.run(for_s=5)
+    if restart:
+        place.keeper._not_before_s.clear()
+    place.run(for_s=3600)
+    assert [path.name.split("_")[2] for path in place.published()] == ["r1", "r2"]
+    assert [(row.copy, row.state) for row in place.deliveries()] == [(1, "REFUSED"), (2, "ARCHIVED")]
+    assert "A1.R2" in place.deliveries()[-1].reason_text
+
+
+def test_a_late_temporary_error_about_a_result_that_was_replaced_brings_it_back_no_more(make: Any) -> None:
+    place = make()
+    add_result(place)
+    place.run()
+    withdraw(place.books, place.slide(), by="K. Sato", reason="wrong sample")
+    place.run()
+    place.answer(place.deliveries()[0], ack("A1.R1", "AE", error="206"))
+    place.answer(place.deliveries("A1.R2")[0], ack("A1.R2"))
+    place.run(for_s=3600)
+    assert [path.name.split("_")[2] for path in place.published()] == ["r1", "r2"]
+    assert place.slide().state == "CLOSED"
+
+
+def test_a_parked_result_that_is_rendered_again_never_follows_the_one_that_replaced_it(make: Any) -> None:
+    place = make("none")
+    add_result(place)
+    place.books.journal.results.move_delivery(place.deliveries()[0].id, "PARKED", text="the code was unknown")
+    withdraw(place.books, place.slide(), by="K. Sato", reason="wrong sample")
+    place.run()
+    requeue(place.books, place.slide(), by="K. Sato", reason="the code is known now")
+    place.run()
+    assert [path.name.split("_")[2] for path in place.published()] == ["r2"]
+    assert place.state() == "ARCHIVED"
+    assert place.slide().state == "CLOSED"
 
 
 def test_results_leave_while_the_folder_of_the_answers_is_away(make: Any) -> None:
