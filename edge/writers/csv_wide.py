@@ -2,7 +2,8 @@
 
 The reader splits on commas without quoting, takes every cell for a number (an empty one for 0.0) and knows neither
 status nor slide nor unit. So only numbers go in, a value that could not be given has no column, and what the file
-cannot say is refused rather than left unsaid: tests, withdrawn or unevaluated results, and a second slide of a sample.
+cannot say is refused rather than left unsaid: tests, simulated slides, withdrawn or unevaluated results, a second slide
+of a sample, and counts from pictures that are in doubt.
 A score goes in only where nothing qualifies it: one that is indeterminate, or stands beside a reason or a warning that
 this file has no words for, has no column either.
 """
@@ -21,6 +22,8 @@ from edge.writers.observations import observations_of_record
 from edge.writers.record_view import INDETERMINATE, RecordView, view_of_record
 
 IDENTIFIER_LIMIT = 64
+# Warnings that say of every count that it may be wrong (edge/quality.py).
+COUNTS_IN_DOUBT = ("FOCUS", "STAIN-OOD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,13 @@ def _unsayable(view: RecordView) -> str:
     """Return what this record says and the format cannot; empty when there is no such thing."""
     if view.mode == "T":
         return "it is a test, and the format has no mark for one"
+    if view.simulated:
+        return "its slide is simulated, and the format has no mark for that"
     if view.status in ("W", "X"):
         return f"its status is {view.status}, and the format has no status"
     if (view.slide.slide_no or 1) > 1:
         return "it is a further slide of its sample, and the format has one line a sample"
+    doubts = [warning.code for warning in view.warnings if warning.code in COUNTS_IN_DOUBT]
+    if doubts:
+        return f"its pictures are in doubt ({', '.join(doubts)}), and the format has no words for that"
     return ""

@@ -319,6 +319,7 @@ def carried_by(name: str, record: dict[str, Any]) -> dict[str, Any]:
     if name == "csv-wide":
         slide["sample_id"] = re.sub(r"[^\w.-]", "_", slide["sample_id"], flags=re.ASCII)
         slide["slide_no"] = None
+        slide["analyzer"] = {**slide["analyzer"], "model": "DI-60"}
         status = record["status"] if record["status"] in "PFC" else "P"
         return {**record, "slide": slide, "mode": "P", "status": status}
     return {**record, "slide": slide, "site": site}

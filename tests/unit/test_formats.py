@@ -230,6 +230,8 @@ WIDE_CANNOT = {
     "a test": {"mode": "T"},
     "a withdrawn result": {"status": "W"},
     "a result that could not be given": {"status": "X"},
+    "counts of blurred pictures": {"warnings": [{"code": "FOCUS", "text": "focus and scan again"}]},
+    "counts of an unknown stain": {"warnings": [{"code": "STAIN-OOD", "text": "types may be wrong"}]},
 }
 
 
@@ -242,6 +244,13 @@ def test_what_the_wide_table_cannot_say_is_refused_rather_than_left_unsaid(case)
 def test_a_second_slide_of_a_sample_has_no_place_in_the_wide_table():
     record = example_record()
     record["slide"] = {**record["slide"], "slide_no": 2}
+    with pytest.raises(EdgeError, match="MDSE-WRITER-007"):
+        rendered("csv-wide", record)
+
+
+def test_a_simulated_slide_has_no_place_in_the_wide_table():
+    record = example_record()
+    record["slide"] = {**record["slide"], "analyzer": {"model": "SIMULATED DI-60", "serial": None, "software": None}}
     with pytest.raises(EdgeError, match="MDSE-WRITER-007"):
         rendered("csv-wide", record)
 
