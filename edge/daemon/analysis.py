@@ -211,6 +211,10 @@ class AnalysisKeeper(Keeper):
         try:
             digests = {entry.sha256 for entry in read_manifest(books.folders.spool / str(slide.spool_name))}
             record = proved_record(record_bytes, self._order, digests)
+            if not self._is_still_next(slide):
+                text = "another revision of this folder was made meanwhile"
+                self._on_failed({"code": "", "text": text, "retry": True})
+                return
             self._check_mode(record)
             self._book(slide, record, record_bytes, report)
         except EdgeError as error:
@@ -225,6 +229,11 @@ class AnalysisKeeper(Keeper):
         self.house.alarms.clear("worker")
         self.devices.worked()
         self.on_result()
+
+    def _is_still_next(self, slide: SlideRow) -> bool:
+        """Tell whether the record follows the newest revision, which a person may have released or withdrawn since."""
+        last = self._last_revision(slide)
+        return (last.message_id if last else None) == self._order["job"]["supersedes"]
 
     def _check_mode(self, record: dict[str, Any]) -> None:
         """Refuse to send what a demonstration model or a test analyzer made as if it were a patient's result."""

@@ -65,7 +65,9 @@ def record_of_test(*, message_id: str, slide_key: str, sample_id: str, analysed_
         "schema": SCHEMA, "message_id": message_id, "mode": "T", "status": "P", "revision": 1, "supersedes": None,
         "reason": None, "analysed_at": analysed_at, "site": site,
         "slide": {
-            "source": SOURCE, "slide_key": slide_key, "sample_id": sample_id, "order_id": None, "slide_no": 1,
+            "source": SOURCE, "slide_key": slide_key, "sample_id": sample_id, "order_id": None,
+            # No number: as slide 1 of a sample that a person mistyped it would replace that patient's result.
+            "slide_no": None,
             "acquired_at": analysed_at, "patient_id": None, "manifest_sha256": "0" * 64,
             "analyzer": {"model": "SIMULATED site test", "serial": None, "software": None},
         },

@@ -174,8 +174,10 @@ def _score(assessment: AssessmentView, code: TargetCode, score: float | None) ->
     notes: tuple[str, ...] = ()
     flag = ""
     if score is not None:
-        # An indeterminate score is neither high nor normal: its interval holds the threshold.
-        flag = "" if assessment.call == INDETERMINATE else "H" if score >= assessment.threshold else "N"
+        # An indeterminate score is neither high nor normal: its interval holds the threshold. The call decides, because
+        # the score was rounded after it and may now lie on the threshold.
+        suspect = f"{assessment.positive}-SUSPECT"
+        flag = "" if assessment.call == INDETERMINATE else "H" if assessment.call == suspect else "N"
         facts = {"score": shortest(score), "threshold": threshold, "interval": _score_interval(assessment)}
         notes = (sentence("note.score", **facts, positive=assessment.positive, negative=assessment.negative),)
     yield Observation(

@@ -15,10 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from records import assessment, carried_by, example_record, record_from_cells, records
 
 from edge.catalogue.codes import load_codes
+from edge.daemon.site_test import record_of_test
 from edge.errors import EdgeError
 from edge.slide_metadata import metadata_from_bytes
 from edge.writers.base import WriterOptions
 from edge.writers.choose import FORMATS, writer_for
+from edge.writers.observations import observations_of_record
+from edge.writers.record_view import view_of_record
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 WITH_STATUS = [name for name in READERS if name != "csv-wide"]
@@ -293,6 +296,26 @@ def test_the_wide_table_holds_no_score_whose_caveat_it_cannot_say(qualified, kep
     assert ("MDSSCORE" in wide.values) is kept
     assert ("MDSLOWER" in wide.values) is kept
     assert "SEGPC" in wide.values
+
+
+@pytest.mark.parametrize(("call", "flag"), [("MDS-SUSPECT", "H"), ("AA-LIKE", "N")])
+def test_a_score_that_was_rounded_onto_its_threshold_is_flagged_as_it_was_called(call, flag):
+    record = example_record()
+    record["assessments"][0] |= {"call": call, "score": 0.5, "threshold": 0.5, "ci95": [0.4, 0.6]}
+    rows = {row.local: row for row in observations_of_record(view_of_record(record))}
+    assert rows["MDSSCORE"].flag == flag
+
+
+def test_a_test_result_replaces_no_result_of_the_sample_that_a_person_typed():
+    test = record_of_test(
+        message_id="TESTAB12CD34.R1", slide_key="SITE-TEST-AB12CD34", sample_id=example_record()["slide"]["sample_id"],
+        analysed_at=example_record()["analysed_at"], site=example_record()["site"],
+    )  # fmt: skip
+    of_test, of_patient = (
+        {entry["request"]["url"] for entry in json.loads(rendered("fhir", record))["entry"]}
+        for record in (test, example_record())
+    )
+    assert not of_test & of_patient
 
 
 def test_no_free_text_of_a_table_is_taken_for_a_formula_and_identifiers_stay_as_they_are():
