@@ -77,8 +77,8 @@ def _row(result: IndexedResult, report_link: str | None) -> Html:
     view = result.view
     sample = tag("a", view.slide.sample_id, href=report_link) if report_link else tag("span", view.slide.sample_id)
     status = sentence(f"status.{view.status}")
-    if view.mode == "T":
-        status += ", " + sentence("banner.test_title")
+    marks = {"test": view.mode == "T", "simulated": view.simulated, "degraded": view.provenance.degraded}
+    status += "".join(f", {sentence(f'banner.{mark}_title')}" for mark, applies in marks.items() if applies)
     scores = [
         with_decimals(a.score, 3) if a.score is not None and a.call not in (NOT_EVALUABLE, NOT_REQUESTED) else "\u2013"
         for a in view.assessments

@@ -27,10 +27,11 @@ class Series:
 
 def trends(views: Sequence[RecordView]) -> Html | None:
     """Return a table with one row per sample id, the newest first; None where no slide has a result."""
-    samples: dict[str, list[RecordView]] = {}
+    samples: dict[tuple[str, str], list[RecordView]] = {}
     for view in sorted(views, key=lambda view: (view.analysed_at, view.message_id)):
         if view.status not in WITHOUT_RESULT:
-            samples.setdefault(view.slide.sample_id, []).append(view)
+            # A test or simulated slide under a real sample id is no point on that patient's line.
+            samples.setdefault((view.slide.sample_id, _mark(view)), []).append(view)
     if not samples:
         return None
     targets = sorted({(a.target, a.positive) for view in views for a in view.assessments})
@@ -38,7 +39,7 @@ def trends(views: Sequence[RecordView]) -> Html | None:
     heads += [_head(sentence("trend.score", name=positive)) for _, positive in targets]
     heads += [_head(sentence(f"trend.{share}")) for share in SHARES]
     newest_first = sorted(samples.items(), key=lambda item: item[1][-1].analysed_at, reverse=True)
-    rows = [_row(sample_id, slides, targets) for sample_id, slides in newest_first]
+    rows = [_row(", ".join(filter(None, key)), slides, targets) for key, slides in newest_first]
     table = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), class_="index trends sortable")
     lead = tag("p", sentence("trend.lead"), class_="fine")
     return tag(
@@ -50,11 +51,17 @@ def trends(views: Sequence[RecordView]) -> Html | None:
     )
 
 
+def _mark(view: RecordView) -> str:
+    """Return the word that marks a test or a simulated slide; "" for a patient's."""
+    key = "test" if view.mode == "T" else "simulated" if view.simulated else ""
+    return sentence(f"banner.{key}_title") if key else ""
+
+
 def _head(text: str) -> Html:
     return tag("th", text, scope="col")
 
 
-def _row(sample_id: str, slides: Sequence[RecordView], targets: Sequence[tuple[str, str]]) -> Html:
+def _row(whose: str, slides: Sequence[RecordView], targets: Sequence[tuple[str, str]]) -> Html:
     first, last = (slide.analysed_at.date().isoformat() for slide in (slides[0], slides[-1]))
     span = first if first == last else f"{first} \u2013 {last}"
     drawings = []
@@ -67,7 +74,7 @@ def _row(sample_id: str, slides: Sequence[RecordView], targets: Sequence[tuple[s
         drawings.append(_drawing(sentence(f"trend.{share}"), series, 1.0 if top > 0.25 else 0.25, None))
     return tag(
         "tr",
-        tag("th", sample_id, scope="row"),
+        tag("th", whose, scope="row"),
         tag("td", str(len(slides)), class_="n"),
         tag("td", span, data_key=last),
         *drawings,

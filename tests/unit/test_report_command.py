@@ -130,6 +130,19 @@ def test_a_withdrawn_slide_is_listed_but_has_no_part_in_the_trend(tmp_path):
     assert "0087654321" in listed
 
 
+def test_a_test_or_a_degraded_run_is_marked_and_no_test_is_a_point_on_a_line_of_results(tmp_path):
+    series(tmp_path, [0.4, 0.5])
+    series(tmp_path, [0.9], mode="T")
+    series(tmp_path, [0.3], provenance={**example_record()["provenance"], "degraded": True}, sample_id="0087654321")
+    main([str(tmp_path)])
+    page = Page((tmp_path / "index.html").read_bytes())
+    trends, listed = page.text.rsplit("All slides", 1)
+    assert "MDS score: 0.400, 0.500" in page.values("aria-label")
+    assert "0012345678, TEST" in trends
+    assert "PRELIMINARY, TEST" in listed
+    assert "PRELIMINARY, DEGRADED" in listed
+
+
 def test_the_index_can_be_in_japanese(tmp_path):
     series(tmp_path, [0.4, 0.5])
     main([str(tmp_path), "--language", "ja"])
