@@ -233,7 +233,7 @@ class AnalysisKeeper(Keeper):
     def _is_still_next(self, slide: SlideRow) -> bool:
         """Tell whether the record follows the newest revision, which a person may have released or withdrawn since."""
         last = self._last_revision(slide)
-        return (last.message_id if last else None) == self._order["job"]["supersedes"]
+        return bool(self._order["job"]["supersedes"] == (last.message_id if last else None))
 
     def _check_mode(self, record: dict[str, Any]) -> None:
         """Refuse to send what a demonstration model or a test analyzer made as if it were a patient's result."""
