@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.assessment import Assessment, assess_profile
+from edge.bundle.manifest import AssessmentSpec
 from edge.class_families import names_of, settle_families
 from edge.engines.base import EngineOutputs
 from edge.explanation import explain_assessment
@@ -131,7 +132,7 @@ def analyze_slide(
         provenance=provenance_of(model),
         catalogue=model.catalogue,
         stage_ms=stages.stage_ms,
-        warnings=[*_warnings(slide, model, profile), *quality_warnings(quality), *preclass_warnings(preclass)],
+        warnings=[*_warnings(slide, model, rules, profile), *quality_warnings(quality), *preclass_warnings(preclass)],
         quality=document_from_quality(quality),
         preclass=None if preclass is None else {"compared": preclass.compared, "disagree": preclass.disagree},
     )
@@ -217,7 +218,7 @@ def _assess(
 ) -> list[Assessment]:
     assessments = []
     for spec in model.assessments:
-        if rules.targets and not names_of(spec) & set(rules.targets):
+        if not _is_used(spec, rules):
             continue
         with stages.timing("assess"):
             assessment = assess_profile(
@@ -246,12 +247,21 @@ def _assess(
     return settle_families(assessments, model.assessments)
 
 
-def _warnings(slide: Slide, model: Model, profile: SlideProfile) -> list[SlideWarning]:
+def _is_used(spec: AssessmentSpec, rules: Rules) -> bool:
+    return not rules.targets or bool(names_of(spec) & set(rules.targets))
+
+
+def _warnings(slide: Slide, model: Model, rules: Rules, profile: SlideProfile) -> list[SlideWarning]:
     known = {name for spec in model.assessments for name in names_of(spec)}
+    used = {name for spec in model.assessments if _is_used(spec, rules) for name in names_of(spec)}
+    whose = f"bundle {model.manifest.name} does not assess"
     unknown = [
-        SlideWarning(TARGET_UNKNOWN, f"the order asks for {target}, which bundle {model.manifest.name} does not assess")
+        SlideWarning(
+            TARGET_UNKNOWN,
+            f"the order asks for {target}, which {'this site does not use' if target in known else whose}",
+        )
         for target in slide.targets
-        if target not in known
+        if target not in used
     ]
     counted = count_film(profile, model.catalogue)
     return [*unknown, *film_warnings(profile, counted, model.catalogue, model.manifest.decision.gates)]

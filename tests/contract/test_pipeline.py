@@ -135,6 +135,15 @@ def test_a_site_may_use_fewer_targets_than_the_bundle_has(tmp_path, model):
     assert analyze(folder, model, rules=Rules(targets=("another",))).record["assessments"] == []
 
 
+def test_a_target_that_was_ordered_and_that_the_site_does_not_use_is_a_warning(tmp_path, model):
+    folder = write_slide(tmp_path / "A1_S1", TYPES, targets=[TARGET])
+    record = analyze(folder, model, rules=Rules(targets=("another",))).record
+    assert record["assessments"] == []
+    assert [(row["code"], row["text"]) for row in record["warnings"]] == [
+        ("TARGET-UNKNOWN", f"the order asks for {TARGET}, which this site does not use")
+    ]
+
+
 def test_a_requested_target_that_the_bundle_does_not_know_is_said_to_be_so(tmp_path, model):
     record = analyze(write_slide(tmp_path / "A1_S1", TYPES, targets=["mds_cml", TARGET]), model).record
     assert codes(record["warnings"]) == ["TARGET-UNKNOWN"]
