@@ -6,6 +6,7 @@ cannot be carried as it is stops the message.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from datetime import datetime, timedelta
 
@@ -26,6 +27,11 @@ _ASCII = {
     "±": "+/-", "\t": " ", "\u00a0": " ",
 }  # fmt: skip
 
+# 10 with a raised 9 is not 109: a run of raised figures and signs gets a caret, a fraction stands apart from the number
+# before it, and a struck-out sign is not the sign.
+_RAISED = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u207b]+")
+_NEGATION, _FRACTION_SLASH = "\u0338", "\u2044"
+
 
 def escaped(text: str) -> str:
     """Return `text` with the five delimiters of HL7 escaped (v2.5.1 chapter 2.7)."""
@@ -36,10 +42,22 @@ def ascii_from_text(text: str) -> str:
     """Return free text in printable ASCII: accents dropped, control characters dropped, the rest shown as `?`."""
     if text.isascii() and text.isprintable():
         return text
-    spelled = "".join(_ASCII.get(character, character) for character in text)
-    decomposed = unicodedata.normalize("NFKD", spelled)
+    spelled = _RAISED.sub(lambda raised: f"^{raised[0]}", text)
+    return "".join(map(_spelled, spelled))
+
+
+def _spelled(character: str) -> str:
+    """Return one character in ASCII. What would say another number or the opposite without its mark becomes `?`."""
+    if character in _ASCII or character.isascii():
+        spelled = _ASCII.get(character, character)
+        return "".join(c for c in spelled if unicodedata.category(c)[0] != "C")
+    decomposed = unicodedata.normalize("NFKD", character)
+    if _NEGATION in decomposed:
+        return "?"
+    if unicodedata.decomposition(character).startswith("<fraction>"):
+        return f" {decomposed}".replace(_FRACTION_SLASH, "/")
     kept = (c for c in decomposed if not unicodedata.combining(c) and unicodedata.category(c)[0] != "C")
-    return "".join(c if c.isascii() else "?" for c in kept)
+    return "".join(_ASCII.get(c, c if c.isascii() else "?") for c in kept)
 
 
 def lines_from_text(text: str) -> list[str]:

@@ -173,6 +173,23 @@ def test_a_record_that_contradicts_itself_is_not_sent():
 
 def test_free_text_keeps_its_meaning_in_ascii():
     assert ascii_from_text("Müller\u2013Straße ≥ 5 µm é漢\x0c\x85") == "Muller-Strasse >= 5 um e?"
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("2\u00d710\u2079/L", "2x10^9/L"),
+        ("10\u207b\u00b3", "10^-3"),
+        ("1\u00bd", "1 1/2"),
+        ("blasts \u226e 20", "blasts ? 20"),
+        ("5 \u2260 6", "5 ? 6"),
+        ("DI\u201160", "DI-60"),
+        ("e\u0301", "e"),
+        ("=\u0338", "=?"),
+    ],
+)
+def test_no_number_and_no_comparison_changes_its_meaning_on_the_way_to_ascii(text, sent):
+    assert ascii_from_text(text) == sent
     assert escaped("a|b^c&d~e\\f") == "a\\F\\b\\S\\c\\T\\d\\R\\e\\E\\f"
 
 
