@@ -139,11 +139,17 @@ def build_foreign_plan(
     )
 
 
-def has_plan(bundle: Bundle, choice: EngineChoice, plans_dir: Path, *, tools: GpuTools = TOOLS) -> bool:
-    """Tell whether a sound plan for this machine is there; a broken one is removed. Raises EdgeError as the others."""
+def has_plan(
+    bundle: Bundle, choice: EngineChoice, plans_dir: Path, *, carried: bool = True, tools: GpuTools = TOOLS
+) -> bool:
+    """Tell whether a sound plan for this machine is there; a broken one is removed. Raises EdgeError as the others.
+
+    `carried`: whether one inside the bundle counts, too. Where a plan is wanted although the bundle carries one, that
+    one has been tried and is of no use here.
+    """
     trt, device = tools.binding(choice.library), tools.device()
     try:
-        _plan_for(bundle, choice, trt, device, plans_dir)
+        _plan_for(bundle, choice, trt, device, plans_dir, carried=carried)
     except EdgeError as error:
         if error.code != "MDSE-PLAN-007":
             raise
@@ -154,13 +160,13 @@ def has_plan(bundle: Bundle, choice: EngineChoice, plans_dir: Path, *, tools: Gp
 
 
 def _plan_for(
-    bundle: Bundle, choice: EngineChoice, trt: Any, device: Device, plans_dir: Path | None
+    bundle: Bundle, choice: EngineChoice, trt: Any, device: Device, plans_dir: Path | None, *, carried: bool = True
 ) -> tuple[CachedPlan, PlanCache | None, PlanKey]:
     key = plan_key(bundle, choice, trt, device)
-    carried = bundle.contents.get(key.bundle_path) if bundle.signed_by_trusted_key else None
+    inside = bundle.contents.get(key.bundle_path) if carried and bundle.signed_by_trusted_key else None
     if plans_dir is None:
-        if carried is not None:
-            return CachedPlan(carried, {}), None, key
+        if inside is not None:
+            return CachedPlan(inside, {}), None, key
         built = _build(bundle, choice, trt, BATCH_SIZES, None, lambda *_: None)
         return CachedPlan(built.plan, built.quantized_layers), None, key
     cache = PlanCache(plans_dir)
@@ -168,8 +174,8 @@ def _plan_for(
     if sizes is not None:
         key = replace(key, batch_sizes=sizes)
     found = cache.load(key)
-    if found is None and carried is not None:
-        found = CachedPlan(carried, {})
+    if found is None and inside is not None:
+        found = CachedPlan(inside, {})
     if found is None:
         raise EdgeError("MDSE-PLAN-007", where=key.digest, folder=str(plans_dir))
     return found, cache, key

@@ -36,7 +36,7 @@ def build(settings: Mapping[str, Any], report: ProgressReport, **injected: Any) 
     bundle = open_bundle(Path(settings["bundle"]), public_key=trusted_key(settings["public_key"]))
     choice = choose_engine(bundle.manifest.engines, injected.get("usable") or libraries_of_machine(), device)
     tools = injected.get("tools") or TOOLS
-    if has_plan(bundle, choice, Path(settings["plans"]), tools=tools):
+    if has_plan(bundle, choice, Path(settings["plans"]), carried=False, tools=tools):
         return {"file": "found: built by hand or by an earlier run"}
     made = build_proved_plan(bundle, choice, Path(settings["plans"]), report=report, tools=tools)
     return plan_facts(made.key) | {

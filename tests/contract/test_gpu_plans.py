@@ -17,6 +17,7 @@ from fake_gpu import FakeGpu
 from fake_machine import Machine, gpu_bundle
 from fake_tensorrt import FakeTensorRt, fake_plan
 
+from edge.daemon.plan_builder import build
 from edge.engines.cuda_driver import DeviceInfo
 from edge.engines.plan_cache import PlanCache, driver_text
 from edge.engines.tensorrt_plan import PlanRequest, build_plan
@@ -164,12 +165,12 @@ def test_a_plan_that_computes_something_else_is_not_kept(tmp_path, machine):
     assert machine.gave_everything_back()
 
 
-def carrying_bundle(tmp_path, machine, *, signed_for_us):
+def carrying_bundle(tmp_path, machine, *, signed_for_us, carried=None):
     bundle, choice = gpu_bundle(tmp_path / "first")
     device = machine.device()
     path = plan_key(bundle, choice, machine.binding("tensorrt"), device).bundle_path
     device.close()
-    return gpu_bundle(tmp_path / "second", plans={path: fake_plan((1, 16, 64))}, signed_for_us=signed_for_us)
+    return gpu_bundle(tmp_path / "second", plans={path: carried or fake_plan((1, 16, 64))}, signed_for_us=signed_for_us)
 
 
 def test_a_plan_in_a_bundle_is_used_when_a_trusted_key_signed_it(tmp_path, machine):
@@ -183,6 +184,18 @@ def test_a_plan_in_a_bundle_that_nobody_vouches_for_is_passed_over(tmp_path, mac
     bundle, choice = carrying_bundle(tmp_path, machine, signed_for_us=False)
     with pytest.raises(EdgeError, match="MDSE-PLAN-007"):
         open_gpu_engine(bundle, choice, tmp_path / "plans", tools=machine.tools)
+
+
+def test_where_the_plan_in_a_trusted_bundle_is_of_no_use_our_own_is_built_and_used(tmp_path, machine, monkeypatch):
+    bundle, choice = carrying_bundle(tmp_path, machine, signed_for_us=True, carried=b"of another release")
+    with pytest.raises(EdgeError, match="MDSE-PLAN-007"):
+        open_gpu_engine(bundle, choice, tmp_path / "plans", tools=machine.tools)
+    monkeypatch.setattr("edge.bundle.reader.open_bundle", lambda path, *, public_key: bundle)
+    monkeypatch.setattr("edge.engines.installed.require_gpu", lambda device: None)
+    settings = {"device": "tensorrt", "bundle": "", "public_key": None, "plans": str(tmp_path / "plans")}
+    facts = build(settings, lambda *_: None, usable={"tensorrt"}, tools=machine.tools)
+    assert facts["golden_cells"] == len(golden_images())
+    open_gpu_engine(bundle, choice, tmp_path / "plans", tools=machine.tools).close()
 
 
 def test_a_folder_into_which_others_can_write_is_refused(tmp_path, machine):
