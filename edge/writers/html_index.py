@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from edge.writers.figures import with_decimals
@@ -54,8 +54,9 @@ def render_index(
 
 def _index(results: Sequence[IndexedResult], unreadable: Sequence[tuple[str, str]]) -> str:
     rows = newest_revisions(results)
+    unread = {name.rpartition("/")[2].removesuffix(".json") for name, _ in unreadable}
     head = [tag("th", sentence(f"index.{key}"), scope="col") for key in COLUMNS]
-    table = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *(_row(*row) for row in rows)),
+    table = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *(_row(*row, unread) for row in rows)),
                 class_="index sortable")  # fmt: skip
     body = [
         tag(
@@ -73,12 +74,21 @@ def _index(results: Sequence[IndexedResult], unreadable: Sequence[tuple[str, str
 COLUMNS = ("sample", "slide", "analysed", "status", "call", "score", "leucocytes", "warnings", "record")
 
 
-def _row(result: IndexedResult, report_link: str | None) -> Html:
+def _has_newer(view: RecordView, unread: Collection[str]) -> bool:
+    """Tell whether a record that cannot be read is a later revision of this result, perhaps its withdrawal."""
+    names = (name.rpartition(".R") for name in unread)
+    own = view.message_id.rpartition(".R")[0]
+    return any(base == own and number.isdecimal() and int(number) > view.revision for base, _, number in names)
+
+
+def _row(result: IndexedResult, report_link: str | None, unread: Collection[str]) -> Html:
     view = result.view
     sample = tag("a", view.slide.sample_id, href=report_link) if report_link else tag("span", view.slide.sample_id)
     status = sentence(f"status.{view.status}")
     marks = {"test": view.mode == "T", "simulated": view.simulated, "degraded": view.provenance.degraded}
     status += "".join(f", {sentence(f'banner.{mark}_title')}" for mark, applies in marks.items() if applies)
+    if _has_newer(view, unread):
+        status += f", {sentence('index.newer_unreadable')}"
     scores = [
         with_decimals(a.score, 3) if a.score is not None and a.call not in (NOT_EVALUABLE, NOT_REQUESTED) else "\u2013"
         for a in view.assessments

@@ -54,6 +54,17 @@ def test_a_record_that_cannot_be_read_is_named_on_the_page_and_on_the_terminal(t
     assert "wrong.json" in text
 
 
+def test_a_result_whose_withdrawal_cannot_be_read_does_not_stand_as_if_nothing_had_come_after_it(tmp_path):
+    record = example_record()
+    archive(tmp_path, record)
+    (tmp_path / "9F3C21AA04B7.R2.json").write_bytes(record_bytes(withdrawn(record))[:1000])
+    (tmp_path / "0000000000AA.R2.json").write_bytes(b"{")
+    main([str(tmp_path)])
+    text = Page((tmp_path / "index.html").read_bytes()).text
+    assert "PRELIMINARY, a newer revision cannot be read" in text
+    assert text.count("a newer revision cannot be read") == 1
+
+
 def test_the_page_may_stand_elsewhere_and_its_links_still_hold(tmp_path, capsys):
     store = tmp_path / "archive with space"
     store.mkdir()
