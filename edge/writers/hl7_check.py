@@ -67,6 +67,8 @@ _SHAPES: dict[str, dict[int, tuple[bool, str]]] = {
     },
     "SPM": {1: (True, "1"), 2: (True, rf"{_PART}&LIS\^{_PART}&MDSEDGE"), 4: (True, r"BLD\^Blood\^HL70487")},
 }
+# Where times stand: a slide key or a sample id may look like one.
+_TIME_FIELDS = {"MSH": (7,), "OBR": (7, 22), "OBX": (14, 19)}
 # What an OUL^R22 has instead of the shapes above.
 _OUL_SHAPES: dict[str, dict[int, tuple[bool, str]]] = {
     "MSH": {
@@ -176,7 +178,12 @@ def _check_whole(segments: list[list[str]]) -> None:
         number = number + 1 if segment[0] == "NTE" else 0
         if segment[0] == "NTE" and segment[1] != str(number):
             _refuse("a note is missing or out of its place")
-    offsets = {value[14:] for segment in segments for value in segment if _pattern(_TIME).fullmatch(value)}
+    offsets = {
+        segment[field][14:]
+        for segment in segments
+        for field in _TIME_FIELDS.get(segment[0], ())
+        if len(segment) > field and segment[field]
+    }
     if len(offsets) != 1:
         _refuse("its times are told in more than one zone")
     if segments[0][7] != results[0][19] or len({segment[19] for segment in results}) != 1:

@@ -306,6 +306,16 @@ def test_a_score_that_was_rounded_onto_its_threshold_is_flagged_as_it_was_called
     assert rows["MDSSCORE"].flag == flag
 
 
+@pytest.mark.parametrize("field", ["sample_id", "slide_key", "order_id", "patient_id"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_identifier_that_looks_like_a_time_is_no_time(name, field):
+    record = example_record()
+    record["slide"] = {**record["slide"], "slide_no": None, field: "20261123083100"}
+    # Patient and order ids are not carried by every format; what is carried must not be refused.
+    content = rendered(name, record)
+    assert b"20261123083100" in content or field in ("order_id", "patient_id", "slide_key")
+
+
 def test_a_test_result_replaces_no_result_of_the_sample_that_a_person_typed():
     test = record_of_test(
         message_id="TESTAB12CD34.R1", slide_key="SITE-TEST-AB12CD34", sample_id=example_record()["slide"]["sample_id"],
