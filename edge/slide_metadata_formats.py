@@ -7,10 +7,11 @@ lists). JSON keeps its types; XML and CSV give texts. A field that stands twice 
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from xml.parsers import expat
+
+from edge.strict_json import object_from_json
 
 METADATA_BYTES_MAX = 1024 * 1024
 XML_DEPTH_MAX = 6
@@ -46,26 +47,7 @@ def _text_from_utf8(data: bytes) -> str:
 
 
 def _mapping_from_json(data: bytes) -> Mapping[str, object]:
-    try:
-        document = json.loads(_text_from_utf8(data), object_pairs_hook=_unique_fields, parse_constant=_refuse_constant)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-    if not isinstance(document, dict):
-        raise ValueError("its top level is not an object")
-    return document
-
-
-def _unique_fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    fields: dict[str, object] = {}
-    for name, value in pairs:
-        if name in fields:
-            raise ValueError(f"the field {name!r} stands twice")
-        fields[name] = value
-    return fields
-
-
-def _refuse_constant(text: str) -> object:
-    raise ValueError(f"{text} is not a JSON number")
+    return object_from_json(_text_from_utf8(data))
 
 
 # ---- XML

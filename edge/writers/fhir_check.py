@@ -9,13 +9,13 @@ the references and statuses are followed through the bundle.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any, NoReturn
 
 from edge.errors import EdgeError
+from edge.strict_json import object_from_json
 from edge.writers.fhir_shapes import SHAPES, Shape
 
 _STATUS_OF_REPORT = {"preliminary", "final", "corrected", "entered-in-error", "cancelled"}
@@ -48,12 +48,9 @@ def _parsed(content: bytes) -> dict[str, Any]:
     if not content.endswith(b"}\n"):
         _refuse("it does not end as a whole bundle does")
     try:
-        bundle = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_object_once)
-    except (ValueError, RecursionError) as error:
-        _refuse(f"it is not JSON ({error})")
-    if not isinstance(bundle, dict):
-        _refuse("it is not one object")
-    return bundle
+        return object_from_json(content.decode("utf-8"))
+    except ValueError as error:
+        _refuse(f"it is not one JSON object ({error})")
 
 
 def _check_value(value: Any, shape: Shape, path: str) -> None:
@@ -133,17 +130,6 @@ def _check_results(bundle: dict[str, Any], resources: list[dict[str, Any]]) -> N
             _refuse("a result is not of the time of its message")
     if report["identifier"][-1]["value"] != bundle["identifier"]["value"]:
         _refuse("the report is of another message")
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")
-
-
-def _object_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        raise ValueError("a key appears twice")
-    return values
 
 
 def _refuse(reason: str) -> NoReturn:

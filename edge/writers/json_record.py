@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import NoReturn
 
 from edge.errors import EdgeError
 from edge.record_text import record_bytes
+from edge.strict_json import object_from_json
 from edge.writers.base import RenderedFile
 from edge.writers.record_view import view_of_record
 
@@ -34,11 +33,9 @@ def check_json(content: bytes) -> None:
     if not content.endswith(b"}\n"):
         raise _refused("it does not end as a whole record does")
     try:
-        record = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_object_once)
-    except (ValueError, RecursionError) as error:
-        raise _refused(f"it is not JSON ({error})") from error
-    if not isinstance(record, dict):
-        raise _refused("it is not one object")
+        record = object_from_json(content.decode("utf-8"))
+    except ValueError as error:
+        raise _refused(f"it is not one JSON object ({error})") from error
     try:
         view_of_record(record)
         canonical = record_bytes(record)
@@ -50,14 +47,3 @@ def check_json(content: bytes) -> None:
 
 def _refused(reason: str) -> EdgeError:
     return EdgeError("MDSE-WRITER-004", where="json", format="json", reason=reason)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")
-
-
-def _object_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        raise ValueError("a key appears twice")
-    return values
