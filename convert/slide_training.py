@@ -67,6 +67,19 @@ def train_slides(
         write_profiles(request.out.with_suffix(f".others{number}.profiles.csv"), group)
     if request.classes is None:
         return [_trained(cohort, training, request.out, others, say, stream)]
+    return _train_family(request, request.classes, cohort, others, say, stream)
+
+
+def _train_family(
+    request: SlideRequest,
+    classes: tuple[str, ...],
+    cohort: Cohort,
+    others: Sequence[Cohort],
+    say: Callable[[str], None],
+    stream: TextIO | None,
+) -> list[tuple[TrainedAssessment, Path]]:
+    """Train one question a class, each against the rest, and write how well they tell the classes apart together."""
+    training = request.training
     written = [
         _trained(
             cohort.against(label),
@@ -78,9 +91,9 @@ def train_slides(
             say,
             stream,
         )
-        for label in request.classes
+        for label in classes
     ]
-    figures = figures_of_family([trained for trained, _ in written], request.classes)
+    figures = figures_of_family([trained for trained, _ in written], classes)
     request.out.with_suffix(".classes.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     recalls = ", ".join(f"{label} {recall:.3f}" for label, recall in figures["recall"].items())
     say(f"{training.target}: the class with the highest score is right in {figures['accuracy']:.1%}; recall {recalls}")

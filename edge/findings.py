@@ -89,14 +89,11 @@ def decode_findings(
     best = outputs.cell_type.argmax(axis=1)
     probability = outputs.cell_type[np.arange(len(cell_ids)), best].astype(np.float64)
     type_limits = np.array([decision.unidentified_below[code] for code in catalogue.type_codes], dtype=np.float64)
-    finding_limits = np.array([decision.finding_threshold[code] for code in catalogue.finding_codes], dtype=np.float64)
     unidentified = probability < type_limits[best]
     distances = _distances(outputs.embedding, measures, outlier_rule)
-    outlying = np.zeros(len(cell_ids), dtype=np.bool_)
-    if distances is not None and outlier_rule is not None:
-        outlying = distances > outlier_rule.threshold
+    outlying = _outlying(distances, outlier_rule, len(cell_ids))
     typed = ~(unidentified | outlying)
-    shown = (outputs.findings >= finding_limits) & applicability_from_catalogue(catalogue)[best] & typed[:, None]
+    shown = _shown(outputs, best, catalogue, decision) & typed[:, None]
     codes = np.array(catalogue.finding_codes, dtype=object)
     return tuple(
         CellFindings(
@@ -112,6 +109,20 @@ def decode_findings(
         )
         for row, cell_id in enumerate(cell_ids)
     )
+
+
+def _shown(
+    outputs: EngineOutputs, best: NDArray[np.int64], catalogue: Catalogue, decision: FindingDecision
+) -> NDArray[np.bool_]:
+    """Return bool [N, findings]: at or above its threshold, on a cell of a type that it applies to."""
+    limits = np.array([decision.finding_threshold[code] for code in catalogue.finding_codes], dtype=np.float64)
+    return (outputs.findings >= limits) & applicability_from_catalogue(catalogue)[best]
+
+
+def _outlying(distances: NDArray[np.float64] | None, rule: OutlierRule | None, cells: int) -> NDArray[np.bool_]:
+    if distances is None or rule is None:
+        return np.zeros(cells, dtype=np.bool_)
+    return distances > rule.threshold
 
 
 def _distances(

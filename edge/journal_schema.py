@@ -7,15 +7,17 @@ one row of `audit` per change of any of them. Rows of `audit` cannot be changed 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from edge.journal_states import DELIVERY_MOVES, SLIDE_MOVES
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x4D445345  # "MDSE" in the file header: another program's database is refused
 
 
-def quoted_list(words: object) -> str:
+def quoted_list(words: Iterable[str]) -> str:
     """Return the words as a SQL list of string constants. Only for the fixed state names of this package."""
-    return ", ".join(f"'{word}'" for word in sorted(words))  # type: ignore[call-overload]
+    return ", ".join(f"'{word}'" for word in sorted(words))
 
 
 SCHEMA = f"""

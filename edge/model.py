@@ -89,28 +89,22 @@ def open_model(
     require_gpu(engine)
     bundle = open_bundle(bundle_path, public_key=public_key)
     choice = choose_engine(bundle.manifest.engines, libraries_of_machine(), engine)
-    targets = [assessment.target for assessment in bundle.manifest.assessments]
-    trees = {target: open_trees(bundle, target) for target in targets}
-    explainers = {target: _open_explainer(bundle, target) for target in targets}
-    scopes = {spec.target: scope_from_bundle(bundle, spec) for spec in bundle.manifest.assessments}
-    cohorts = {spec.target: cohort_from_bundle(bundle, spec) for spec in bundle.manifest.assessments}
-    golden_cells = golden_from_bundle(bundle)
-    outlier_rule = outlier_rule_from_bundle(bundle)
-    atlas = atlas_from_bundle(bundle)
+    specs = bundle.manifest.assessments
     return Model(
         manifest=bundle.manifest,
         catalogue=bundle.catalogue,
         digest=bundle.digest,
         signed_by_trusted_key=bundle.signed_by_trusted_key,
-        engine=_open_engine(bundle, choice, cache_dir, plans_dir, threads),
         choice=choice,
-        trees=trees,
-        explainers=explainers,
-        scopes=scopes,
-        cohorts=cohorts,
-        outlier_rule=outlier_rule,
-        atlas=atlas,
-        golden_cells=golden_cells,
+        trees={spec.target: open_trees(bundle, spec.target) for spec in specs},
+        explainers={spec.target: _open_explainer(bundle, spec.target) for spec in specs},
+        scopes={spec.target: scope_from_bundle(bundle, spec) for spec in specs},
+        cohorts={spec.target: cohort_from_bundle(bundle, spec) for spec in specs},
+        outlier_rule=outlier_rule_from_bundle(bundle),
+        atlas=atlas_from_bundle(bundle),
+        golden_cells=golden_from_bundle(bundle),
+        # Last, because nothing that fails after it would give its memory back.
+        engine=_open_engine(bundle, choice, cache_dir, plans_dir, threads),
     )
 
 

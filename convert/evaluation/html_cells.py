@@ -36,25 +36,25 @@ def cells_part(
             simulated=drawn,
         ),
         section(f"Table 3: findings, {what}", note, _findings(found, catalogue), simulated=drawn),
-        section(
-            f"Features and probabilities, {what}",
-            note,
-            picture(
-                pictures,
-                f"{prefix}-embedding",
-                "t-SNE map of the last hidden layer, a point per cell",
-                "Fig. 2. t-SNE of the last hidden layer. Distances between far groups mean nothing.",
-            ),
-            picture(
-                pictures,
-                f"{prefix}-calibration",
-                "Calibration curve of the probability of the named type",
-                "How often the named type is right, against the probability given for it; "
-                f"expected error {100 * found['calibration']['expected_error']:.1f} points. Exact 95 % intervals.",
-            ),
-            simulated=drawn,
-        ),
+        section(f"Features and probabilities, {what}", note, *_features(found, pictures, prefix), simulated=drawn),
     ]
+
+
+def _features(found: Mapping[str, Any], pictures: Mapping[str, bytes], prefix: str) -> tuple[Html | None, ...]:
+    embedding = picture(
+        pictures,
+        f"{prefix}-embedding",
+        "t-SNE map of the last hidden layer, a point per cell",
+        "Fig. 2. t-SNE of the last hidden layer. Distances between far groups mean nothing.",
+    )
+    calibration = picture(
+        pictures,
+        f"{prefix}-calibration",
+        "Calibration curve of the probability of the named type",
+        "How often the named type is right, against the probability given for it; "
+        f"expected error {100 * found['calibration']['expected_error']:.1f} points. Exact 95 % intervals.",
+    )
+    return embedding, calibration
 
 
 def preclass_part(found: Mapping[str, Any]) -> Html:

@@ -43,28 +43,32 @@ def preclass_of(predictions: Predictions) -> dict[str, Any]:
         for index, code in enumerate(codes)
         if (truth == index).any()
     }
-    judged = {}
-    for name, called in (("network", network), ("analyzer", analyzer)):
-        accuracy = proportion(int((called == truth).sum()), len(truth))
-        recall = recall_with_interval(truth, called == truth, averaged, groups=groups)
-        judged[name] = {
-            "accuracy": None if accuracy is None else round(accuracy.value, 4),
-            "accuracy_ci95": None if accuracy is None else accuracy.ci95,
-            "macro_recall": None if recall is None else round(recall.value, 4),
-            "macro_recall_ci95": None if recall is None else recall.ci95,
-        }
     only_network = int(((network == truth) & (analyzer != truth)).sum())
     only_analyzer = int(((network != truth) & (analyzer == truth)).sum())
     return {
         "n": len(truth),
         "agreement": round(float((network == beside_network).mean()), 4),
         "kappa": kappa(network, np.array(beside_network, np.int64)),
-        **judged,
+        "network": _judged(network, truth, averaged, groups),
+        "analyzer": _judged(analyzer, truth, averaged, groups),
         "only_network_right": only_network,
         "only_analyzer_right": only_analyzer,
         "mcnemar_p": _mcnemar(only_network, only_analyzer),
         "outside_catalogue": dict(outside.most_common()),
         "cell_types": rows,
+    }
+
+
+def _judged(
+    called: NDArray[np.int64], truth: NDArray[np.int64], averaged: Sequence[int], groups: Sequence[str] | None
+) -> dict[str, Any]:
+    accuracy = proportion(int((called == truth).sum()), len(truth))
+    recall = recall_with_interval(truth, called == truth, averaged, groups=groups)
+    return {
+        "accuracy": None if accuracy is None else round(accuracy.value, 4),
+        "accuracy_ci95": None if accuracy is None else accuracy.ci95,
+        "macro_recall": None if recall is None else round(recall.value, 4),
+        "macro_recall_ci95": None if recall is None else recall.ci95,
     }
 
 

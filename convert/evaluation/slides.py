@@ -184,14 +184,7 @@ def section_from_cases(
         "simulated": simulated,
         "note": _note(simulated, trained_on),
         "table": table.name,
-        "positive": spec.positive,
-        "negative": spec.negative,
-        "n": len(cases),
-        "n_positive": sum(case.positive for case in cases),
-        "n_negative": sum(not case.positive for case in cases),
-        "patients": len({case.patient for case in cases}),
-        "scored": len(scored),
-        "not_scored": dict(Counter(r["code"] for c in cases if not c.scored for r in c.assessment["reasons"])),
+        **_counted(cases, spec),
         "threshold": spec.threshold,
         **_named("sensitivity", proportion(int((called & positive).sum()), int(positive.sum()))),
         **_named("specificity", proportion(int((~called & ~positive).sum()), int((~positive).sum()))),
@@ -213,6 +206,19 @@ def section_from_cases(
     if published is not None and not simulated:
         section["paper"] = asdict(published)
     return section
+
+
+def _counted(cases: Sequence[Case], spec: AssessmentSpec) -> dict[str, Any]:
+    return {
+        "positive": spec.positive,
+        "negative": spec.negative,
+        "n": len(cases),
+        "n_positive": sum(case.positive for case in cases),
+        "n_negative": sum(not case.positive for case in cases),
+        "patients": len({case.patient for case in cases}),
+        "scored": sum(case.scored for case in cases),
+        "not_scored": dict(Counter(r["code"] for c in cases if not c.scored for r in c.assessment["reasons"])),
+    }
 
 
 def _shap(

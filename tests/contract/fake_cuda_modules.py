@@ -107,7 +107,7 @@ class FakePycuda:
         gpu, module = self.gpu, self
 
         class Allocation:
-            __array_interface__ = {"data": (address, False), "shape": (shape,), "typestr": "|u1", "version": 3}  # noqa: RUF012
+            __array_interface__ = {"data": (address, False), "shape": (shape,), "typestr": "|u1", "version": 3}  # noqa: RUF012 - a stand-in, made anew for every test
 
             def free(self):
                 module.guarded(gpu.free_host, address)
@@ -137,30 +137,30 @@ class FakeLibcuda:
             return error.code
         return 0
 
-    def cuStreamBeginCapture_v2(self, stream, mode):  # noqa: N802
+    def cuStreamBeginCapture_v2(self, stream, mode):  # noqa: N802 - the library's own name
         assert mode == 1
         return self._status(self.gpu.begin_capture, stream.value)
 
-    def cuStreamEndCapture(self, stream, graph):  # noqa: N802
+    def cuStreamEndCapture(self, stream, graph):  # noqa: N802 - the library's own name
         def end():
             graph._obj.value = self.gpu.end_capture(stream.value)
             self.raw_graphs[graph._obj.value] = True
 
         return self._status(end)
 
-    def cuGraphInstantiateWithFlags(self, executable, graph, flags):  # noqa: N802
+    def cuGraphInstantiateWithFlags(self, executable, graph, flags):  # noqa: N802 - the library's own name
         assert flags.value == 0
         executable._obj.value = graph.value
         return 0
 
-    def cuGraphDestroy(self, graph):  # noqa: N802
+    def cuGraphDestroy(self, graph):  # noqa: N802 - the library's own name
         del self.raw_graphs[graph.value]
         return 0
 
-    def cuGraphLaunch(self, graph, stream):  # noqa: N802
+    def cuGraphLaunch(self, graph, stream):  # noqa: N802 - the library's own name
         return self._status(self.gpu.launch, graph.value, stream.value)
 
-    def cuGraphExecDestroy(self, graph):  # noqa: N802
+    def cuGraphExecDestroy(self, graph):  # noqa: N802 - the library's own name
         return self._status(self.gpu.destroy_graph, graph.value)
 
 
@@ -181,7 +181,7 @@ class FakeCudaPython:
     CUstream_flags = SimpleNamespace(CU_STREAM_NON_BLOCKING=1)
     CUevent_flags = SimpleNamespace(CU_EVENT_DISABLE_TIMING=2)
     CUstreamCaptureMode = SimpleNamespace(CU_STREAM_CAPTURE_MODE_THREAD_LOCAL=1)
-    _SAME = {  # noqa: RUF012
+    _SAME = {  # noqa: RUF012 - a stand-in, made anew for every test
         "cuMemAlloc": "allocate", "cuMemFree": "free", "cuMemFreeHost": "free_host",
         "cuStreamDestroy": "destroy_stream", "cuEventDestroy": "destroy_event",
         "cuMemcpyHtoDAsync": "copy_in", "cuMemcpyDtoHAsync": "copy_out", "cuEventRecord": "record",
@@ -204,66 +204,66 @@ class FakeCudaPython:
             return (Result(error.code), None)
         return (Result.CUDA_SUCCESS,) if value is None else (Result.CUDA_SUCCESS, value)
 
-    def cuInit(self, flags):  # noqa: N802
+    def cuInit(self, flags):  # noqa: N802 - the library's own name
         return (Result.CUDA_SUCCESS,)
 
-    def cuDeviceGet(self, ordinal):  # noqa: N802
+    def cuDeviceGet(self, ordinal):  # noqa: N802 - the library's own name
         return (Result.CUDA_SUCCESS, 0)
 
-    def cuDevicePrimaryCtxRetain(self, gpu):  # noqa: N802
+    def cuDevicePrimaryCtxRetain(self, gpu):  # noqa: N802 - the library's own name
         self.retained += 1
         return (Result.CUDA_SUCCESS, 77)
 
-    def cuDevicePrimaryCtxRelease(self, gpu):  # noqa: N802
+    def cuDevicePrimaryCtxRelease(self, gpu):  # noqa: N802 - the library's own name
         for block in self.gpu.host.values():
             block[:] = 0xDD
         self.gpu.host.clear()
         self.gpu.released = True
         return (Result.CUDA_SUCCESS,)
 
-    def cuCtxSetCurrent(self, context):  # noqa: N802
+    def cuCtxSetCurrent(self, context):  # noqa: N802 - the library's own name
         self.gpu.current = bool(context)
         return (Result.CUDA_SUCCESS,)
 
-    def cuDeviceGetAttribute(self, attribute, gpu):  # noqa: N802
+    def cuDeviceGetAttribute(self, attribute, gpu):  # noqa: N802 - the library's own name
         return (Result.CUDA_SUCCESS, {75: 8, 76: 9}[attribute])
 
-    def cuDeviceGetName(self, size, gpu):  # noqa: N802
+    def cuDeviceGetName(self, size, gpu):  # noqa: N802 - the library's own name
         return (Result.CUDA_SUCCESS, b"Fake GPU" + b"\0" * (size - 8))
 
-    def cuDeviceTotalMem(self, gpu):  # noqa: N802
+    def cuDeviceTotalMem(self, gpu):  # noqa: N802 - the library's own name
         return (Result.CUDA_SUCCESS, self.gpu.total_bytes)
 
-    def cuDriverGetVersion(self):  # noqa: N802
+    def cuDriverGetVersion(self):  # noqa: N802 - the library's own name
         return (Result.CUDA_SUCCESS, 12080)
 
-    def cuMemGetInfo(self):  # noqa: N802
+    def cuMemGetInfo(self):  # noqa: N802 - the library's own name
         used = sum(map(len, self.gpu.memory.values()))
         return (Result.CUDA_SUCCESS, self.gpu.total_bytes - used, self.gpu.total_bytes)
 
-    def cuMemHostAlloc(self, size_bytes, flags):  # noqa: N802
+    def cuMemHostAlloc(self, size_bytes, flags):  # noqa: N802 - the library's own name
         assert flags == 0
         return self._answer(self.gpu.allocate_host, size_bytes)
 
-    def cuStreamCreate(self, flags):  # noqa: N802
+    def cuStreamCreate(self, flags):  # noqa: N802 - the library's own name
         assert flags == 1
         return self._answer(self.gpu.create_stream)
 
-    def cuEventCreate(self, flags):  # noqa: N802
+    def cuEventCreate(self, flags):  # noqa: N802 - the library's own name
         assert flags == 2
         return self._answer(self.gpu.create_event)
 
-    def cuStreamWaitEvent(self, stream, event, flags):  # noqa: N802
+    def cuStreamWaitEvent(self, stream, event, flags):  # noqa: N802 - the library's own name
         assert flags == 0
         return self._answer(self.gpu.wait, stream, event)
 
-    def cuStreamBeginCapture(self, stream, mode):  # noqa: N802
+    def cuStreamBeginCapture(self, stream, mode):  # noqa: N802 - the library's own name
         assert mode == 1
         return self._answer(self.gpu.begin_capture, stream)
 
-    def cuGraphInstantiate(self, graph, flags):  # noqa: N802
+    def cuGraphInstantiate(self, graph, flags):  # noqa: N802 - the library's own name
         assert flags == 0
         return (Result.CUDA_SUCCESS, graph)
 
-    def cuGraphDestroy(self, graph):  # noqa: N802
+    def cuGraphDestroy(self, graph):  # noqa: N802 - the library's own name
         return (Result.CUDA_SUCCESS,)

@@ -77,12 +77,12 @@ class FakeTensorRt:
         MATRIX_MULTIPLY = 1
         DEQUANTIZE = 2
 
-    def Builder(self, logger):  # noqa: N802
+    def Builder(self, logger):  # noqa: N802 - the library's own name
         if "Builder" in self.refuses:
             raise TypeError("pybind11::init(): factory function returned nullptr")
         return FakeBuilder(self, logger)
 
-    def OnnxParser(self, network, logger):  # noqa: N802
+    def OnnxParser(self, network, logger):  # noqa: N802 - the library's own name
         return None if "OnnxParser" in self.refuses else FakeParser(self, logger)
 
     def Runtime(self, logger):  # noqa: N802 - the library's own name

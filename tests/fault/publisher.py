@@ -56,10 +56,10 @@ class Steps:
         """Put a point before and after every call that changes something, and one in the middle of a write."""
         for name in STEPS:
             setattr(os, name, self._around(getattr(os, name)))
-        os.write = self._in_two(os.write)  # type: ignore[assignment]
+        os.write = self._in_two(os.write)  # type: ignore[assignment]  # a stand-in
         function = rename._renameat2()
-        rename._renameat2 = lambda: self._around(function)  # type: ignore[assignment]
-        ResultBook.move_delivery = self._around(ResultBook.move_delivery)  # type: ignore[method-assign]
+        rename._renameat2 = lambda: self._around(function)  # type: ignore[assignment]  # a stand-in
+        ResultBook.move_delivery = self._around(ResultBook.move_delivery)  # type: ignore[method-assign]  # a stand-in
 
     def _around(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*arguments: Any, **named: Any) -> Any:
@@ -94,7 +94,7 @@ class Here:
 
     def send(self, order: dict[str, Any], blobs: tuple[bytes, ...] = ()) -> None:
         if order["kind"] == "begin":
-            self.deliverer = Deliverer(None, order)  # type: ignore[arg-type]
+            self.deliverer = Deliverer(None, order)  # type: ignore[arg-type]  # a stand-in
             return
         try:
             self.answers.append(Message(self.deliverer._carry_out(Message(order, blobs))))
@@ -152,8 +152,8 @@ def _run(root: Path, key: str, steps: Steps, output_format: str) -> int:
         steps.watch()
         keeper = OutputKeeper(House(books, time.monotonic), config.outputs[0], 0)
         here = Here()
-        keeper.child = here  # type: ignore[assignment]
-        keeper.begin(here)  # type: ignore[arg-type]
+        keeper.child = here  # type: ignore[assignment]  # a stand-in
+        keeper.begin(here)  # type: ignore[arg-type]  # a stand-in
         for _ in range(TURNS_MAX):
             keeper.work()
             answers, here.answers = here.answers, []

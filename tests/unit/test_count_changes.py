@@ -29,7 +29,7 @@ def profile(counts=None, shown=None):
 
 
 def changes(found, margin_of_row, *, spec=SPEC, used=None):
-    margins = lambda rows: np.array([margin_of_row(row) for row in rows], np.float64)  # noqa: E731
+    margins = lambda rows: np.array([margin_of_row(row) for row in rows], np.float64)  # noqa: E731 - one line says it
     trees = TreeModel("mds_aa", "treelite", len(NAMES), margins, used)
     score = score_from_margin(margin_of_row(found.values.astype(np.float32)), spec.calibration)
     return count_changes(found, score, spec=spec, gates=GATES, trees=trees, catalogue=CATALOGUE)

@@ -26,7 +26,7 @@ def profile(counts=None, shown=None):
 
 
 def trees_of(function, used=None):
-    margins = lambda rows: np.array([function(row) for row in rows], np.float64)  # noqa: E731
+    margins = lambda rows: np.array([function(row) for row in rows], np.float64)  # noqa: E731 - one line says it
     return TreeModel("mds_aa", "treelite", len(NAMES), margins, used)
 
 

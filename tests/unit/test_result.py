@@ -141,7 +141,15 @@ def test_the_record_says_who_what_and_how_many():
     assert rows["MK01_rate"] == {"name": "MK01_rate", "value": None, "numerator": 0, "denominator": 0, "ci95": None}
     low, high = rows["NE04_rate"]["ci95"]
     assert low < 0.666667 < high
-    (assessment,) = record["assessments"]
+    assert (record["quality"], record["preclass"]) == (None, None)
+    assert [w["code"] for w in record["warnings"]] == ["META-MISSING", "CLOCK", "UNREADABLE-IMAGES"]
+    assert "0009 MDSE-IMAGE-004" in record["warnings"][2]["text"]
+    assert record["provenance"]["software"].startswith("mds-edge ")
+    assert record["stage_ms"]["infer"] == 1.3
+
+
+def test_the_record_says_how_a_score_was_made_and_what_would_change_it():
+    (assessment,) = build()["assessments"]
     assert (assessment["score"], assessment["margin"], assessment["ci95"]) == (0.8731, 1.92925, [0.6912, 0.9507])
     assert assessment["contributions"] == [{"name": "NE04_rate", "value": 0.912123, "cells": ["0001", "0000"]}]
     assert assessment["groups"] == [{"group": "GN", "value": 0.912123}]
@@ -155,11 +163,6 @@ def test_the_record_says_who_what_and_how_many():
     assert assessment["what_would_change"] == [
         {"name": "NE04_rate", "code": "NE04", "counted": 2, "of": 3, "needed": 0, "score": 0.4124}
     ]
-    assert (record["quality"], record["preclass"]) == (None, None)
-    assert [w["code"] for w in record["warnings"]] == ["META-MISSING", "CLOCK", "UNREADABLE-IMAGES"]
-    assert "0009 MDSE-IMAGE-004" in record["warnings"][2]["text"]
-    assert record["provenance"]["software"].startswith("mds-edge ")
-    assert record["stage_ms"]["infer"] == 1.3
 
 
 def test_a_demonstration_bundle_marks_the_record_as_a_test():

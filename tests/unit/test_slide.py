@@ -542,7 +542,7 @@ def test_reading_leaves_no_descriptor_open(tmp_path):
     for _ in range(5):
         read_slide(folder)
         code_of(read_slide, slide_folder(tmp_path, {"sample_id": 1}, name=f"bad{_}"))
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - a count of names
 
 
 def test_reading_a_slide_needs_the_standard_library_only():
