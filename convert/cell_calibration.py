@@ -38,7 +38,7 @@ def calibration_document(
 def reliability_bins(confidence: NDArray[np.float32], correct: NDArray[np.bool_]) -> list[tuple[int, float, float]]:
     """Return BINS bins of equal size (give or take one cell): cells, mean confidence, accuracy.
 
-    Raises ValueError where a bin would hold fewer than two cells.
+    `confidence` float32 [N], 0-1; `correct` bool [N]. Raises ValueError where a bin would hold fewer than two cells.
     """
     if len(confidence) < 2 * BINS:
         raise ValueError(f"{len(confidence)} cells are too few for {BINS} bins")

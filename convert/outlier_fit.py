@@ -54,7 +54,7 @@ def principal_components(embedding: NDArray[np.float32], mean: NDArray[np.float6
 
 
 def arrays_from_rule(rule: OutlierRule) -> dict[str, NDArray[np.generic]]:
-    """Return the arrays of `decision/ood.npz`."""
+    """Return the arrays of `decision/ood.npz`, with the names, shapes and dtypes of `OutlierRule`."""
     return {name: getattr(rule, name) for name in ("mean", "components", "centres", "whitening", "family")}
 
 

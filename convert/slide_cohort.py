@@ -64,7 +64,7 @@ class Cohort:
         return self._with(np.arange(len(self.slides)), np.array([own == label for own in self.labels], np.bool_))
 
     def taken(self, keep: NDArray[np.bool_]) -> Cohort:
-        """Return the slides for which `keep` is true."""
+        """Return the slides for which `keep`, bool [slides], is true."""
         return self._with(np.flatnonzero(keep), self.positive)
 
     def _with(self, chosen: NDArray[np.intp], positive: NDArray[np.bool_]) -> Cohort:

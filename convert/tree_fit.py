@@ -95,7 +95,7 @@ def directions_from_profiles(profiles: NDArray[np.float64], positive: NDArray[np
 
     A constraint takes from a tree the freedom to follow a zigzag of noise, not the freedom to be wrong: the direction
     itself is learned, so it must be asked of training slides alone. 0 (no constraint): no direction, or fewer than
-    three slides of a class have a value.
+    three slides of a class have a value. `profiles` float64 [S, P], NaN missing; `positive` bool [S].
     """
     directions = []
     for values in profiles.T:

@@ -69,7 +69,7 @@ def quality_from_measures(measures: NDArray[np.float32], limits: QualityLimits |
 
 
 def stain_distance(stain: NDArray[np.float64], limits: QualityLimits) -> float:
-    """Return how far a mean stain (L*, a*, b*) lies from the reference, in the reference's own spread of cells."""
+    """Return how far a mean stain [3] (L*, a*, b*) lies from the reference, in the reference's own spread of cells."""
     moved = (stain - np.array(limits.stain_centre)) @ np.array(limits.stain_whitening)
     return float(np.sqrt((moved**2).sum()))
 

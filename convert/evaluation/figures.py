@@ -52,7 +52,10 @@ def confusion_figure(confusion: Mapping[str, Any], title: str) -> bytes:
 def embedding_figure(
     embedding: NDArray[np.float32], truth: NDArray[np.int64], codes: Sequence[str], title: str, seed: int = 1
 ) -> bytes:
-    """Return Fig. 2: t-SNE of the last hidden layer, a point per cell, each type marked and named at its middle."""
+    """Return Fig. 2: t-SNE of the last hidden layer, a point per cell, each type marked and named at its middle.
+
+    `embedding` float32 [N, D], `truth` int64 [N] (index into `codes`).
+    """
     points, kept = embedding_points(embedding, seed)
     figure, axes = new_figure(8.4, 7.0)
     labels = truth[kept]

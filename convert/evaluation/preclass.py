@@ -95,7 +95,7 @@ def _pair(
 
 
 def kappa(first: NDArray[np.int64], second: NDArray[np.int64]) -> float | None:
-    """Return Cohen's kappa, None where chance alone explains everything."""
+    """Return Cohen's kappa of two int64 [N] of type indices, None where chance alone explains everything."""
     values = np.union1d(first, second)
     chance = sum(float((first == v).mean()) * float((second == v).mean()) for v in values)
     return None if chance >= 1 else round((float((first == second).mean()) - chance) / (1 - chance), 4)

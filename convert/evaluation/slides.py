@@ -109,7 +109,7 @@ def column_of(spec: AssessmentSpec) -> str:
 
 
 def profile_from_record(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
-    """Return the parameters of a record at full precision, from their counts; NaN where nothing was counted."""
+    """Return float64 [P], a record's parameters at full precision from their counts; NaN where nothing was counted."""
     return np.array(
         [
             (100.0 if row["name"].endswith(PER_100_SUFFIX) else 1.0) * row["numerator"] / row["denominator"]

@@ -113,7 +113,10 @@ def cost_with_interval(
     groups: Sequence[str] | None = None,
     seed: int = 1,
 ) -> Estimate:
-    """Return how much mean recall a change of the same images costs, paired: the interval is of the difference."""
+    """Return how much mean recall a change of the same images costs, paired: the interval is of the difference.
+
+    All arrays are [N]; the rest as in `recall_with_interval`.
+    """
     hits, counts = _per_cluster(truth, right, types, groups)
     changed, _ = _per_cluster(truth, changed_right, types, groups)
     weights = np.random.default_rng(seed).multinomial(len(hits), np.full(len(hits), 1 / len(hits)), DRAWS)
@@ -137,7 +140,7 @@ class ReliabilityBin:
 def reliability(
     confidence: NDArray[np.floating], right: NDArray[np.bool_], *, bins: int = 15
 ) -> tuple[tuple[ReliabilityBin, ...], float]:
-    """Return bins of equal size in the order of confidence, and the expected calibration error over them."""
+    """Return bins of equal size in the order of confidence [N] (0-1), and the expected calibration error over them."""
     order = np.argsort(confidence, kind="stable")
     found = []
     for part in np.array_split(order, min(bins, len(order))):

@@ -71,7 +71,7 @@ def note_of(predictions: Predictions, split: str) -> str:
 
 
 def averaged_types(truth: NDArray[np.int64], catalogue: Catalogue) -> list[int]:
-    """Return the indices of the types with enough cells for their recall to enter a mean."""
+    """Return the indices of the types with enough cells in `truth` int64 [N] for their recall to enter a mean."""
     counts = np.bincount(truth, minlength=len(catalogue.cell_types))
     return [int(index) for index in np.flatnonzero(counts >= FEWEST_TEST_CELLS)]
 
@@ -129,7 +129,10 @@ def finding_rows(predictions: Predictions, network: Network, *, beside_paper: bo
 
 
 def confusion(truth: NDArray[np.int64], called: NDArray[np.int64], catalogue: Catalogue) -> dict[str, Any]:
-    """Return Fig. 1: counts, one row per labelled type, one column per called type, in the order of the codes."""
+    """Return Fig. 1: counts, one row per labelled type, one column per called type, in the order of the codes.
+
+    `truth` and `called` are int64 [N], indices into the catalogue's types.
+    """
     size = len(catalogue.cell_types)
     counts = np.bincount(truth * size + called, minlength=size * size).reshape(size, size)
     return {"codes": list(catalogue.type_codes), "counts": counts.tolist()}

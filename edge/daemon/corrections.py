@@ -34,7 +34,7 @@ def latest_revision(books: Books, slide: SlideRow) -> RevisionRow:
 
 
 def finalize(books: Books, slide: SlideRow, *, by: str, reason: str) -> RevisionRow:
-    """Release the newest result as final (F). Only a preliminary result can become final."""
+    """Release the newest result as final (F); raises EdgeError MDSE-JOURNAL-012 when it is not preliminary."""
     last = latest_revision(books, slide)
     if last.status != "P":
         raise EdgeError("MDSE-JOURNAL-012", where=last.message_id, status=last.status, wanted="final")
@@ -42,7 +42,10 @@ def finalize(books: Books, slide: SlideRow, *, by: str, reason: str) -> Revision
 
 
 def withdraw(books: Books, slide: SlideRow, *, by: str, reason: str) -> RevisionRow:
-    """Withdraw the newest result (W): wrong sample, wrong slide."""
+    """Withdraw the newest result (W): wrong sample, wrong slide.
+
+    Raises EdgeError MDSE-JOURNAL-012 when it is withdrawn already or no result was possible.
+    """
     last = latest_revision(books, slide)
     if last.status in ("W", "X"):
         raise EdgeError("MDSE-JOURNAL-012", where=last.message_id, status=last.status, wanted="withdrawn")

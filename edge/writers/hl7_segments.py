@@ -138,7 +138,10 @@ def observation(common: Mapping[int, str], number: int, row: Observation, sent: 
 
 
 def observation_identifier(row: Observation) -> str:
-    """Return OBX-3: the LOINC term where there is one, with the local code as its alternate."""
+    """Return OBX-3: the LOINC term where there is one, with the local code as its alternate.
+
+    Raises EdgeError MDSE-WRITER-003.
+    """
     local = ""
     if row.local:
         if len(row.local) > NAMESPACE_LIMIT:
