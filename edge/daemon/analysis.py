@@ -329,6 +329,7 @@ def model_settings(config: Config, *, device: str, cache: str | None) -> dict[st
         "bundle": str(config.bundle.path), "public_key": None if key is None else str(key),
         "device": device, "threads": config.engine.threads, "cache": cache,
         "plans": None if cache is None else f"{cache}/plans", "targets": list(config.assess.targets),
+        "formats": sorted({output.format for output in config.outputs}),
         "limits": {
             "cell_side_px": config.limits.cell_side_px, "cell_bytes": config.limits.cell_bytes,
             "unreadable_fraction": config.limits.unreadable_fraction,

@@ -38,6 +38,7 @@ class BundleAnalyzer:
     """The real thing: the bundle's models, proved on the golden cells before the first slide."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
+        from edge.daemon.bundle_fit import check_meanings, check_targets
         from edge.model import open_model
 
         cache = settings["cache"]
@@ -49,6 +50,8 @@ class BundleAnalyzer:
             plans_dir=Path(settings["plans"]) if settings["plans"] else None,
             threads=settings["threads"],
         )
+        check_meanings(self._model.catalogue, settings["formats"])
+        check_targets(settings["targets"], self._model.assessments)
         self._model.prove_golden()
         self._limits: Mapping[str, Any] = settings["limits"]
         self._targets = tuple(settings["targets"])
