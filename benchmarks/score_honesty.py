@@ -311,8 +311,8 @@ def missed_bars(figures: dict[str, Any]) -> list[str]:
     checks = [
         (figures["contributions_against_margins"]["worst_difference"] <= 2e-5, "contributions add up within 2e-5"),
         (figures["contributions_against_definition"]["worst_difference"] <= 2e-5, "contributions are Shapley values"),
-        # Time of the processor: on a busy machine the wall clock measures the others (`load_average` says how busy).
-        (figures["time"]["interval_and_contributions_ms"]["processor_p50"] <= 15, "a slide's score within 15 ms"),
+        # On the wall clock: on a busy machine it measures the others, too (`load_average` says how busy).
+        (figures["time"]["interval_and_contributions_ms"]["p50"] <= 15, "a slide's score within 15 ms"),
         (figures["rates_exact"]["worst"]["coverage"] >= 0.95, "rates covered in 95 % at every grid point"),
     ]
     for row in figures["coverage"]:
