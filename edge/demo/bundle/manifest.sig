@@ -1,1 +1,1 @@
-J4IclYaXPzI8TJVCdT5MMq5S5SKZwzT9e/xz8hW2IYqSMf0fXqr5QX+q6lafeUofy9riSsjMzTajl8UQ/jqEBw==
+ZV17wDNDWsElq46gsgcX6U0xgtsBa0TJ6v+csc6UXodPhm9hBT8wh/7PqZoZf/VUgwd0qWiO5LYaGYvylllCAw==
