@@ -20,7 +20,7 @@ def write_labels(folder, counts):
     rows = ["file,cell_type"]
     for code, count in counts.items():
         for number in range(count):
-            (folder / f"{code}{number}.jpg").write_bytes(b"not read here")
+            (folder / f"{code}{number}.jpg").write_bytes(f"not decoded here: {code} {number}".encode())
             rows.append(f"{code}{number}.jpg,{code}")
     (folder / "labels.csv").write_text("\n".join(rows) + "\n")
 
