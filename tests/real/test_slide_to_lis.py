@@ -126,7 +126,7 @@ def test_every_cell_of_the_slide_is_a_real_one_and_was_counted(delivered: Delive
 
 def test_the_message_passes_a_strict_parser_and_our_own_check(delivered: Delivered) -> None:
     assert delivered.message.validate()
-    check_hl7(delivered.hl7)
+    check_hl7(delivered.hl7, "ORU_R01")
 
 
 def test_every_count_of_the_message_is_the_records(delivered: Delivered) -> None:
