@@ -20,20 +20,24 @@ from pathlib import Path
 
 from edge.audit import AuditEvent, append_audit
 from edge.errors import EdgeError
+from edge.journal_head import HEAD_NAME, JournalHead
 from edge.journal_results import ResultBook
 from edge.journal_schema import APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION
 from edge.journal_slides import SlideBook
 
 JOURNAL_NAME = "journal.sqlite"
+PROGRESS_STEPS = 1_000_000
+"""SQLite's own steps between two calls of `on_progress`: some 10 ms."""
 NETWORK_FILE_SYSTEMS = frozenset({"cifs", "smb3", "smbfs", "nfs", "nfs4", "9p", "fuse.sshfs", "ceph", "afs"})
 
 
 class Journal:
     """The open journal. `now()` gives the wall clock as UTC ISO 8601; it dates rows and decides nothing."""
 
-    def __init__(self, connection: sqlite3.Connection, now: Callable[[], str]) -> None:
+    def __init__(self, connection: sqlite3.Connection, now: Callable[[], str], head: JournalHead) -> None:
         self.connection = connection
         self.now = now
+        self._head = head
         self._depth = 0
         self.slides = SlideBook(self)
         self.results = ResultBook(self)
@@ -55,6 +59,7 @@ class Journal:
             raise
         finally:
             self._depth = 0
+        self._head.write(newest_row(self.connection))
 
     def note(self, event: AuditEvent) -> None:
         """Append an audit row; must run inside `change()`, so that change and row are one."""
@@ -65,20 +70,31 @@ class Journal:
     @property
     def journal_id(self) -> str:
         """The identity of this journal, made when the file was made."""
-        row = self.connection.execute("SELECT value FROM meta WHERE name = 'journal_id'").fetchone()
-        return str(row[0])
+        return identity_of(self.connection)
 
     def close(self) -> None:
-        """Close the connection; WAL content is folded into the main file."""
+        """Close the connection; the log is folded into the main file."""
         self.connection.close()
+        self._head.close()
 
 
-def open_journal(path: Path, *, now: Callable[[], str]) -> Journal:
+def identity_of(connection: sqlite3.Connection) -> str:
+    """Return the identity of a journal, made when its tables were made."""
+    return str(connection.execute("SELECT value FROM meta WHERE name = 'journal_id'").fetchone()[0])
+
+
+def newest_row(connection: sqlite3.Connection) -> int:
+    """Return the number of the newest audit row."""
+    return int(connection.execute("SELECT coalesce(max(seq), 0) FROM audit").fetchone()[0])
+
+
+def open_journal(path: Path, *, now: Callable[[], str], on_progress: Callable[[], None] = lambda: None) -> Journal:
     """Open the journal at `path`, or make a new one; check it and bring it to the present version.
 
-    The caller holds the lock of the state folder. Raises EdgeError MDSE-JOURNAL-001 (damaged), -002 (written by a
-    newer version), -003 (on a network file system), -004 (another program's file). A damaged journal is never
-    replaced by an empty one: that would send every slide in the export folder again.
+    The caller holds the lock of the state folder. `on_progress()` is called again and again while a large journal is
+    checked. Raises EdgeError MDSE-JOURNAL-001 (damaged), -002 (written by a newer version), -003 (on a network file
+    system), -004 (another program's file), -014 (older than it was). A damaged journal is never replaced by an empty
+    one: that would send every slide in the export folder again.
     """
     file_system = file_system_of(path.parent)
     if file_system in NETWORK_FILE_SYSTEMS:
@@ -86,12 +102,18 @@ def open_journal(path: Path, *, now: Callable[[], str]) -> Journal:
     is_new = not path.exists()
     connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
     try:
+        connection.set_progress_handler(lambda: on_progress() or 0, PROGRESS_STEPS)
         prepare_connection(connection)
         if is_new or is_blank(connection):
             create_tables(connection, now)
         else:
             check_journal(connection, path)
-        (path.parent / path.name).chmod(0o600)
+            migrate_journal(connection, now)
+        fold_log(connection)
+        path.chmod(0o600)
+        head = JournalHead(path.with_name(HEAD_NAME), identity_of(connection))
+        head.prove(newest_row(connection), path)
+        connection.set_progress_handler(None, 0)
     except sqlite3.DatabaseError as error:
         connection.close()
         if is_transient(error):
@@ -100,7 +122,18 @@ def open_journal(path: Path, *, now: Callable[[], str]) -> Journal:
     except BaseException:
         connection.close()
         raise
-    return Journal(connection, now)
+    return Journal(connection, now, head)
+
+
+def fold_log(connection: sqlite3.Connection) -> None:
+    """Write what the log holds into the database, synced. Raises sqlite3.OperationalError when that is not possible.
+
+    After a failed sync nobody knows what of the log is on disk, and syncing it again may claim success: its content,
+    still good in memory, is written to another file and that one is synced.
+    """
+    busy, in_log, folded = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy or in_log != folded:
+        raise sqlite3.OperationalError(f"the log could not be folded in ({busy}, {folded} of {in_log} pages)")
 
 
 def prepare_connection(connection: sqlite3.Connection) -> None:
@@ -131,7 +164,7 @@ def create_tables(connection: sqlite3.Connection, now: Callable[[], str]) -> Non
 
 
 def check_journal(connection: sqlite3.Connection, path: Path) -> None:
-    """Check file, owner and version of an existing journal and migrate it; raises EdgeError MDSE-JOURNAL-*."""
+    """Check file, owner and version of an existing journal; raises EdgeError MDSE-JOURNAL-*."""
     problems = [row[0] for row in connection.execute("PRAGMA quick_check(5)") if row[0] != "ok"]
     if problems:
         raise EdgeError("MDSE-JOURNAL-001", where=str(path), reason="; ".join(problems))
@@ -140,9 +173,29 @@ def check_journal(connection: sqlite3.Connection, path: Path) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
         raise EdgeError("MDSE-JOURNAL-002", where=str(path), version=version, known=SCHEMA_VERSION)
-    while version < SCHEMA_VERSION:
-        connection.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[version]} PRAGMA user_version = {version + 1}; COMMIT;")
-        version += 1
+
+
+def migrate_journal(connection: sqlite3.Connection, now: Callable[[], str]) -> None:
+    """Bring an older journal to the present version, all steps in one transaction with their audit row.
+
+    Killed or refused in the middle, the journal is as it was and the version that wrote it still opens it.
+    """
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == SCHEMA_VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for step in range(version, SCHEMA_VERSION):
+            for statement in MIGRATIONS[step]:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        event = AuditEvent("daemon", "journal migrated", "journal", str(version), str(SCHEMA_VERSION))
+        append_audit(connection, now(), event)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def is_transient(error: sqlite3.Error) -> bool:

@@ -32,6 +32,8 @@ class SlideRow:
     reason_text: str
     seen_at: str
     changed_at: str
+    priority: int
+    unlisted_at: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 One row of `slides` per arrival: the same slide key with other files is a second arrival (state LATE).
 One row of `revisions` per result that was made, one row of `deliveries` per revision and output,
 one row of `audit` per change of any of them. Rows of `audit` cannot be changed or deleted through SQL.
+One row of `purged` per arrival whose rows were given back after their retention: digests only, so that the same slide
+is still known when it is exported again, and nothing of a person is kept.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Iterable
 
 from edge.journal_states import DELIVERY_MOVES, SLIDE_MOVES
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x4D445345  # "MDSE" in the file header: another program's database is refused
 
 
@@ -50,6 +52,8 @@ CREATE TABLE slides (
     reason_text TEXT NOT NULL DEFAULT '',
     seen_at TEXT NOT NULL,
     changed_at TEXT NOT NULL,
+    priority INTEGER NOT NULL DEFAULT 0,  -- 1: the order is STAT, analyzed before the others
+    unlisted_at TEXT,                     -- since when the source no longer lists the folder; NULL while it does
     UNIQUE (source, slide_key, arrival)
 ) STRICT;
 CREATE INDEX slides_by_state ON slides (state, id);
@@ -90,6 +94,14 @@ CREATE TABLE deliveries (
     UNIQUE (output, final_name)
 ) STRICT;
 CREATE INDEX deliveries_by_state ON deliveries (output, state, id);
+CREATE INDEX deliveries_of_state ON deliveries (state, made_at);
+
+CREATE TABLE purged (
+    idempotency_key TEXT PRIMARY KEY,
+    content_sha256 TEXT,
+    purged_at TEXT NOT NULL
+) STRICT;
+CREATE INDEX purged_by_content ON purged (content_sha256);
 
 CREATE TABLE audit (
     seq INTEGER PRIMARY KEY,
@@ -103,9 +115,19 @@ CREATE TABLE audit (
     previous_hash TEXT NOT NULL,
     hash TEXT NOT NULL
 ) STRICT;
+CREATE INDEX audit_arrivals ON audit (seq) WHERE action = 'arrived';
 CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'audit rows are not changed'); END;
 CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'audit rows are kept'); END;
 """
 
-MIGRATIONS: dict[int, str] = {}
-"""From version n to n+1: the statements, run in one transaction together with the new version number."""
+MIGRATIONS: dict[int, tuple[str, ...]] = {
+    1: (
+        "ALTER TABLE slides ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE slides ADD COLUMN unlisted_at TEXT",
+        "CREATE INDEX deliveries_of_state ON deliveries (state, made_at)",
+        "CREATE TABLE purged (idempotency_key TEXT PRIMARY KEY, content_sha256 TEXT, purged_at TEXT NOT NULL) STRICT",
+        "CREATE INDEX purged_by_content ON purged (content_sha256)",
+        "CREATE INDEX audit_arrivals ON audit (seq) WHERE action = 'arrived'",
+    ),
+}
+"""From version n to n+1: the statements. All steps to the present version run in one transaction."""

@@ -13,6 +13,7 @@ from edge.errors import EdgeError
 from edge.journal import Journal, open_journal
 from edge.journal_results import NewRevision
 from edge.journal_rows import DeliveryIntent
+from edge.journal_schema import MIGRATIONS
 from edge.journal_states import DELIVERY_MOVES, SLIDE_MOVES
 
 
@@ -221,3 +222,111 @@ def test_the_slide_that_waits_longest_is_found_and_finished_ones_are_not(journal
     oldest = journal.slides.oldest_without_result()
     assert oldest is not None
     assert oldest.id == waiting
+
+
+VERSION_1 = Path(__file__).with_name("journal_version_1.sql")
+
+
+def journal_of_version_1(path: Path) -> None:
+    old = sqlite3.connect(path)
+    old.executescript(VERSION_1.read_text())
+    old.close()
+
+
+@pytest.mark.case("C17")
+def test_a_journal_of_the_first_version_is_brought_up_with_every_row_and_an_audit_entry(path: Path) -> None:
+    journal_of_version_1(path)
+    opened = open_journal(path, now=lambda: "2026-11-23T09:00:00.000Z")
+    slides = opened.slides.newest_of_source("di60")
+    assert [(s.slide_key, s.state, s.priority, s.unlisted_at) for s in slides] == [
+        ("A1", "CLOSED", 0, None),
+        ("A2", "SEEN", 0, None),
+    ]
+    assert opened.results.revisions_of_folder("di60", "A1")[0].message_id == "ABC.R1"
+    assert verify_audit(opened.connection).broken_at is None
+    last = opened.connection.execute("SELECT action, old, new FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
+    assert last == ("journal migrated", "1", "2")
+    opened.close()
+
+
+@pytest.mark.case("C17")
+def test_a_migrated_journal_has_the_tables_and_indexes_of_a_new_one(path: Path, tmp_path: Path) -> None:
+    journal_of_version_1(path)
+    new = tmp_path / "new" / "journal.sqlite"
+    new.parent.mkdir()
+    shapes = []
+    for place in (path, new):
+        opened = open_journal(place, now=lambda: "t")
+        names = opened.connection.execute("SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'")
+        tables = {
+            name: sorted(tuple(row[1:5]) for row in opened.connection.execute(f"PRAGMA table_info({name})"))
+            for kind, name in names.fetchall() if kind == "table"
+        }  # fmt: skip
+        indexes = sorted(opened.connection.execute("SELECT name FROM sqlite_schema WHERE type IN ('index', 'trigger')"))
+        shapes.append((tables, indexes))
+        opened.close()
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.case("D24")
+def test_a_migration_that_fails_at_any_of_its_steps_leaves_the_old_journal(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal_of_version_1(path)
+    whole = MIGRATIONS[1]
+    for number in range(len(whole) + 1):
+        broken = (*whole[:number], "INSERT INTO no_such_table VALUES (1)", *whole[number:])
+        monkeypatch.setitem(MIGRATIONS, 1, broken)
+        with pytest.raises(EdgeError, match="MDSE-JOURNAL-001"):
+            open_journal(path, now=lambda: "t")
+        left = sqlite3.connect(path)
+        assert left.execute("PRAGMA user_version").fetchone()[0] == 1
+        assert "priority" not in {row[1] for row in left.execute("PRAGMA table_info(slides)")}
+        left.close()
+    monkeypatch.setitem(MIGRATIONS, 1, whole)
+    open_journal(path, now=lambda: "t").close()
+
+
+@pytest.mark.case("D12")
+def test_a_journal_whose_log_was_taken_away_after_a_crash_is_refused(path: Path, tmp_path: Path) -> None:
+    crashed = tmp_path / "crashed"
+    crashed.mkdir()
+    opened = open_journal(path, now=lambda: "t")
+    opened.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    spooled(opened)
+    for file in path.parent.glob("journal.*"):
+        if not file.name.endswith(("-wal", "-shm")):
+            (crashed / file.name).write_bytes(file.read_bytes())
+    opened.close()
+    with pytest.raises(EdgeError, match="MDSE-JOURNAL-014") as caught:
+        open_journal(crashed / path.name, now=lambda: "t")
+    assert caught.value.exit_status == 78
+    (crashed / "journal.head").unlink()
+    open_journal(crashed / path.name, now=lambda: "t").close()
+
+
+def test_a_crash_that_left_the_log_and_a_head_that_lags_are_no_fault(path: Path, tmp_path: Path) -> None:
+    crashed = tmp_path / "crashed"
+    crashed.mkdir()
+    opened = open_journal(path, now=lambda: "t")
+    head = path.with_name("journal.head").read_bytes()
+    slide_id = spooled(opened)
+    for file in path.parent.glob("journal.*"):
+        (crashed / file.name).write_bytes(file.read_bytes())
+    opened.close()
+    (crashed / "journal.head").write_bytes(head)
+    again = open_journal(crashed / path.name, now=lambda: "t")
+    assert again.slides.get(slide_id).state == "SPOOLED"
+    again.close()
+
+
+def test_checking_a_large_journal_tells_that_it_goes_on(
+    journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.journal.PROGRESS_STEPS", 100)
+    for index in range(200):
+        journal.slides.add("di60", f"A{index}", b"A")
+    journal.close()
+    told = []
+    open_journal(path, now=lambda: "t", on_progress=lambda: told.append(1)).close()
+    assert told
