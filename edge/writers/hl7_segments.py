@@ -27,6 +27,7 @@ from edge.writers.report_facts import SUB_ID_LIMIT, acquired_moment, analyzer_na
 # OBR-25 by the letter of the results; W and D have no place in table 0123: such a report is a corrected one.
 REPORT_STATUS = {"P": "P", "F": "F", "C": "C", "W": "C", "D": "C", "X": "X"}
 NAMESPACE_LIMIT = 20  # HD.1 in v2.5.1
+NOTES_MAX = 9_999  # NTE-1 is a number of at most four digits (SI)
 
 
 def segment(name: str, fields: Mapping[int, str]) -> str:
@@ -154,8 +155,10 @@ def observation_identifier(row: Observation) -> str:
 
 
 def notes(texts: Iterable[str]) -> Iterator[str]:
-    """Yield one NTE for each line."""
+    """Yield one NTE for each line; what is beyond the last number that NTE-1 can hold stands in that last one."""
     lines = [line for text in texts for line in lines_from_text(text)]
+    if len(lines) > NOTES_MAX:
+        lines[NOTES_MAX - 1 :] = [" ".join(lines[NOTES_MAX - 1 :])]
     for number, line in enumerate(lines, start=1):
         yield segment("NTE", {1: str(number), 2: "L", 3: line})
 

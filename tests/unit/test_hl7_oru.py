@@ -351,3 +351,12 @@ def test_the_good_message_passes():
 def test_a_message_cut_anywhere_is_refused(length):
     with pytest.raises(EdgeError):
         check_hl7(GOOD[:length], "ORU_R01")
+
+
+def test_lines_beyond_the_largest_number_of_a_note_stand_in_the_last_note() -> None:
+    texts = [f"line {number}" for number in range(10_003)]
+    content = writer_for("hl7").render(example_record(reason="\n".join(texts))).content
+    notes = [line.split("|") for line in content.decode().split("\r") if line.startswith("NTE|")]
+    assert max(int(note[1]) for note in notes) == 9_999
+    shown = " ".join(note[3] for note in notes)
+    assert all(f" {text} " in shown for text in texts[1:])
