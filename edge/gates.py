@@ -22,9 +22,13 @@ BLAST_EXCESS = "BLAST-EXCESS"
 BLAST_REVIEW = "BLAST-REVIEW"
 PROFILE_OOD = "PROFILE-OOD"
 INFECTION_PATTERN = "INFECTION-PATTERN"
+AUER_RODS = "AUER-RODS"
 
 _NEUTROPHIL_GROUP = "GN"  # groups of Fig. 3 of the paper, as the catalogue names them
 _BLAST_GROUP = "BL"
+# Auer rods of neutrophils, promyelocytes and blasts, and faggot cells: one such cell is a sign of a myeloid neoplasm
+# (WHO classification), whatever the score. A catalogue may leave these codes out; it cannot give them another meaning.
+_AUER_ROD_FINDINGS = ("NE17", "PM04", "PM05", "BL04")
 _ROUNDING = 1e-9  # 2 blasts of 200 are 1 %, whatever binary fractions make of it
 _NAMES_SHOWN = 5
 
@@ -129,6 +133,7 @@ def film_warnings(
     warnings = []
     if counted.blasts and counted.blast_share >= gates.blast_review_share - _ROUNDING:
         warnings.append(SlideWarning(BLAST_REVIEW, f"{_blasts(counted)}; look at them on the smear"))
+    warnings.extend(_auer_rod_warnings(profile, catalogue))
     rates = dict(zip(profile.names, profile.values.tolist(), strict=True))
     limits = gates.infection_rate
     if limits and all(rates[f"{code}_rate"] >= limit - _ROUNDING for code, limit in limits.items()):
@@ -137,6 +142,17 @@ def film_warnings(
         text = f"{seen} together suggest infection, in which dysplasia-like changes may be reactive"
         warnings.append(SlideWarning(INFECTION_PATTERN, text))
     return tuple(warnings)
+
+
+def _auer_rod_warnings(profile: SlideProfile, catalogue: Catalogue) -> tuple[SlideWarning, ...]:
+    """Return one warning that counts the cells with Auer rods by finding; none where there are none."""
+    counted = dict(zip(profile.names, profile.numerators.tolist(), strict=True))
+    named = {finding.code: finding.standard_term for finding in catalogue.findings}
+    seen = {named[code]: int(counted[f"{code}_rate"]) for code in _AUER_ROD_FINDINGS if code in named}
+    shown = ", ".join(f"{name}: {count}" for name, count in seen.items() if count)
+    if not shown:
+        return ()
+    return (SlideWarning(AUER_RODS, f"{shown}; look at these cells on the smear, one true Auer rod is enough"),)
 
 
 def parameters_outside(profile: SlideProfile, cohort: Cohort) -> tuple[str, ...]:

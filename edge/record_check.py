@@ -57,6 +57,8 @@ def _cell_faults(record: Mapping[str, Any]) -> Iterator[str]:
         without = [flag for flag in cell["flags"] if flag in WITHOUT_TYPE]
         if (cell["type"] is None) != (len(without) == 1):
             yield f"cell {cell['id']} has a type and a reason for none, or neither"
+        if cell.get("best_type") is not None and "UNIDENTIFIED" not in cell["flags"]:
+            yield f"cell {cell['id']} has a guess beside its type"
         if cell["type"] is None and cell["findings"]:
             yield f"cell {cell['id']} shows findings without a type"
         if not all(0 <= p <= 1 for p in (cell["p"], *cell["findings"].values())):

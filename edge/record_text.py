@@ -37,7 +37,7 @@ KEYS: Mapping[str, Sequence[str]] = {
     "assessments.sufficiency.minimum": ("wbc", "neutrophil"),
     "assessments.contrast": ("name", "value", "positive_median", "negative_median"),
     "assessments.what_would_change": ("name", "code", "counted", "of", "needed", "score"),
-    "cells": ("id", "file", "sha256", "type", "p", "findings", "flags", "preclass", "distance"),
+    "cells": ("id", "file", "sha256", "type", "p", "findings", "flags", "preclass", "distance", "best_type"),
     "warnings": ("code", "text"),
     "quality": ("focus", "stain"),
     "quality.focus": ("median", "low_share", "limit"),
@@ -53,7 +53,7 @@ KEYS: Mapping[str, Sequence[str]] = {
 ADDED: Mapping[str, frozenset[str]] = {
     "": frozenset({"quality", "preclass"}),
     "assessments": frozenset({"groups", "sufficiency", "contrast", "what_would_change"}),
-    "cells": frozenset({"preclass", "distance"}),
+    "cells": frozenset({"preclass", "distance", "best_type"}),
 }
 
 

@@ -257,6 +257,10 @@ def _cells_part(
             "flags": list(cell.flags),
             "preclass": None if preclass_of[cell.cell_id] is None else printable(str(preclass_of[cell.cell_id])),
             "distance": None if cell.distance is None else _rounded(min(cell.distance, DISTANCE_MAX), 2),
+            # What the network would have called it; of a cell unlike all training cells, no guess is worth showing.
+            "best_type": catalogue.type_codes[int(cell.type_probabilities.argmax())]
+            if "UNIDENTIFIED" in cell.flags
+            else None,
         }
         for cell in cells
     ]

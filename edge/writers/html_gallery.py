@@ -123,6 +123,9 @@ def _figure(cell: CellView, rank: int, pictures: CellPictures) -> Html:
         ),
         *(tag("span", finding_short_name(code), class_="finding", title=finding_name(code)) for code in cell.findings),
         *(tag("span", flag, class_="flag") for flag in flags),
+        tag("span", sentence("gallery.best_type", type=type_name(cell.best_type)), class_="flag")
+        if cell.best_type
+        else None,
         tag("span", sentence("gallery.preclass", type=type_name(cell.preclass)), class_="flag")
         if cell.preclass and differs(cell)
         else None,

@@ -7,9 +7,13 @@ from datetime import datetime
 
 from edge.writers.figures import with_decimals
 from edge.writers.html_charts import interval_words, score_scale
+from edge.writers.html_explanation import signed
 from edge.writers.html_markup import Html, joined, tag
+from edge.writers.names import parameter_name
 from edge.writers.record_view import INDETERMINATE, NOT_EVALUABLE, NOT_REQUESTED, AssessmentView, CodedText, RecordView
 from edge.writers.strings import ENGLISH, current_language, sentence, words
+
+REASONS_SHOWN = 3
 
 
 def header(view: RecordView) -> Html:
@@ -108,6 +112,7 @@ def _assessment(assessment: AssessmentView, number: int) -> Html:
         tag("h2", sentence("section.assessment", **names)),
         tag("p", assessment.call, class_=f"call {_side(assessment)}"),
         tag("p", call_words(assessment), class_="call-words"),
+        _because(assessment),
         tag("p", sentence("call.support"), class_="support"),
     ]
     if assessment.score is not None and assessment.call not in (NOT_EVALUABLE, NOT_REQUESTED):
@@ -119,6 +124,15 @@ def _assessment(assessment: AssessmentView, number: int) -> Html:
     if assessment.reasons:
         parts.append(coded_list(assessment.reasons))
     return tag("section", *parts, class_="card assessment", id=f"assessment-{number}")
+
+
+def _because(assessment: AssessmentView) -> Html | None:
+    """Name the parameters that moved the score most, with sign: the reason belongs beside the call."""
+    if assessment.score is None or assessment.call in (NOT_EVALUABLE, NOT_REQUESTED):
+        return None
+    largest = sorted(assessment.contributions, key=lambda row: -abs(row.value))[:REASONS_SHOWN]
+    names = "; ".join(f"{parameter_name(row.name)} {signed(row.value, 2)}" for row in largest)
+    return tag("p", sentence("call.because", names=names), class_="because") if names else None
 
 
 def _sufficiency(assessment: AssessmentView) -> list[Html]:

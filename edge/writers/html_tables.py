@@ -9,7 +9,7 @@ from edge.writers.figures import per_hundred, shortest, with_decimals
 from edge.writers.html_charts import axis_maximum, interval_bar
 from edge.writers.html_gallery import CellPictures, strip
 from edge.writers.html_markup import Html, joined, tag
-from edge.writers.names import finding_name, findings, type_name
+from edge.writers.names import finding_name, finding_short_name, findings, type_name
 from edge.writers.record_view import ParameterView, RecordView
 from edge.writers.report_context import ReferenceIntervals
 from edge.writers.strings import sentence, words
@@ -165,13 +165,19 @@ def _finding_row(row: ParameterView, look: str | None) -> Html:
     of = sentence("table.of", numerator=row.numerator, denominator=row.denominator)
     return tag(
         "tr",
-        tag("th", finding_name(row.code), " ", tag("abbr", row.code), scope="row"),
+        tag("th", finding_name(row.code), " ", tag("abbr", row.code), _other_name(row.code), scope="row"),
         tag("td", of, class_="n"),
         tag("td", f"{per_hundred(row.numerator, row.denominator)} %", class_="n strong"),
         tag("td", _interval_words(row), class_="n quiet"),
         tag("td", interval_bar(row.numerator / row.denominator, row.interval, 1.0), class_="axis"),
         class_=look,
     )
+
+
+def _other_name(code: str) -> Html | None:
+    """Return the short name by which the cells carry a finding, where it differs: one thing, two names, said once."""
+    short = finding_short_name(code)
+    return None if short == finding_name(code) else tag("span", short, class_="fine other-name")
 
 
 def _unseen(groups: Mapping[str, list[ParameterView]]) -> Html:

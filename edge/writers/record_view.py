@@ -113,7 +113,8 @@ class AssessmentView:
 class CellView:
     """One cell: its type (None = unidentified), the type's probability, and the findings with their probabilities.
 
-    `preclass` is the analyzer's own class, `distance` how unlike the training cells it is; None where not known.
+    `preclass` is the analyzer's own class, `distance` how unlike the training cells it is, `best_type` the
+    likeliest type of an unidentified cell; None where not known.
     """
 
     cell_id: str
@@ -124,6 +125,7 @@ class CellView:
     flags: tuple[str, ...]
     preclass: str | None
     distance: float | None
+    best_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +303,7 @@ def _cell(node: Node) -> CellView:
         flags=node.texts("flags"),
         preclass=text_or_none(node, "preclass"),
         distance=number_or_none(node, "distance"),
+        best_type=text_or_none(node, "best_type"),
     )
 
 

@@ -128,6 +128,7 @@ def cell_row(number: int, kind: str | None, found: Mapping[str, float]) -> dict[
         "flags": [] if kind else ["UNIDENTIFIED"],
         "preclass": None,
         "distance": None,
+        "best_type": None if kind else "MY",
     }
 
 

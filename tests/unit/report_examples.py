@@ -199,7 +199,7 @@ def old_record() -> dict[str, Any]:
     record = example_record()
     added = {
         "assessments": ("groups", "sufficiency", "contrast", "what_would_change"),
-        "cells": ("preclass", "distance"),
+        "cells": ("preclass", "distance", "best_type"),
     }
     for part, keys in added.items():
         record[part] = [{key: value for key, value in row.items() if key not in keys} for row in record[part]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -218,3 +220,19 @@ def test_two_of_the_three_signs_do_not_warn(shown):
 def test_a_film_without_neutrophils_has_no_infection_pattern():
     lymphocytes = profile({"LY": 100})
     assert film_warnings(lymphocytes, count_film(lymphocytes, CATALOGUE), CATALOGUE, GATES) == ()
+
+
+def test_one_cell_with_an_auer_rod_is_named_whatever_the_score():
+    found = profile({"SNE": 60, "BL": 3, "LY": 137}, {"BL04": 1, "NE17": 2})
+    warnings = film_warnings(found, count_film(found, CATALOGUE), CATALOGUE, GATES)
+    auer = [warning for warning in warnings if warning.code == "AUER-RODS"]
+    assert len(auer) == 1
+    assert "Auer rod in neutrophil: 2, Auer rod in blast: 1;" in auer[0].text
+    assert "promyelocyte" not in auer[0].text
+
+
+def test_a_catalogue_without_auer_rods_is_asked_nothing_about_them():
+    without = replace(CATALOGUE, findings=tuple(f for f in CATALOGUE.findings if "Auer" not in f.standard_term))
+    found = profile({"SNE": 60, "BL": 1, "LY": 139}, {"BL04": 1})
+    warnings = film_warnings(found, count_film(found, without), without, GATES)
+    assert "AUER-RODS" not in [warning.code for warning in warnings]

@@ -270,3 +270,24 @@ def test_a_class_of_the_analyzer_that_names_several_types_or_none_is_no_dissent(
 def test_codes_are_explained_in_words_before_the_records_own_text():
     text = rendered(not_evaluable()).text
     assert re.search(r"Too few leucocytes:\s+counted 27 leucocytes, at least 50 needed\s+WBC-TOO-FEW", text)
+
+
+def test_the_reason_stands_beside_the_call_with_its_three_largest_parts():
+    hypogranular = "Hypogranular or agranular neutrophil +0.91"
+    pelger = "Pseudo-Pelger-Huet anomaly (bilobed nucleus) +0.64"
+    assert f"Mostly from: {hypogranular}; {pelger}; Blast, share +0.32." in rendered(full_record()).text
+
+
+def test_a_slide_without_a_score_names_no_reason_for_one():
+    assert "Mostly from" not in rendered(STATES["not-evaluable"]()[0]).text
+
+
+def test_an_unidentified_cell_says_what_it_is_perhaps_and_a_named_cell_does_not():
+    record = full_record()
+    unidentified = [cell for cell in record["cells"] if cell["flags"] == ["UNIDENTIFIED"]]
+    assert rendered(record).text.count("perhaps Myelocyte") == len(unidentified) == 2
+
+
+def test_a_finding_with_two_names_has_both_in_the_table_of_findings():
+    text = " ".join(rendered(full_record()).text.split())
+    assert "Hypogranular or agranular neutrophil NE04 Degranulation 18 of 50" in text

@@ -32,6 +32,7 @@ from edge.slide_profile import intervals_from_profile, profile_slide
 
 CATALOGUE = load_catalogue()
 NOTHING = np.zeros(0, np.float32)
+LIKELIEST_BLAST = np.eye(17, dtype=np.float32)[CATALOGUE.type_codes.index("BL")]
 STAGES = dict.fromkeys(("decode", "resize", "infer", "findings", "profile", "assess", "explain"), 1.26)
 
 
@@ -42,7 +43,7 @@ def cell(
     for code in present:
         probabilities[CATALOGUE.finding_codes.index(code)] = 0.76543
     flags = () if cell_type else (flag,)
-    return CellFindings(f"{number:04d}", cell_type, p, NOTHING, probabilities, NOTHING, present, flags)
+    return CellFindings(f"{number:04d}", cell_type, p, LIKELIEST_BLAST, probabilities, NOTHING, present, flags)
 
 
 def slide_of(images: int) -> Slide:
@@ -131,8 +132,10 @@ def test_the_record_says_who_what_and_how_many():
     assert record["cells"][0] == {
         "id": "0000", "file": "wbc/0000.jpg", "sha256": f"{0:064x}", "type": "SNE", "p": 0.9123,
         "findings": {"NE01": 0.7654, "NE04": 0.7654}, "flags": [], "preclass": None, "distance": None,
+        "best_type": None,
     }  # fmt: skip
     assert [c["flags"] for c in record["cells"][6:8]] == [["UNIDENTIFIED"], ["OOD"]]
+    assert [c["best_type"] for c in record["cells"][6:8]] == ["BL", None]
     rows = {row["name"]: row for row in record["profile"]}
     assert len(rows) == 114
     assert rows["SNE_share"]["value"] == 0.4
