@@ -101,8 +101,13 @@ def open_journal(path: Path, *, now: Callable[[], str], on_progress: Callable[[]
         raise EdgeError("MDSE-JOURNAL-003", where=str(path), file_system=file_system)
     is_new = not path.exists()
     connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+
+    def go_on() -> int:
+        on_progress()
+        return 0  # anything else would interrupt the check
+
     try:
-        connection.set_progress_handler(lambda: on_progress() or 0, PROGRESS_STEPS)
+        connection.set_progress_handler(go_on, PROGRESS_STEPS)
         prepare_connection(connection)
         if is_new or is_blank(connection):
             create_tables(connection, now)
