@@ -70,6 +70,8 @@ class EdgeError(Exception):
 
 def printable(text: str) -> str:
     """Return `text` with control characters and lone surrogates escaped, so that no input can forge a log line."""
+    if text.isprintable():  # nearly always; a report holds megabytes of it
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 

@@ -49,6 +49,20 @@ class ImageLimits:
 DEFAULT_LIMITS = ImageLimits()
 
 
+class DecodeMemory:
+    """Memory that one thread decodes one image after the other into: fresh pages cost a third of the decoding."""
+
+    def __init__(self) -> None:
+        self._bytes = np.empty(0, np.uint8)
+
+    def of(self, header: ImageHeader) -> NDArray[np.uint8]:
+        """Return memory that holds an image of this size in RGB; what lay there before is void."""
+        needed = header.height_px * header.width_px * 3
+        if len(self._bytes) < needed:
+            self._bytes = np.empty(needed, np.uint8)
+        return self._bytes
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CellImage:
     """One cell: its id and its pixels, H x W x 3 uint8 RGB, C-contiguous."""
@@ -74,10 +88,13 @@ class LoadedCells:
     refused: tuple[RefusedCell, ...]
 
 
-def decode_image(data: bytes, *, where: str, limits: ImageLimits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
+def decode_image(
+    data: bytes, *, where: str, limits: ImageLimits = DEFAULT_LIMITS, memory: DecodeMemory | None = None
+) -> NDArray[np.uint8]:
     """Decode one JPEG, PNG or BMP to H x W x 3 uint8 RGB, C-contiguous, at its stored size and orientation.
 
-    `where` names the image in errors. Raises EdgeError MDSE-IMAGE-001 to -007 and never returns a partial image.
+    `where` names the image in errors. With `memory` the pixels may lie there and hold until it is used again. Raises
+    EdgeError MDSE-IMAGE-001 to -007 and never returns a partial image.
     """
     if len(data) > limits.bytes_max:
         raise EdgeError("MDSE-IMAGE-003", where=where, bytes=len(data), limit_bytes=limits.bytes_max)
@@ -94,7 +111,10 @@ def decode_image(data: bytes, *, where: str, limits: ImageLimits = DEFAULT_LIMIT
         )
     if data[header.end :].strip(b"\x00"):
         raise EdgeError("MDSE-IMAGE-007", where=where, format=header.format, count=len(data) - header.end)
-    pixels = _rgb_from_jpeg(data, where) if header.format == "JPEG" else _rgb_from_lossless(data, header, where)
+    if header.format == "JPEG":
+        pixels = _rgb_from_jpeg(data, where, memory.of(header) if memory else None)
+    else:
+        pixels = _rgb_from_lossless(data, header, where)
     if pixels.shape != (header.height_px, header.width_px, 3) or pixels.dtype != np.uint8:
         raise EdgeError("MDSE-IMAGE-006", where=where, reason="the decoder returned another size than the header")
     return np.ascontiguousarray(pixels)
@@ -132,10 +152,13 @@ def read_cells(slide: Slide, *, limits: ImageLimits = DEFAULT_LIMITS) -> Iterato
         except OSError as error:
             raise EdgeError("MDSE-SLIDE-010", where=slide.slide_key, reason=_reason(error)) from error
         for cell_file in slide.cell_files:
-            yield _read_cell(folder_fd, cell_file, limits)
+            yield read_cell(folder_fd, cell_file, limits)
 
 
-def _read_cell(folder_fd: int, cell_file: CellFile, limits: ImageLimits) -> CellImage | RefusedCell:
+def read_cell(
+    folder_fd: int, cell_file: CellFile, limits: ImageLimits, memory: DecodeMemory | None = None
+) -> CellImage | RefusedCell:
+    """Read one cell of the open slide folder, compare its digest and decode it (`memory`: see `decode_image`)."""
     try:
         try:
             data = read_file_below(folder_fd, cell_file.path, bytes_max=limits.bytes_max)
@@ -143,7 +166,7 @@ def _read_cell(folder_fd: int, cell_file: CellFile, limits: ImageLimits) -> Cell
             raise EdgeError("MDSE-IMAGE-008", where=cell_file.path, reason=_reason(error)) from error
         if cell_file.sha256 is not None and hashlib.sha256(data).hexdigest() != cell_file.sha256:
             raise EdgeError("MDSE-IMAGE-009", where=cell_file.path)
-        return CellImage(cell_file.cell_id, decode_image(data, where=cell_file.path, limits=limits))
+        return CellImage(cell_file.cell_id, decode_image(data, where=cell_file.path, limits=limits, memory=memory))
     except EdgeError as error:
         return RefusedCell(cell_file.cell_id, error.code, str(error))
 
@@ -152,10 +175,10 @@ def _reason(error: OSError | ValueError) -> str:
     return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
 
 
-def _rgb_from_jpeg(data: bytes, where: str) -> NDArray[np.uint8]:
+def _rgb_from_jpeg(data: bytes, where: str, memory: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
     """Decode with every decoder warning taken as an error; the exact slow DCT, so that all machines agree."""
     try:
-        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True)
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True, buffer=memory)
     except ValueError as error:
         raise EdgeError("MDSE-IMAGE-006", where=where, reason=str(error)) from error
     return pixels

@@ -2,15 +2,19 @@
 
     read and decode -> resize -> infer -> findings -> profile -> assess -> explain -> record, report
 
-Images are decoded while the engine works on earlier ones, and none is kept: only a thumbnail of each remains. State is
-in the engine alone; the same slide, model and job give the same record, except for the times in `stage_ms`.
+Images are read, decoded and resized on threads of their own (preparation.py) while the engine works on earlier ones,
+and none is kept: only a thumbnail of each remains. State is in the engine alone; the same slide, model and job give the
+same record, except for the times in `stage_ms`.
+
+In `stage_ms` "decode" and "resize" are the threads' time, added up. "wait" is the time in which no cell was ready for
+the network, "infer" the rest of the time from the first cell to the last output; a record's "infer" holds both.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,23 +29,24 @@ from edge.explanation import explain_assessment
 from edge.findings import CellFindings, decode_findings
 from edge.gates import count_film, film_warnings
 from edge.image_measures import MEASURES, measures_from_tensors
-from edge.images import DEFAULT_LIMITS, CellImage, ImageLimits, RefusedCell, read_cells
+from edge.images import DEFAULT_LIMITS, ImageLimits, RefusedCell
 from edge.model import Model
 from edge.preclass import PreclassComparison, compare_preclasses, preclass_warnings
+from edge.preparation import PreparedCell, prepared_cells
 from edge.quality import document_from_quality, quality_from_measures, quality_warnings
 from edge.report_material import report_context
 from edge.result import UNREADABLE_FRACTION, Job, Provenance, build_result, reject_slide
 from edge.slide import Slide, SlideWarning
 from edge.slide_profile import SlideProfile, intervals_from_profile, profile_slide
-from edge.tensors import tensors_from_cells
-from edge.thumbnails import thumbnail_from_pixels
 from edge.writers.html_report import render_report
 from edge.writers.report_context import NO_REFERENCE, ReferenceIntervals
 from edge.writers.strings import ENGLISH
 
 __all__ = ["AnalyzedSlide", "Job", "Rules", "analyze_slide"]
 
-STAGES = ("decode", "resize", "infer", "findings", "profile", "assess", "explain")
+STAGES = ("decode", "resize", "wait", "infer", "findings", "profile", "assess", "explain", "record", "render")
+_BATCHES_AHEAD = 4
+"""Batches of cells that are in hand while the network works: two that run, one that waits, one that is being made."""
 TARGET_UNKNOWN = "TARGET-UNKNOWN"
 
 
@@ -62,10 +67,11 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnalyzedSlide:
-    """What leaves the pipeline: the record (JSON values, see result.py) and the self-contained HTML report."""
+    """What leaves the pipeline: the record (JSON values, see result.py), the self-contained HTML report, every time."""
 
     record: dict[str, Any]
     report_html: bytes
+    stage_ms: dict[str, float]
 
 
 @dataclass(slots=True, eq=False)
@@ -92,7 +98,16 @@ class StageClock:
         try:
             yield
         finally:
-            self.stage_ms[stage] += 1000 * (self._clock() - start_s)
+            self.add(stage, self._clock() - start_s)
+
+    def add(self, stage: str, seconds: float) -> None:
+        """Count seconds that were measured elsewhere."""
+        self.stage_ms[stage] += 1000 * seconds
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The clock itself, for threads that measure their own time."""
+        return self._clock
 
 
 def analyze_slide(
@@ -121,23 +136,28 @@ def analyze_slide(
         profile = profile_slide(cells, model.catalogue)
         intervals = intervals_from_profile(profile)
     assessments = _assess(slide, model, job, rules, profile, cells, stages)
-    record = build_result(
-        slide=slide,
-        job=job,
-        cells=cells,
-        refused=reading.refused,
-        profile=profile,
-        intervals=intervals,
-        assessments=assessments,
-        provenance=provenance_of(model),
-        catalogue=model.catalogue,
-        stage_ms=stages.stage_ms,
-        warnings=[*_warnings(slide, model, rules, profile), *quality_warnings(quality), *preclass_warnings(preclass)],
-        quality=document_from_quality(quality),
-        preclass=None if preclass is None else {"compared": preclass.compared, "disagree": preclass.disagree},
-    )
-    context = report_context(model, cells, language=rules.language, reference=rules.reference)
-    return AnalyzedSlide(record, render_report(record, reading.thumbnails, context))
+    with stages.timing("record"):
+        record = build_result(
+            slide=slide,
+            job=job,
+            cells=cells,
+            refused=reading.refused,
+            profile=profile,
+            intervals=intervals,
+            assessments=assessments,
+            provenance=provenance_of(model),
+            catalogue=model.catalogue,
+            stage_ms={**stages.stage_ms, "infer": stages.stage_ms["infer"] + stages.stage_ms["wait"]},
+            warnings=[
+                *_warnings(slide, model, rules, profile), *quality_warnings(quality), *preclass_warnings(preclass)
+            ],
+            quality=document_from_quality(quality),
+            preclass=None if preclass is None else {"compared": preclass.compared, "disagree": preclass.disagree},
+        )  # fmt: skip
+    with stages.timing("render"):
+        context = report_context(model, cells, language=rules.language, reference=rules.reference)
+        report = render_report(record, reading.thumbnails, context)
+    return AnalyzedSlide(record, report, stages.stage_ms)
 
 
 def provenance_of(model: Model) -> Provenance:
@@ -156,36 +176,47 @@ def provenance_of(model: Model) -> Provenance:
 
 
 def _infer(slide: Slide, model: Model, rules: Rules, stages: StageClock, reading: _Reading) -> list[EngineOutputs]:
-    """Run every readable cell through the engine, in order. "infer" is the time in which no cell was being prepared."""
-    with stages.timing("infer"):
-        outputs = list(model.engine.infer(_batches(slide, model, rules, stages, reading)))
-    stages.stage_ms["infer"] -= stages.stage_ms["decode"] + stages.stage_ms["resize"]
+    """Run every readable cell through the engine, in order; an error on either side ends the threads of the other."""
+    spec = model.engine.spec
+    prepared = prepared_cells(
+        slide, limits=rules.limits, size_px=spec.size_px, ahead=_BATCHES_AHEAD * spec.max_batch, clock=stages.clock
+    )
+    with stages.timing("infer"), closing(prepared):
+        outputs = list(model.engine.infer(_batches(prepared, model, stages, reading)))
+    stages.stage_ms["infer"] -= stages.stage_ms["wait"]
     return outputs
 
 
 def _batches(
-    slide: Slide, model: Model, rules: Rules, stages: StageClock, reading: _Reading
+    prepared: Iterator[PreparedCell | RefusedCell], model: Model, stages: StageClock, reading: _Reading
 ) -> Iterator[NDArray[np.uint8]]:
-    outcomes = read_cells(slide, limits=rules.limits)
-    waiting: list[CellImage] = []
-    finished = False
-    while not finished:
-        with stages.timing("decode"):
-            outcome = next(outcomes, None)
-        if isinstance(outcome, RefusedCell):
-            reading.refused.append(outcome)
+    """Yield batches of the network's size, in one memory: the engine has copied one before it asks for the next."""
+    spec = model.engine.spec
+    batch = np.empty((spec.max_batch, spec.size_px, spec.size_px, 3), np.uint8)
+    filled = 0
+    while True:
+        with stages.timing("wait"):
+            cell = next(prepared, None)
+        if isinstance(cell, RefusedCell):
+            reading.refused.append(cell)
             continue
-        finished = outcome is None
-        if outcome is not None:
-            waiting.append(outcome)
-        if waiting and (finished or len(waiting) == model.engine.spec.max_batch):
-            with stages.timing("resize"):
-                batch = tensors_from_cells(waiting, model.engine.spec.size_px)
-                reading.measures.append(measures_from_tensors(batch))
-                reading.cell_ids.extend(cell.cell_id for cell in waiting)
-                reading.thumbnails.update({cell.cell_id: thumbnail_from_pixels(cell.pixels) for cell in waiting})
-            waiting = []
-            yield batch
+        if cell is not None:
+            batch[filled] = cell.pixels
+            filled += 1
+            _note(cell, stages, reading)
+        if filled and (cell is None or filled == spec.max_batch):
+            reading.measures.append(measures_from_tensors(batch[:filled]))
+            yield batch[:filled]
+            filled = 0
+        if cell is None:
+            return
+
+
+def _note(cell: PreparedCell, stages: StageClock, reading: _Reading) -> None:
+    reading.cell_ids.append(cell.cell_id)
+    reading.thumbnails[cell.cell_id] = cell.thumbnail
+    stages.add("decode", cell.decode_s)
+    stages.add("resize", cell.resize_s)
 
 
 def _cells_from_outputs(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import threading
 
 import cv2
 import numpy as np
@@ -27,7 +28,7 @@ from edge.engines.base import EngineOutputs
 from edge.errors import EdgeError
 from edge.image_measures import MEASURES
 from edge.model import open_model
-from edge.pipeline import Job, Rules, analyze_slide
+from edge.pipeline import STAGES, Job, Rules, analyze_slide
 from edge.result import record_bytes
 from edge.slide import SlideWarning, read_slide
 from edge.writers.choose import FORMATS, writer_for
@@ -65,9 +66,18 @@ def job_with(**changes):
     return Job(**{**{name: getattr(JOB, name) for name in Job.__slots__}, **changes})
 
 
+class TickingClock(threading.local):
+    """Moves on by a millisecond at every look; each thread looks at a clock of its own: no time is by chance."""
+
+    def __init__(self):
+        self.ticks = itertools.count()
+
+    def __call__(self):
+        return next(self.ticks) / 1000
+
+
 def analyze(folder, model, job=JOB, **options):
-    ticks = itertools.count()
-    return analyze_slide(read_slide(folder), model, job, clock=lambda: next(ticks) / 1000, **options)
+    return analyze_slide(read_slide(folder), model, job, clock=TickingClock(), **options)
 
 
 def codes(rows):
@@ -203,12 +213,16 @@ def test_the_same_slide_gives_the_same_bytes_but_for_the_times(tmp_path, model, 
 
 
 def test_stage_times_come_from_the_clock_that_was_passed(tmp_path, model):
-    stage_ms = analyze(write_slide(tmp_path / "A1_S1", ["SNE"] * 16), model).record["stage_ms"]
-    # The clock moves 1 ms at every look: a timed stage takes 1 ms, "decode" once per image and once at the end.
-    assert stage_ms["decode"] == 17
-    assert stage_ms["resize"] == 2
-    assert stage_ms["profile"] == 1
-    assert all(value >= 0 for value in stage_ms.values())
+    analyzed = analyze(write_slide(tmp_path / "A1_S1", ["SNE"] * 16), model)
+    # Each thread's clock moves 1 ms at every look: a timed stage takes 1 ms. Every cell is decoded and resized once and
+    # waited for once, and once more the end is waited for.
+    assert analyzed.record["stage_ms"]["decode"] == 16
+    assert analyzed.record["stage_ms"]["resize"] == 16
+    assert analyzed.record["stage_ms"]["profile"] == 1
+    assert analyzed.stage_ms["wait"] == pytest.approx(17)
+    assert analyzed.record["stage_ms"]["infer"] == pytest.approx(analyzed.stage_ms["infer"] + 17)
+    assert set(STAGES) == set(analyzed.stage_ms)
+    assert all(value >= 0 for value in analyzed.stage_ms.values())
 
 
 def test_every_writer_takes_the_record_and_the_report_shows_the_cells(tmp_path, model):
@@ -391,6 +405,24 @@ def test_a_wrong_answer_of_the_device_never_becomes_a_record(tmp_path, model, mo
 
     with pytest.raises(EdgeError, match="MDSE-ENGINE-004"):
         analyze(write_slide(tmp_path / "A1_S1", TYPES), replace(model, engine=Liar()))
+
+
+def test_an_engine_that_fails_while_cells_are_prepared_leaves_no_thread_behind(tmp_path, model):
+    class Broken:
+        spec = model.engine.spec
+
+        def infer(self, batches):
+            next(iter(batches))
+            raise EdgeError("MDSE-ENGINE-004", where="openvino", reason="the device is gone")
+            yield
+
+    from dataclasses import replace
+
+    with pytest.raises(EdgeError, match="the device is gone") as held:
+        analyze(write_slide(tmp_path / "A1_S1", TYPES * 10), replace(model, engine=Broken()))
+    # The error, and with it every frame that it passed, is still held here.
+    assert held.value is not None
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("prepare")]
 
 
 def test_thumbnails_are_small_jpegs_of_the_same_proportions():
