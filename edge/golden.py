@@ -6,6 +6,7 @@ bits may differ as far as its certificate allows in the mean, but hardly ever in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,10 +81,18 @@ def golden_from_bundle(bundle: Bundle) -> GoldenCells:
 
 
 def prove_golden(engine: Engine, golden: GoldenCells) -> GoldenProof:
-    """Run the golden cells and compare. Raises EdgeError MDSE-BUNDLE-014 when they differ by more than is allowed."""
-    step = engine.spec.max_batch
-    batches = (golden.images[start : start + step] for start in range(0, len(golden.images), step))
-    outputs = list(engine.infer(batches))
+    """Run the golden cells and compare. Raises EdgeError MDSE-BUNDLE-014 when they differ by more than is allowed.
+
+    Every copy of the network sees every cell and is proved by itself; the proof of the last one is returned.
+    """
+    step, copies = engine.spec.max_batch, engine.spec.copies
+    starts = range(0, len(golden.images), step)
+    # Copies take batches in turn: each batch as often as there are copies meets every one of them.
+    outputs = list(engine.infer(golden.images[start : start + step] for start in starts for _ in range(copies)))
+    return [_proof(outputs[copy::copies], engine, golden) for copy in range(copies)][-1]
+
+
+def _proof(outputs: Sequence[EngineOutputs], engine: Engine, golden: GoldenCells) -> GoldenProof:
     types = np.concatenate([part.cell_type for part in outputs])
     findings = np.concatenate([part.findings for part in outputs])
     expected = golden.expected.cell_type

@@ -24,7 +24,10 @@ _ROW_SUM_TOLERANCE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
-    """An opened engine: library name, device ("cpu", "gpu"), precision, image side, largest batch, output widths."""
+    """An opened engine: library name, device ("cpu", "gpu"), precision, image side, largest batch, output widths.
+
+    `copies` of the network take batches strictly in turn, each with `threads` processor threads (0: not on one).
+    """
 
     name: str
     device: str
@@ -34,6 +37,8 @@ class EngineSpec:
     embedding_dim: int
     type_count: int
     finding_count: int
+    copies: int = 1
+    threads: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

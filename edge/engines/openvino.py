@@ -3,11 +3,14 @@
 - The network is read from verified bytes and compiled for one fixed batch of eight images; a shorter batch is filled up
   with zeros and the surplus rows are dropped. Fixed shapes give the same kernels, so the same bits, however cells are
   grouped, and measured fastest.
-- ONE stream, always. With two, OpenVINO 2026.4 prepares one graph per stream at the same time, and about one int8
-  network in twenty then computes something else for its whole life (4 of 80 compilations of the demo bundle; with one
-  stream 0 of 280). One stream is also one graph: what the golden cells prove is what runs. It costs about an eighth
-  (668 images per CPU second against 759; half width, 96 px, int8, two cores that had other work beside it).
-- Two requests in a ring: results come in order, and the next batch is filled while the other runs.
+- ONE stream in each compiled network, always. With two, OpenVINO 2026.4 prepares one graph per stream at the same time,
+  and about one int8 network in twenty then computes something else for its whole life (4 of 80 compilations of the demo
+  bundle). One stream is also one graph: what the golden cells prove is what runs.
+- Several copies of the network instead, compiled one after the other, each with threads of its own (layout.py). Every
+  copy must repeat the first one's outputs bit by bit when it is opened, and is proved on the golden cells by itself.
+  Copies take batches strictly in turn, so that the proof knows which copy it looks at.
+- Two requests a copy, in a ring: results come in order, and the next batch is filled while the others run.
+- No pinning: the copies would be pinned to the same cores, and the threads that prepare cells need some, too.
 - `INFERENCE_PRECISION_HINT=f32`: on processors with bfloat16 units OpenVINO would otherwise compute another network
   than the one that was proved.
 - Importing openvino sends a usage event over the network and writes into the home folder (2026.4, by
@@ -17,8 +20,10 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +31,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle.digest import sha256_hex
-from edge.engines.base import INPUT_NAME, OUTPUT_NAMES, EngineOutputs, EngineSpec, check_batch, checked_outputs
+from edge.engines.base import INPUT_NAME, OUTPUT_NAMES, Engine, EngineOutputs, EngineSpec, check_batch, checked_outputs
+from edge.engines.layout import Layout, Measured, candidate_layouts, tuned_layout
 from edge.engines.private_folder import private_folder
+from edge.engines.processors import processor_name, usable_cores
 from edge.errors import EdgeError
 
 MAX_BATCH = 8
+REQUESTS_PER_COPY = 2
+_TUNING_S = 0.3
+_PROBE_SEED = 20190913
 _CONVERSION_TOOL = "openvino.tools.ovc"  # imports the sender; openvino itself does without (its import is optional)
 
 
@@ -61,38 +71,87 @@ def open_openvino(
     """Compile the network for the CPU.
 
     `onnx`: verified bytes of a self-contained model. `precision`: as the manifest names it, for the record.
-    `cache_dir`: private folder of this user for compiled networks, or None. `threads`: processor threads, None for all.
-    Raises EdgeError MDSE-ENGINE-005 for a model that is not as the contract says, -006 for a folder that others can
-    write, -007 where OpenVINO is not installed.
+    `cache_dir`: private folder of this user for compiled networks and the layout that was measured, or None.
+    `threads`: processor threads in all, None for as many as this process may use cores.
+    Raises EdgeError MDSE-ENGINE-004 for a network that computes otherwise each time it is compiled, -005 for a model
+    that is not as the contract says, -006 for a folder that others can write, -007 where OpenVINO is not installed.
     """
     openvino = _import_openvino()
-    core = openvino.Core()
-    properties = {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": "f32"}
-    if threads:
-        properties["INFERENCE_NUM_THREADS"] = str(threads)
-    if cache_dir is not None:
-        # One folder per network and version: two networks can never be taken for each other.
-        key = sha256_hex(onnx)[:32] + "-" + sha256_hex(openvino.__version__.encode())[:8]
-        properties["CACHE_DIR"] = str(private_folder(cache_dir) / key)
-    try:
-        model = core.read_model(model=onnx)
-        spec = _spec_from_model(model, precision, size_px)
-        model.reshape({INPUT_NAME: [MAX_BATCH, size_px, size_px, 3]})
-        compiled = core.compile_model(model, "CPU", properties)
-    except RuntimeError as error:
-        raise EdgeError("MDSE-ENGINE-005", where="openvino", reason=_first_line(error)) from error
-    return OpenVinoEngine(openvino, compiled, spec)
+    # One folder per network and version: two networks can never be taken for each other.
+    key = sha256_hex(onnx)[:32] + "-" + sha256_hex(openvino.__version__.encode())[:8]
+    folder = None if cache_dir is None else private_folder(cache_dir) / key
+    network = _Network(openvino, openvino.Core(), onnx, precision, size_px, folder)
+    candidates = candidate_layouts(threads or usable_cores())
+    layout = candidates[0]
+    if cache_dir is not None and len(candidates) > 1:
+        facts = {
+            "processor": processor_name(), "cores": threads or usable_cores(), "openvino": openvino.__version__,
+            "network": sha256_hex(onnx),
+        }  # fmt: skip
+        layout = tuned_layout(cache_dir / f"{key}.layout.json", facts, candidates, network.measure)
+    return network.open(layout)
+
+
+@dataclass(frozen=True, slots=True)
+class _Network:
+    """A network's bytes with all that is needed to compile it, in any layout."""
+
+    openvino: Any
+    core: Any
+    onnx: bytes
+    precision: str
+    size_px: int
+    cache: Path | None
+
+    def open(self, layout: Layout) -> OpenVinoEngine:
+        """Compile the copies one after the other and see that all compute the same."""
+        copies, spec = [], None
+        try:
+            for _ in range(layout.copies):
+                model = self.core.read_model(model=self.onnx)
+                spec = _spec_from_model(model, self.precision, self.size_px, layout)
+                model.reshape({INPUT_NAME: [MAX_BATCH, self.size_px, self.size_px, 3]})
+                copies.append(self.core.compile_model(model, "CPU", self._properties(layout.threads)))
+        except RuntimeError as error:
+            raise EdgeError("MDSE-ENGINE-005", where="openvino", reason=_first_line(error)) from error
+        assert spec is not None  # noqa: S101 - a layout has one copy or more
+        engine = OpenVinoEngine(self.openvino, copies, spec)
+        if layout.copies > 1:
+            require_equal_copies(engine)
+        return engine
+
+    def measure(self, layout: Layout) -> Measured:
+        """Run the layout for a moment, after a warm round."""
+        engine = self.open(layout)
+        try:
+            batch = _probe(engine.spec)
+            outputs = next(iter(list(engine.infer([batch] * 2 * layout.copies))))
+            done, start_s = 0, time.perf_counter()
+            while time.perf_counter() - start_s < _TUNING_S:
+                done += sum(len(part.findings) for part in engine.infer([batch] * 4 * layout.copies))
+            return Measured(done / (time.perf_counter() - start_s), sha256_hex(_bytes_of(outputs)))
+        finally:
+            engine.close()
+
+    def _properties(self, threads: int) -> dict[str, str]:
+        properties = {
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "NUM_STREAMS": "1",
+            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_NUM_THREADS": str(threads),
+            "ENABLE_CPU_PINNING": "NO",
+        }
+        return properties if self.cache is None else {**properties, "CACHE_DIR": str(self.cache)}
 
 
 class OpenVinoEngine:
-    """An `Engine` (see base.py) over a compiled OpenVINO model."""
+    """An `Engine` (see base.py) over compiled copies of one OpenVINO model, which take batches in turn."""
 
-    def __init__(self, openvino: Any, compiled: Any, spec: EngineSpec) -> None:
+    def __init__(self, openvino: Any, compiled: Sequence[Any], spec: EngineSpec) -> None:
         self._spec = spec
         self._failure: type[Exception] = RuntimeError  # the type that OpenVINO raises for everything
-        count = max(2, int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
-        self._compiled: Any = compiled
-        self._requests = [compiled.create_infer_request() for _ in range(count)]
+        self._compiled: Sequence[Any] = compiled
+        self._requests = [copy.create_infer_request() for _ in range(REQUESTS_PER_COPY) for copy in compiled]
         self._inputs: list[NDArray[np.uint8]] = []
         shape = [spec.max_batch, spec.size_px, spec.size_px, 3]
         for request in self._requests:
@@ -109,7 +168,7 @@ class OpenVinoEngine:
 
     def infer(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[EngineOutputs]:
         """Yield the outputs of each batch, in order; see `Engine.infer`."""
-        if self._compiled is None:
+        if not self._compiled:
             raise ValueError("this engine was closed")
         if self._busy:
             raise ValueError("one infer at a time: the earlier one has not been finished or closed")
@@ -132,7 +191,7 @@ class OpenVinoEngine:
 
     def close(self) -> None:
         """Give back the memory of the compiled network."""
-        self._requests, self._inputs, self._compiled = [], [], None
+        self._requests, self._inputs, self._compiled = [], [], []
 
     def _start(self, index: int, batch: NDArray[np.uint8]) -> int:
         check_batch(batch, self._spec)
@@ -152,7 +211,26 @@ class OpenVinoEngine:
         return checked_outputs(EngineOutputs(cell_type, findings, embedding), images, self._spec)
 
 
-def _spec_from_model(model: Any, precision: str, size_px: int) -> EngineSpec:
+def require_equal_copies(engine: Engine) -> None:
+    """Raise EdgeError MDSE-ENGINE-004 unless every copy of the network gives the same outputs, bit by bit."""
+    batch = _probe(engine.spec)
+    first, *others = (_bytes_of(outputs) for outputs in engine.infer([batch] * engine.spec.copies))
+    if any(other != first for other in others):
+        engine.close()
+        raise EdgeError("MDSE-ENGINE-004", where="openvino", reason="two compilations of it compute different things")
+
+
+def _probe(spec: EngineSpec) -> NDArray[np.uint8]:
+    """Return one whole batch of pictures with every grey level and no pattern; the same at every call."""
+    shape = (spec.max_batch, spec.size_px, spec.size_px, 3)
+    return np.random.default_rng(_PROBE_SEED).integers(0, 256, shape, np.uint8)
+
+
+def _bytes_of(outputs: EngineOutputs) -> bytes:
+    return outputs.cell_type.tobytes() + outputs.findings.tobytes() + outputs.embedding.tobytes()
+
+
+def _spec_from_model(model: Any, precision: str, size_px: int, layout: Layout) -> EngineSpec:
     """Check names, types and shapes against the contract and return what the network is."""
     if len(model.inputs) != 1 or model.inputs[0].any_name != INPUT_NAME:
         raise _unfit(f"it must have one input named {INPUT_NAME}")
@@ -177,6 +255,8 @@ def _spec_from_model(model: Any, precision: str, size_px: int) -> EngineSpec:
         embedding_dim=widths["embedding"],
         type_count=widths["cell_type"],
         finding_count=widths["findings"],
+        copies=layout.copies,
+        threads=layout.threads,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import subprocess
@@ -9,15 +10,16 @@ import sys
 
 import numpy as np
 import pytest
-from bundles import CATALOGUE, EMBEDDING, SIZE_PX, painted_cell, painted_network, painted_outputs
+from bundles import CATALOGUE, EMBEDDING, SIZE_PX, golden_images, painted_cell, painted_network, painted_outputs
 from fake_gpu import FakeDriver, FakeGpu
 from fake_tensorrt import FakeTensorRt, fake_plan
 
 from edge.engines.base import EngineOutputs, EngineSpec, check_batch, checked_outputs
 from edge.engines.cuda_device import CudaDevice
-from edge.engines.openvino import open_openvino
+from edge.engines.openvino import open_openvino, require_equal_copies
 from edge.engines.tensorrt import open_tensorrt
 from edge.errors import EdgeError
+from edge.golden import GoldenCells, prove_golden
 
 
 class NumpyEngine:
@@ -237,6 +239,48 @@ def test_two_inferences_at_a_time_are_an_error_of_the_caller():
     with pytest.raises(ValueError, match="one infer at a time"):
         next(engine.infer([images_of(1)]))
     assert len(list(first)) == 3
+
+
+class SecondCopyLies(NumpyEngine):
+    """Two copies that take batches in turn; the second one computes another network."""
+
+    def __init__(self, copies=2):
+        super().__init__()
+        self.spec = dataclasses.replace(self.spec, copies=copies)
+        self._turn = itertools.cycle(range(copies))
+
+    def _run(self, batch):
+        outputs = super()._run(batch)
+        wrong = next(self._turn) == 1
+        return dataclasses.replace(outputs, cell_type=np.roll(outputs.cell_type, 1, axis=1)) if wrong else outputs
+
+
+@pytest.mark.parametrize("copies", [2, 3])
+def test_one_copy_that_computes_another_network_is_found_by_the_golden_cells(copies):
+    images = golden_images()
+    cells = GoldenCells(images, EngineOutputs(**painted_outputs(images)))
+    assert prove_golden(NumpyEngine(), cells).cells == len(images)
+    with pytest.raises(EdgeError, match="MDSE-BUNDLE-014"):
+        prove_golden(SecondCopyLies(copies), cells)
+
+
+def test_copies_that_differ_in_one_bit_are_refused_when_the_engine_opens():
+    engine = SecondCopyLies()
+    with pytest.raises(EdgeError, match=r"MDSE-ENGINE-004 openvino: .*two compilations"):
+        require_equal_copies(engine)
+    with pytest.raises(ValueError, match="closed"):
+        next(engine.infer([images_of(1)]))
+    require_equal_copies(NumpyEngine())
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_every_layout_gives_the_same_bits(threads, tmp_path):
+    images = images_of(40, seed=3)
+    plain, tuned = open_painted(threads=1), open_painted(threads=threads, cache_dir=tmp_path / "cache")
+    assert tuned.spec.copies * tuned.spec.threads <= threads
+    sizes = [8, 8, 8, 8, 8]
+    for name, array in infer_all(plain, images, sizes).items():
+        np.testing.assert_array_equal(infer_all(tuned, images, sizes)[name], array)
 
 
 def test_compiled_networks_are_kept_only_in_a_private_folder(tmp_path):

@@ -1,0 +1,65 @@
+"""How many processor cores this process may really use: affinity, hyper-threads and the control group's quota counted.
+
+A program that starts a thread for every processor of the machine, although a container grants it two, waits most of the
+time for threads that are not running. Two hyper-threads of one core count once: they share its multipliers.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+_PROC, _SYS = Path("/proc"), Path("/sys")
+
+
+def usable_cores(proc: Path = _PROC, sys: Path = _SYS) -> int:
+    """Return the physical cores among the processors of this process, no more than its quota pays for; at least 1."""
+    cores = {_siblings(sys, cpu) for cpu in os.sched_getaffinity(0)}
+    quota = cpu_quota(proc, sys)
+    return max(1, len(cores) if quota is None else min(len(cores), int(quota)))
+
+
+def cpu_quota(proc: Path = _PROC, sys: Path = _SYS) -> float | None:
+    """Return the smallest quota of processors on the way from this process's control group to the root (cgroup v2).
+
+    None where nothing limits it, or the files cannot be read: then affinity alone counts.
+    """
+    group = _group(proc)
+    if group is None:
+        return None
+    root = sys / "fs" / "cgroup"
+    quotas = []
+    for folder in (group, *group.parents):
+        words = _text(root / str(folder).lstrip("/") / "cpu.max").split()
+        if len(words) == 2 and words[0].isdigit() and words[1].isdigit() and int(words[1]):
+            quotas.append(int(words[0]) / int(words[1]))
+    return min(quotas, default=None)
+
+
+def processor_name(proc: Path = _PROC) -> str:
+    """Return the processor's name as the kernel gives it, or the architecture where it gives none."""
+    for line in _text(proc / "cpuinfo").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _group(proc: Path) -> Path | None:
+    for line in _text(proc / "self" / "cgroup").splitlines():
+        if line.startswith("0::"):
+            return Path(line.removeprefix("0::"))
+    return None
+
+
+def _siblings(sys: Path, cpu: int) -> str:
+    """Return the processors that share a core with this one, as the kernel writes them; its own number if unknown."""
+    topology = sys / "devices" / "system" / "cpu" / f"cpu{cpu}" / "topology"
+    return _text(topology / "core_cpus_list") or _text(topology / "thread_siblings_list") or str(cpu)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
