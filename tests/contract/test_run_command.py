@@ -127,7 +127,9 @@ def test_the_benchmark_reports_what_it_measured(site, capsys):
     assert (report["slides"], report["cells"], report["image_px"]) == (2, 21, 32)
     assert (report["engine"], report["precision"], report["simulated"]) == ("openvino-cpu", "fp32", False)
     assert report["slide_s"]["p50"] <= report["slide_s"]["p95"] <= report["slide_s"]["p99"]
-    assert set(report["stage_ms"]) == set("decode resize infer findings profile assess explain".split())
+    assert set(report["stage_ms"]) == set(
+        "read decode resize wait infer findings profile assess explain record render publish".split()
+    )
     assert report["machine"]["versions"]["openvino"]
 
 
