@@ -51,7 +51,7 @@ def time_slides(
     runs: int,
     *,
     clock: Callable[[], float] = time.perf_counter,
-    on_slide: Callable[[int, int], None] = lambda done, total: None,
+    on_slide: Callable[[int, int], None] | None = None,
 ) -> Timings:
     """Analyze every folder `runs` times, in turn; the model must be warm (`prove_golden`).
 
@@ -79,7 +79,8 @@ def time_slides(
                 images.append(len(slide.cell_files))
                 for stage in STAGES:
                     stages[stage] += analyzed.stage_ms[stage]
-                on_slide(len(slide_s), runs * len(folders))
+                if on_slide is not None:
+                    on_slide(len(slide_s), runs * len(folders))
     per_slide = {stage: total / len(slide_s) for stage, total in stages.items()}
     return Timings(tuple(slide_s), tuple(images), per_slide, peak_rss_mb(), base_rss_mb)
 
