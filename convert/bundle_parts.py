@@ -57,7 +57,9 @@ def parity_document(
     `slides`: composed-slide comparison by engine name. `reference`: what the engines were compared with.
     `calibration`: the reliability of the first engine's probabilities, None where no labelled cells were given.
     """
-    engines = [_engine_document(engine, slides) for engine in proved]
+    engines = [_engine_document(engine, slides) for engine in proved] or [
+        {"engine": "none was built", "n": 0, "verdict": "NOT PROVEN"}
+    ]
     return {
         "schema": "mds-edge.parity/1",
         **engines[0],
@@ -96,14 +98,8 @@ def _engine_document(engine: ProvedEngine, slides: Mapping[str, Mapping[str, Any
         name = f"openvino {engine.entry['device']} {engine.entry['precision']}"
         return {"engine": name, "n": 0, "golden": proof, "verdict": "NOT PROVEN"}
     document = document_from_parity(engine.parity)
-    return (
-        {**document, "golden": proof, "slides": dict(slides[engine.parity.engine])}
-        if slides
-        else {
-            **document,
-            "golden": proof,
-        }
-    )
+    on_slides = {"slides": dict(slides[engine.parity.engine])} if slides else {}
+    return {**document, "golden": proof, **on_slides}
 
 
 def _short(value: float | None) -> float | None:

@@ -1,6 +1,7 @@
 """From a Keras model to a sealed bundle: the steps of edge-convert, in order, each proving what the one before it made.
 
 preflight -> Keras -> fp32 graph -> equality -> derived files -> engines proved -> trees proved -> manifest -> folder
+A refusal on the way leaves the certificate as a page for people, and nothing else.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from convert.bundle_parts import engine_entries, json_bytes, manifest_parts, parity_document, tree_files
+from convert.bundle_parts import engine_entries, json_bytes, manifest_parts, tree_files
 from convert.calibration_cells import ChosenCells, choose_cells
 from convert.cell_honesty import HonestyParts, calibration_of, fitted_decision, honesty_parts
 from convert.cell_pixels import pixels_from_cells
+from convert.certificate import Evidence, refuse_bad_engines, write_certificate, write_refusal
 from convert.conversion_request import ConversionRequest, Preflight, preflight
 from convert.derived_files import FILE_OF, check_models, derive_models
 from convert.engine_proof import ProofMaterial, ProvedEngine, prove_cpu_engine, with_views
 from convert.golden import chosen_golden_images, drawn_golden_images, golden_files
 from convert.keras_model import load_keras_model
-from convert.layer_noise import noisiest_layers
 from convert.library_from_xgboost import compile_trees
 from convert.model_card import require_image
 from convert.onnx_check import Precision
@@ -35,12 +36,11 @@ from convert.report import model_card_text
 from convert.slide_parity import prove_slides, require_slides
 from edge.catalogue import json_from_catalogue
 from edge.engines.base import EngineOutputs
-from edge.errors import EdgeError
+from edge.errors import EXIT_PARITY_REFUSED, EdgeError
 
 # Within a device the first engine of the manifest runs unless another one is asked for.
 _CPU_ORDER: tuple[Precision, ...] = ("int8", "fp32", "fp16")
 _KERAS_CHECKED_CELLS = 32
-_NOISE_CELLS = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,36 +69,63 @@ def convert(request: ConversionRequest, stream: TextIO | None) -> Converted:
     facts = _plain_facts(opened)
     if request.dry_run:
         return Converted(None, facts)
-    opened = _with_fitted_decision(opened)
-    material, reference = _proof_material(opened)
-    models = _derive(opened)
-    networks = {FILE_OF[precision]: bytes_from_onnx(model) for precision, model in models.items()}
-    proved = [_prove(opened, precision, networks, material) for precision in _CPU_ORDER if precision in models]
-    _refuse_bad_parity(opened, proved, models, material)
-    compiled = [(trees, compile_trees(trees, with_library=request.with_library)) for trees in opened.ready.trees]
-    slides = prove_slides(opened.ready, material, proved, compiled)
-    require_slides(slides)
-    honesty = _honesty(opened, proved, networks)
-    parity = parity_document(proved, slides, compiled, reference, _calibration(opened, proved, material))
-    engines = engine_entries(proved, tuple(models))
-    parts = manifest_parts(opened.ready, opened.origin, engines, honesty.decision)
-    files = networks | dict(honesty.files) | _other_files(opened, material, parity, parts)
-    for trained, made in compiled:
-        files |= tree_files(trained, made)
-    manifest = manifest_from_parts(parts, files)
-    digest = write_bundle(request.out, manifest, files, opened.ready.private_key, replace=request.replace)
-    sizes = {name: len(data) for name, data in sorted(files.items())}
+    evidence = Evidence()
+    try:
+        sealed = _sealed(opened, evidence)
+    except EdgeError as error:
+        if error.exit_status == EXIT_PARITY_REFUSED:
+            write_refusal(request, opened.ready, opened.origin.size_px, evidence, error, stream)
+        raise
+    page = write_certificate(request, opened.ready, opened.origin.size_px, sealed.parity)
+    digest = write_bundle(request.out, sealed.manifest, sealed.files, opened.ready.private_key, replace=request.replace)
+    sizes = {name: len(data) for name, data in sorted(sealed.files.items())}
     return Converted(
         digest,
         {
             **facts,
             "digest": digest,
             "files": sizes,
-            "engines": engines,
-            "parity": parity,
-            "notices": [*facts["notices"], *honesty.notices],
+            "engines": sealed.engines,
+            "parity": sealed.parity,
+            "certificate": str(page),
+            "notices": [*facts["notices"], *sealed.notices],
         },
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sealed:
+    """Everything that goes into the folder, proved, and not yet written."""
+
+    manifest: bytes
+    files: dict[str, bytes]
+    engines: list[dict[str, str]]
+    parity: dict[str, Any]
+    notices: tuple[str, ...]
+
+
+def _sealed(opened: _Opened, evidence: Evidence) -> _Sealed:
+    """Make and prove every part; `evidence` keeps what was proved on the way, for the page of a refusal."""
+    opened = _with_fitted_decision(opened)
+    material, evidence.reference = _proof_material(opened)
+    models = _derive(opened)
+    networks = {FILE_OF[precision]: bytes_from_onnx(model) for precision, model in models.items()}
+    for precision in _CPU_ORDER:
+        if precision in models:
+            evidence.proved.append(_prove(opened, precision, networks, material))
+    refuse_bad_engines(opened.graph, evidence.proved, models, material)
+    for trees in opened.ready.trees:
+        evidence.compiled.append((trees, compile_trees(trees, with_library=opened.request.with_library)))
+    evidence.slides = prove_slides(opened.ready, material, evidence.proved, evidence.compiled, opened.stream)
+    require_slides(evidence.slides)
+    honesty = _honesty(opened, evidence.proved, networks)
+    parity = evidence.document(_calibration(opened, evidence.proved, material))
+    engines = engine_entries(evidence.proved, tuple(models))
+    parts = manifest_parts(opened.ready, opened.origin, engines, honesty.decision)
+    files = networks | dict(honesty.files) | _other_files(opened, material, parity, parts)
+    for trained, made in evidence.compiled:
+        files |= tree_files(trained, made)
+    return _Sealed(manifest_from_parts(parts, files), files, engines, parity, honesty.notices)
 
 
 def _open(request: ConversionRequest, stream: TextIO | None) -> _Opened:
@@ -247,32 +274,6 @@ def _prove(opened: _Opened, precision: Precision, networks: dict[str, bytes], ma
         threads=opened.request.threads,
         stream=opened.stream,
     )
-
-
-def _refuse_bad_parity(
-    opened: _Opened,
-    proved: list[ProvedEngine],
-    models: dict[Precision, onnx.ModelProto],
-    material: ProofMaterial,
-) -> None:
-    """Raise EdgeError MDSE-PARITY-001 for the first refused engine, naming its worst codes and layers."""
-    for engine in proved:
-        if engine.parity is None or engine.parity.verdict != "REFUSED" or material.parity_images is None:
-            continue
-        worst = [
-            f"{code.code} {100 * code.loss.value:.1f} % of {code.loss.views}"
-            for code in engine.parity.worst()
-            if code.loss is not None
-        ]
-        precision = next(p for p in _CPU_ORDER if p == engine.entry["precision"])
-        layers = noisiest_layers(opened.graph, models[precision], material.parity_images[:_NOISE_CELLS])
-        raise EdgeError(
-            "MDSE-PARITY-001",
-            where=engine.entry["file"],
-            engine=engine.parity.engine,
-            worst=", ".join(worst),
-            layers=", ".join(layers),
-        )
 
 
 def _other_files(

@@ -39,6 +39,7 @@ class ConversionRequest:
     threads: int | None = None
     with_fp32: bool = True
     with_library: bool = True
+    report: Path | None = None
     replace: bool = False
     dry_run: bool = False
 

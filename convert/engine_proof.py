@@ -13,7 +13,8 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.parity import EngineParity, compare_outputs, outputs_of_engine, views_of_cells
+from convert.onnx_graph import onnx_from_bytes
+from convert.parity import EngineParity, compare_outputs, outputs_of_engine, outputs_of_onnx, views_of_cells
 from convert.progress import Progress
 from edge.catalogue import Catalogue
 from edge.engines.base import Engine, EngineOutputs
@@ -36,12 +37,16 @@ class ProofMaterial:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProvedEngine:
-    """The manifest's entry of an engine, its parity, and its outputs on the test cells (for composed slides)."""
+    """The manifest's entry of an engine, its parity, and its outputs on the test cells (for composed slides).
+
+    `golden_fault`: MDSE-PARITY-005 where the golden cells came out otherwise; such an engine must not be shipped.
+    """
 
     entry: dict[str, str]
     parity: EngineParity | None
     outputs: EngineOutputs | None
     golden_difference: tuple[float, float]
+    golden_fault: EdgeError | None = None
 
 
 def prove_cpu_engine(
@@ -54,20 +59,24 @@ def prove_cpu_engine(
     threads: int | None,
     stream: TextIO | None,
 ) -> ProvedEngine:
-    """Open `data` with OpenVINO and prove it.
+    """Open `data` with OpenVINO and prove it; an int8 file is also run by ONNX Runtime, as the independent reference.
 
-    Raises EdgeError MDSE-PARITY-005 where the golden cells come out otherwise. A REFUSED parity is not raised here:
-    the caller reports every engine first.
+    Nothing that was found is raised here: the caller shows the proofs of all engines before it refuses one.
     """
-    size_px = material.golden_images.shape[1]
-    engine = open_openvino(data, precision=precision, size_px=size_px, cache_dir=None, threads=threads)
+    engine = open_openvino(
+        data, precision=precision, size_px=material.golden_images.shape[1], cache_dir=None, threads=threads
+    )
+    fault, difference = None, (0.0, 0.0)
     try:
-        difference = require_golden(file, engine, GoldenCells(material.golden_images, material.golden_expected))
+        try:
+            difference = require_golden(file, engine, GoldenCells(material.golden_images, material.golden_expected))
+        except EdgeError as error:
+            fault = error
         if material.parity_images is None or material.parity_expected is None or material.parity_cells is None:
             entry = _entry(
                 file, "cpu", precision, f"golden: {len(material.golden_images)} cells; no labelled cells given"
             )
-            return ProvedEngine(entry, None, None, difference)
+            return ProvedEngine(entry, None, None, difference, fault)
         with Progress(f"parity, cpu {precision}", len(material.parity_images), stream) as progress:
             outputs = outputs_of_engine(engine, material.parity_images, progress)
     finally:
@@ -79,9 +88,21 @@ def prove_cpu_engine(
         material.parity_cells,
         catalogue,
         material.finding_threshold,
+        precision=precision,
+        reference=_reference(data, precision, material.parity_images, threads, stream),
     )
     proof = f"{parity.verdict}: {parity.cells} cells, {100 * parity.top1_agreement:.2f} % agree; see parity.json"
-    return ProvedEngine(_entry(file, "cpu", precision, proof), parity, outputs, difference)
+    return ProvedEngine(_entry(file, "cpu", precision, proof), parity, outputs, difference, fault)
+
+
+def _reference(
+    data: bytes, precision: str, images: NDArray[np.uint8], threads: int | None, stream: TextIO | None
+) -> EngineOutputs | None:
+    """What ONNX Runtime says of the very same int8 file: the two must not read its numbers differently."""
+    if precision != "int8":
+        return None
+    with Progress("parity, ONNX Runtime int8", len(images), stream) as progress:
+        return outputs_of_onnx(onnx_from_bytes(data), images, progress, threads=threads or 0, as_written=True)
 
 
 def gpu_entry(file: str, precision: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from convert.onnx_graph import INPUT_NAME, OUTPUT_NAMES, bytes_from_onnx
+from convert.parity_gates import Gate, gates_from_outputs
 from convert.parity_statistics import Loss, Verdict, loss_from_disagreements, overall_verdict, verdicts_from_losses
 from convert.progress import Progress
 from edge.catalogue import Catalogue
@@ -48,15 +49,23 @@ class EngineParity:
     views: int
     cells: int
     top1_agreement: float
+    reference_agreement: float | None
     mean_abs_dp_types: float
     mean_abs_dp_findings: float
     types: tuple[CodeParity, ...]
     findings: tuple[CodeParity, ...]
+    gates: tuple[Gate, ...]
     verdict: Verdict
 
+    def missed(self) -> tuple[Gate, ...]:
+        """Return the gates that refuse."""
+        return tuple(gate for gate in self.gates if gate.verdict == "REFUSED")
+
     def worst(self, count: int = 3) -> tuple[CodeParity, ...]:
-        """Return the refused codes with the largest losses."""
-        refused = [code for code in (*self.types, *self.findings) if code.verdict == "REFUSED"]
+        """Return the refused codes with the largest losses; where none is refused, the codes that lose most."""
+        judged = [code for code in (*self.types, *self.findings) if code.loss is not None and code.loss.value > 0]
+        # Where only a gate refuses, the codes that lose most say where to look.
+        refused = [code for code in judged if code.verdict == "REFUSED"] or judged
         return tuple(sorted(refused, key=lambda code: -(code.loss.value if code.loss else 0))[:count])
 
 
@@ -67,8 +76,13 @@ def compare_outputs(
     cells: NDArray[np.int64],
     catalogue: Catalogue,
     finding_threshold: Mapping[str, float],
+    *,
+    precision: str = "int8",
+    reference: EngineOutputs | None = None,
 ) -> EngineParity:
     """Compare two sets of outputs for the same views; `cells` [views] says which cell each view shows.
+
+    `reference`: what ONNX Runtime says of the same file, where it was run.
 
     A finding is asked only on the types it applies to, by the original's type. Raises EdgeError MDSE-PARITY-003 where
     there is nothing to compare.
@@ -90,16 +104,21 @@ def compare_outputs(
         CodeParity(code, shown, loss, "NOT PROVEN" if verdict == "PROVEN" and shown == 0 else verdict)
         for (code, shown, loss, _), verdict in zip(rows, verdicts, strict=True)
     ]
+    gates = gates_from_outputs(precision, original, found, reference, cells)
     return EngineParity(
         engine=engine,
         views=len(cells),
         cells=len(np.unique(cells)),
         top1_agreement=float((top == found_top).mean()),
+        reference_agreement=None
+        if reference is None
+        else float((reference.cell_type.argmax(axis=1) == found_top).mean()),
         mean_abs_dp_types=float(np.abs(original.cell_type - found.cell_type).mean()),
         mean_abs_dp_findings=float(np.abs(original.findings - found.findings).mean()),
         types=tuple(judged[: len(catalogue.type_codes)]),
         findings=tuple(judged[len(catalogue.type_codes) :]),
-        verdict=overall_verdict([code.verdict for code in judged]),
+        gates=gates,
+        verdict=overall_verdict([*(code.verdict for code in judged), *(gate.verdict for gate in gates)]),
     )
 
 
@@ -112,10 +131,18 @@ def outputs_of_engine(
 
 
 def outputs_of_onnx(
-    model: onnx.ModelProto, images: NDArray[np.uint8], progress: Progress, *, batch: int = 8, threads: int = 0
+    model: onnx.ModelProto,
+    images: NDArray[np.uint8],
+    progress: Progress,
+    *,
+    batch: int = 8,
+    threads: int = 0,
+    as_written: bool = False,
 ) -> EngineOutputs:
-    """Run u8 [N,S,S,3] through ONNX Runtime, our reference for the fp32 graph."""
+    """Run u8 [N,S,S,3] through ONNX Runtime, our reference; `as_written` leaves its graph optimizations off."""
     options = onnxruntime.SessionOptions()
+    if as_written:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(bytes_from_onnx(model), options, providers=["CPUExecutionProvider"])
@@ -156,14 +183,26 @@ def document_from_parity(parity: EngineParity) -> dict[str, Any]:
         "n": parity.views,
         "cells": parity.cells,
         "top1_agreement": round(parity.top1_agreement, 6),
+        **(
+            {}
+            if parity.reference_agreement is None
+            else {"reference_top1_agreement": round(parity.reference_agreement, 6)}
+        ),
         "mean_abs_dp": {
             "types": round(parity.mean_abs_dp_types, 6),
             "findings": round(parity.mean_abs_dp_findings, 6),
         },
+        "gates": {gate.name: _document_from_gate(gate) for gate in parity.gates},
         "types": _document_from_codes(parity.types),
         "findings": _document_from_codes(parity.findings),
         "verdict": parity.verdict,
     }
+
+
+def _document_from_gate(gate: Gate) -> dict[str, Any]:
+    interval = {"lo": gate.lowest, "hi": gate.highest} if gate.lowest is not None else {}
+    numbers = {"value": gate.value, "bar": gate.bar, **interval}
+    return {**{k: round(v, 6) for k, v in numbers.items() if v is not None}, "n": gate.views, "verdict": gate.verdict}
 
 
 def _document_from_codes(codes: Sequence[CodeParity]) -> dict[str, Any]:

@@ -1,16 +1,21 @@
 """Do small differences of cells add up on a slide? Slides composed of test cells, scored through both networks.
 
-A composed slide takes 200 cells in a random mixture of the types at hand. Sixty are mixed out of one slide above and
-one below the threshold until their score by the original comes near it, because there a difference could turn the
-call; forty are left as they fell. A slide may change sides only where both say INDETERMINATE. Composed slides are no
-patients: they measure the arithmetic, not medicine.
+200 slides (slide_mixtures.py), half of them searched until the original's score lies within 0.1 of the threshold.
+
+REFUSED      a slide changes sides without being INDETERMINATE on both, or the scores differ by 0.05 in the mean
+PROVEN       the scores differ by at most 0.005 in the mean and 0.05 at the 99th percentile, on at least 60 slides near
+             the threshold
+NOT PROVEN   between: boosted trees jump, and near the threshold a single count may move a score by more than that; what
+             one exchanged cell of each slide does stands beside it
+
+Composed slides are no patients: they measure the arithmetic, not medicine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +23,8 @@ from numpy.typing import NDArray
 from convert.conversion_request import Preflight
 from convert.engine_proof import ProofMaterial, ProvedEngine
 from convert.library_from_xgboost import CompiledTrees
+from convert.progress import Progress
+from convert.slide_mixtures import MOST_PAIRS, CellCounts, Slide, compose_slides, counts_of_cells, with_one_other_cell
 from convert.tree_model import TrainedTrees
 from edge.assessment import INDETERMINATE, assess_profile
 from edge.bundle.manifest import AssessmentSpec, Cohort, Gates, Minimum
@@ -29,12 +36,8 @@ from edge.score import scores_from_margins
 from edge.slide_profile import profile_slide
 from edge.trees import TreeModel, trees_from_checkpoint
 
-CANDIDATES = 400
-NEAREST, OTHERS = 60, 40
-CELLS_PER_SLIDE = 200
-NEAR = 0.1
-_MIXING_STEP = 5
-_SEED = 20190913
+NEAR, NEAR_NEEDED = 0.1, 60
+MEAN_BAR, P99_BAR, REFUSED_MEAN = 0.005, 0.05, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +73,27 @@ class _Scorer:
             raise ValueError("a composed slide has no score although every gate is open")
         return assessment.call
 
-    def margins(self, cells: Sequence[CellFindings], slides: Sequence[NDArray[np.intp]]) -> NDArray[np.float64]:
-        """Return the raw margin of every slide."""
-        profiles = [profile_slide([cells[place] for place in places], self.catalogue).values for places in slides]
-        return self.trees.predict_margin(np.stack(profiles).astype(np.float32))
-
-    def scores(self, cells: Sequence[CellFindings], slides: Sequence[NDArray[np.intp]]) -> NDArray[np.float64]:
+    def scores(self, counts: CellCounts, slides: Sequence[Slide]) -> NDArray[np.float64]:
         """Return the calibrated score of every slide."""
-        return scores_from_margins(self.margins(cells, slides), self.spec.calibration)
+        margins = self.trees.predict_margin(counts.profiles(slides, self.catalogue))
+        return scores_from_margins(margins, self.spec.calibration)
 
-    def distances(self, cells: Sequence[CellFindings], slides: Sequence[NDArray[np.intp]]) -> NDArray[np.float64]:
-        """Return how far each slide's score lies above (+) or below (-) the threshold, in log-odds."""
-        threshold = min(max(self.spec.threshold, 1e-6), 1 - 1e-6)
-        logits = self.spec.calibration.slope * self.margins(cells, slides) + self.spec.calibration.intercept
-        return np.asarray(logits - np.log(threshold / (1 - threshold)), np.float64)
+    def compose(self, counts: CellCounts, progress: Progress) -> list[Slide]:
+        """Compose the slides of this target from the original's cells."""
+        return compose_slides(
+            counts,
+            lambda slides: self.scores(counts, slides) - self.spec.threshold,
+            lambda distance: abs(distance) <= NEAR,
+            progress.advance,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Side:
+    """The test cells as one network reads them."""
+
+    cells: Sequence[CellFindings]
+    counts: CellCounts
 
 
 def prove_slides(
@@ -91,99 +101,82 @@ def prove_slides(
     material: ProofMaterial,
     proved: Sequence[ProvedEngine],
     compiled: Sequence[tuple[TrainedTrees, CompiledTrees]],
+    stream: TextIO | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Return the comparison on composed slides by engine name; empty without trees or without test cells."""
     if not compiled or material.parity_expected is None:
         return {}
     decision = _Decision(ready.card.decision["finding_threshold"], ready.card.decision["unidentified_below"])
-    original = _decoded(material.parity_expected, ready.catalogue, decision)
+    original = _side(material.parity_expected, ready.catalogue, decision)
     scorers = [_scorer(ready, trained, made) for trained, made in compiled]
-    chosen = [(scorer, _compose(scorer, original, ready.catalogue)) for scorer in scorers]
+    with Progress("composing slides", MOST_PAIRS * len(scorers), stream) as progress:
+        chosen = [(scorer, scorer.compose(original.counts, progress)) for scorer in scorers]
     return {
-        engine.parity.engine: _compare(chosen, original, _decoded(engine.outputs, ready.catalogue, decision))
+        engine.parity.engine: _compare(chosen, original, _side(engine.outputs, ready.catalogue, decision))
         for engine in proved
         if engine.parity is not None and engine.outputs is not None
     }
 
 
 def require_slides(slides: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise EdgeError MDSE-PARITY-006 where a slide changes sides although one of the two was sure."""
+    """Refuse an engine whose slides do not hold.
+
+    Raises EdgeError MDSE-PARITY-006 where a slide changes sides although one of the two was sure, MDSE-PARITY-007 where
+    the scores differ by more than 0.05 in the mean.
+    """
     for engine, found in slides.items():
         if found["flipped_unforeseen"]:
             raise EdgeError(
                 "MDSE-PARITY-006", where="slides", flipped=found["flipped_unforeseen"], slides=found["n"], engine=engine
             )
+        difference = found["score_diff"]
+        if found["verdict"] == "REFUSED":
+            raise EdgeError(
+                "MDSE-PARITY-007",
+                where="slides",
+                engine=engine,
+                mean=f"{difference['mean']:.4f}",
+                p99=f"{difference['p99']:.4f}",
+                bar=REFUSED_MEAN,
+            )
 
 
-def _compare(
-    chosen: Sequence[tuple[_Scorer, list[NDArray[np.intp]]]],
-    original: Sequence[CellFindings],
-    found: Sequence[CellFindings],
-) -> dict[str, Any]:
+def _compare(chosen: Sequence[tuple[_Scorer, list[Slide]]], original: _Side, found: _Side) -> dict[str, Any]:
     differences: list[float] = []
+    by_one_cell: list[float] = []
     flipped, unforeseen, near = 0, 0, 0
     for scorer, slides in chosen:
-        ours, theirs = scorer.scores(original, slides), scorer.scores(found, slides)
+        ours, theirs = scorer.scores(original.counts, slides), scorer.scores(found.counts, slides)
+        changed = scorer.scores(original.counts, with_one_other_cell(slides, len(original.cells)))
         differences += np.abs(ours - theirs).tolist()
+        by_one_cell += np.abs(ours - changed).tolist()
         near += int((np.abs(ours - scorer.spec.threshold) <= NEAR).sum())
         turned = np.flatnonzero((ours >= scorer.spec.threshold) != (theirs >= scorer.spec.threshold))
         flipped += len(turned)
         for place in turned:
-            calls = {scorer.call(cells, slides[place]) for cells in (original, found)}
+            calls = {scorer.call(side.cells, slides[place]) for side in (original, found)}
             unforeseen += calls != {INDETERMINATE}
+    difference, one_cell = _mean_and_p99(differences), _mean_and_p99(by_one_cell)
     return {
         "n": len(differences),
         "near_threshold": near,
         "flipped": flipped,
         "flipped_unforeseen": unforeseen,
-        "score_diff": {
-            "mean": round(float(np.mean(differences)), 6),
-            "p99": round(float(np.quantile(differences, 0.99)), 6),
-        },
+        "score_diff": difference,
+        "one_other_cell": one_cell,
+        "verdict": _verdict(difference, unforeseen, enough=near >= NEAR_NEEDED * len(chosen)),
     }
 
 
-def _compose(scorer: _Scorer, original: Sequence[CellFindings], catalogue: Catalogue) -> list[NDArray[np.intp]]:
-    """Compose slides: some as they fall, and pairs from either side mixed until their score nears the threshold."""
-    random = np.random.default_rng(_SEED)
-    candidates = _mixtures(original, catalogue, random)
-    distance = scorer.distances(original, candidates)
-    order = np.argsort(np.abs(distance), kind="stable")
-    above, below = [p for p in order if distance[p] >= 0], [p for p in order if distance[p] < 0]
-    if not above or not below:
-        near = [candidates[place] for place in order[:NEAREST]]
-    else:
-        pairs = [(candidates[above[i % len(above)]], candidates[below[i % len(below)]]) for i in range(NEAREST)]
-        near = [_nearest_mixture(scorer, original, random.permutation(a), random.permutation(b)) for a, b in pairs]
-    others = candidates[:: CANDIDATES // OTHERS][:OTHERS]
-    return [*near, *others]
+def _mean_and_p99(values: Sequence[float]) -> dict[str, float]:
+    return {"mean": round(float(np.mean(values)), 6), "p99": round(float(np.quantile(values, 0.99)), 6)}
 
 
-def _nearest_mixture(
-    scorer: _Scorer, original: Sequence[CellFindings], first: NDArray[np.intp], second: NDArray[np.intp]
-) -> NDArray[np.intp]:
-    """Exchange cells of `first` for cells of `second`, step by step, and keep the slide nearest to the threshold."""
-    mixtures = [np.concatenate([second[:count], first[count:]]) for count in range(0, len(first) + 1, _MIXING_STEP)]
-    distance = np.abs(scorer.distances(original, mixtures))
-    return mixtures[int(np.argmin(distance))]
-
-
-def _mixtures(
-    original: Sequence[CellFindings], catalogue: Catalogue, random: np.random.Generator
-) -> list[NDArray[np.intp]]:
-    """Return slides of 200 cells each, the types in random proportions from even to one-sided."""
-    places: dict[str, list[int]] = {}
-    for place, cell in enumerate(original):
-        if cell.cell_type is not None:
-            places.setdefault(cell.cell_type, []).append(place)
-    codes = [code for code in catalogue.type_codes if code in places]
-    slides = []
-    for _ in range(CANDIDATES):
-        mixture = random.dirichlet(np.full(len(codes), random.choice([0.3, 1.0, 3.0])))
-        counts = random.multinomial(CELLS_PER_SLIDE, mixture)
-        drawn = [random.choice(places[code], count) for code, count in zip(codes, counts, strict=True) if count]
-        slides.append(np.concatenate(drawn).astype(np.intp))
-    return slides
+def _verdict(difference: Mapping[str, float], unforeseen: int, *, enough: bool) -> str:
+    if unforeseen or difference["mean"] > REFUSED_MEAN:
+        return "REFUSED"
+    within = difference["mean"] <= MEAN_BAR and difference["p99"] <= P99_BAR
+    return "PROVEN" if enough and within else "NOT PROVEN"
 
 
 def _scorer(ready: Preflight, trained: TrainedTrees, made: CompiledTrees) -> _Scorer:
@@ -200,6 +193,7 @@ def _scorer(ready: Preflight, trained: TrainedTrees, made: CompiledTrees) -> _Sc
     return _Scorer(spec, cohort, gates, trees, ready.catalogue)
 
 
-def _decoded(outputs: EngineOutputs, catalogue: Catalogue, decision: _Decision) -> tuple[CellFindings, ...]:
+def _side(outputs: EngineOutputs, catalogue: Catalogue, decision: _Decision) -> _Side:
     ids = [f"cell{number}" for number in range(len(outputs.cell_type))]
-    return decode_findings(outputs, ids, catalogue, decision)
+    cells = decode_findings(outputs, ids, catalogue, decision)
+    return _Side(cells, counts_of_cells(cells, catalogue))

@@ -35,7 +35,7 @@ The model takes one image and has two heads: cell_type (softmax, as wide as the 
 and findings (sigmoid, as wide as it has findings), both read from one feature layer.
 Its card (model.card.json, written by edge-train) gives names, thresholds and evidence.
 
-exit status  0 done   2 usage   3 parity refused, nothing written   75 disk full   78 a tool is missing"""
+exit status  0 done   2 usage   3 refused, only a page that says why is written   75 disk full   78 no tool"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,6 +48,9 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("model", type=Path, metavar="model.keras", help="the trained network, saved by Keras 3")
     made.add_argument("--out", type=Path, default=Path("model-bundle"), metavar="BUNDLE", help="default: ./%(default)s")
+    made.add_argument(
+        "--report", type=Path, metavar="PAGE", help="the certificate as a page (default: BUNDLE.certificate.html)"
+    )
     made.add_argument("--replace", action="store_true", help="replace a bundle that is at --out already")
     made.add_argument("--dry-run", action="store_true", help="check everything that is quick, write nothing")
     made.add_argument("--json", action="store_true", help="print the facts as JSON on standard output")
@@ -173,6 +176,7 @@ def _request(options: argparse.Namespace) -> ConversionRequest:
         threads=options.threads,
         with_fp32=not options.without_fp32,
         with_library=not options.without_library,
+        report=options.report,
         replace=options.replace,
         dry_run=options.dry_run,
     )
@@ -195,6 +199,7 @@ def summary_lines(facts: Mapping[str, Any]) -> list[str]:
         lines += [f"dry run: everything that is quick to check is well; {facts['out']} was not written"]
     else:
         total = sum(facts["files"].values())
+        lines += [f"certificate {facts['certificate']}"]
         lines += [f"bundle {facts['out']}, {total / 1e6:.1f} MB, digest {facts['digest'][:16]}"]
         lines += [f"  {e['device']} {e['precision']:9} {e['file']}: {e['proof']}" for e in facts["engines"]]
         lines += [

@@ -153,7 +153,7 @@ def test_the_certificate_states_what_was_compared(full):
     without = [found for found in parity["types"].values() if not found["n"]]
     assert len(without) >= 3
     assert all(found["loss"] is None and found["verdict"] == "NOT PROVEN" for found in without)
-    assert parity["slides"]["n"] == 100
+    assert parity["slides"]["n"] == 200
     assert parity["slides"]["flipped_unforeseen"] == 0
     assert parity["reference"]["keras_max_difference"]["cell_type"] <= 1e-5
     assert parity["trees"]["mds_aa"]["library_max_difference"] <= 1e-5
@@ -215,7 +215,7 @@ def test_a_bundle_is_replaced_only_when_asked(workshop, tmp_path, capsys):
     opened = open_bundle(out, public_key=None)
     assert opened.manifest.name == "second"
     assert "cells.onnx" not in opened
-    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "bundle.certificate.html"]
 
 
 def test_every_wrong_input_ends_with_one_line_and_its_status(workshop, tmp_path, capsys):
@@ -275,7 +275,11 @@ def test_a_refusal_ends_with_status_3_names_codes_and_layers_and_writes_nothing(
     assert "MDSE-PARITY-001" in message
     assert "% of" in message
     assert "dB)" in message
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle.certificate.html"]
+    page = (tmp_path / "bundle.certificate.html").read_text()
+    assert "REFUSED" in page
+    assert "MDSE-PARITY-001" in page
+    assert "<svg" in page
 
 
 def test_a_composed_slide_that_changes_sides_refuses_the_engine_for_a_demo_too(workshop, tmp_path, capsys, monkeypatch):
@@ -285,6 +289,8 @@ def test_a_composed_slide_that_changes_sides_refuses_the_engine_for_a_demo_too(w
         "flipped": 2,
         "flipped_unforeseen": 1,
         "score_diff": {"mean": 0.1, "p99": 0.2},
+        "one_other_cell": {"mean": 0.1, "p99": 0.2},
+        "verdict": "REFUSED",
     }
     monkeypatch.setattr("convert.slide_parity._compare", lambda *_: dict(slides))
     options = (

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from convert.parity import compare_outputs, document_from_parity, views_of_cells
+from convert.parity_gates import gates_from_outputs
 from convert.parity_statistics import holm_refusals, loss_from_disagreements, overall_verdict, verdicts_from_losses
 from convert.progress import Progress, duration_text
 from edge.catalogue import load_catalogue
@@ -129,6 +130,51 @@ def test_the_certificate_has_the_agreed_fields():
     assert list(document["findings"]) == list(CATALOGUE.finding_codes)
     assert {"n", "loss", "lo", "hi", "verdict"} <= set(document["types"]["SNE"])
     assert document["types"]["BL"]["loss"] is None
+
+
+def gates(original, found, **options):
+    cells = np.arange(len(original.cell_type))
+    return {gate.name: gate for gate in gates_from_outputs("int8", original, found, options.get("reference"), cells)}
+
+
+def test_a_share_is_refused_only_where_the_cells_show_that_it_misses_its_bar():
+    original = outputs([0] * 1000)
+    missed = {count: gates(original, outputs([0] * (1000 - count) + [6] * count)) for count in (0, 15, 30)}
+    assert missed[0]["top1_agreement"].verdict == "PROVEN"
+    assert missed[15]["top1_agreement"].verdict == "NOT PROVEN"
+    assert missed[30]["top1_agreement"].verdict == "REFUSED"
+    assert missed[15]["sure_agreement"].verdict == "REFUSED", "clear-cut cells have the stricter bar"
+    assert missed[15]["top1_agreement"].value == pytest.approx(0.985)
+
+
+def test_near_ties_count_for_all_cells_and_not_for_the_sure_ones():
+    original, found = outputs([0] * 1000), outputs([0] * 1000)
+    original.cell_type[:30, :2] = (0.5, 0.45)
+    found.cell_type[:30, :2] = (0.45, 0.5)
+    judged = gates(original, found)
+    assert judged["top1_agreement"].verdict == "REFUSED"
+    assert (judged["sure_agreement"].value, judged["sure_agreement"].views) == (1.0, 970)
+
+
+def test_two_runtimes_that_read_one_file_differently_are_refused_though_each_is_near_the_original():
+    original = outputs([0] * 1000)
+    reference = outputs([0] * 990 + [6] * 10)
+    judged = gates(original, original, reference=reference)
+    assert judged["reference_agreement"].verdict == "REFUSED"
+    assert "reference_agreement" not in gates(original, original)
+    parity = compare_outputs("test", original, original, np.arange(1000), CATALOGUE, THRESHOLDS, reference=reference)
+    assert parity.verdict == "REFUSED"
+    assert parity.reference_agreement == pytest.approx(0.99)
+
+
+def test_a_drift_of_all_probabilities_is_refused_though_no_type_changes():
+    original = outputs([0] * 1000)
+    drifted = outputs([0] * 1000)
+    drifted.cell_type[:, :2] += np.array([-0.03, 0.03], np.float32)
+    judged = gates(original, drifted)
+    assert judged["top1_agreement"].verdict == "PROVEN"
+    assert judged["mean_abs_dp_types"].verdict == "REFUSED"
+    assert judged["mean_abs_dp_findings"].verdict == "PROVEN"
 
 
 def test_nothing_to_compare_is_an_error():

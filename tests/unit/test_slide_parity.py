@@ -8,6 +8,7 @@ import pytest
 from convert import slide_parity
 from convert.calibration_cells import choose_cells
 from convert.dataset import split_from_key
+from convert.slide_mixtures import CellCounts, compose_slides, with_one_other_cell
 from convert.slide_parity import require_slides
 from edge.assessment import INDETERMINATE
 from edge.catalogue import load_catalogue
@@ -55,28 +56,84 @@ class Scorer:
     def __init__(self, pairs):
         self.pairs = pairs
 
-    def scores(self, cells, slides):
-        return np.array([self.pairs[int(slide[0])][cells][0] for slide in slides])
+    def scores(self, side, slides):
+        return np.array([self.pairs[int(slide[0])][side][0] for slide in slides])
 
-    def call(self, cells, slide):
-        return self.pairs[int(slide[0])][cells][1]
+    def call(self, side, slide):
+        return self.pairs[int(slide[0])][side[0]][1]
 
 
 def compared(*pairs):
     slides = [np.array([number]) for number in range(len(pairs))]
-    return slide_parity._compare([(Scorer(pairs), slides)], 0, 1)
+    sides = [slide_parity._Side([side], side) for side in (0, 1)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slide_parity, "with_one_other_cell", lambda slides, _: slides)
+        return slide_parity._compare([(Scorer(pairs), slides)], *sides)
 
 
 def test_a_slide_may_turn_only_where_both_say_indeterminate():
-    steady = ((0.9, "MDS-SUSPECT"), (0.8, "MDS-SUSPECT"))
+    steady = ((0.9, "MDS-SUSPECT"), (0.89, "MDS-SUSPECT"))
     foreseen = ((0.51, INDETERMINATE), (0.49, INDETERMINATE))
     one_sure = ((0.49, INDETERMINATE), (0.6, "MDS-SUSPECT"))
     opposite = ((0.2, "AA-LIKE"), (0.9, "MDS-SUSPECT"))
     found = compared(steady, foreseen, one_sure, opposite)
     assert (found["n"], found["flipped"], found["flipped_unforeseen"], found["near_threshold"]) == (4, 3, 2, 2)
-    assert found["score_diff"]["mean"] == pytest.approx((0.1 + 0.02 + 0.11 + 0.7) / 4)
+    assert found["score_diff"]["mean"] == pytest.approx((0.01 + 0.02 + 0.11 + 0.7) / 4)
+    assert found["verdict"] == "REFUSED"
     require_slides({"engine": compared(steady, foreseen)})
     with pytest.raises(EdgeError) as error:
         require_slides({"engine": found})
     assert error.value.code == "MDSE-PARITY-006"
     assert error.value.exit_status == 3
+
+
+def test_scores_that_drift_are_refused_though_no_slide_changes_sides():
+    drifting = [((0.8, "MDS-SUSPECT"), (0.9, "MDS-SUSPECT"))] * 3
+    with pytest.raises(EdgeError) as error:
+        require_slides({"engine": compared(*drifting)})
+    assert error.value.code == "MDSE-PARITY-007"
+
+
+def test_slides_are_proven_only_within_the_bars_and_on_enough_slides_near_the_threshold():
+    near, apart = ((0.55, INDETERMINATE), (0.551, INDETERMINATE)), ((0.55, INDETERMINATE), (0.58, INDETERMINATE))
+    assert compared(*[near] * 60)["verdict"] == "PROVEN"
+    assert compared(*[near] * 59)["verdict"] == "NOT PROVEN"
+    assert compared(*[apart] * 60)["verdict"] == "NOT PROVEN"
+
+
+def composed(steepness):
+    """Compose slides of two types whose score rises with the share of the first one, for a network of 400 cells."""
+    types = np.zeros((400, len(CATALOGUE.type_codes)), np.int64)
+    types[:200, 0] = types[200:, 1] = 1
+    counts = CellCounts(types, np.zeros((400, len(CATALOGUE.finding_codes)), np.int64))
+
+    def distances(slides):
+        share = counts.profiles(slides, CATALOGUE)[:, 0].astype(np.float64)
+        return np.floor(steepness * (share - 0.43)) / 10
+
+    slides = compose_slides(counts, distances, lambda distance: abs(distance) <= 0.1, lambda _: None)
+    return slides, np.abs(distances(slides)) <= 0.1
+
+
+@pytest.mark.parametrize("steepness", [1, 30, 90])
+def test_half_of_the_composed_slides_lie_near_the_threshold_however_the_score_jumps(steepness):
+    slides, near = composed(steepness)
+    assert len(slides) == 200
+    assert near.sum() >= 100
+    assert all(len(slide) == 200 for slide in slides)
+    assert all((a == b).all() for a, b in zip(slides, composed(steepness)[0], strict=True))
+
+
+def test_a_score_that_never_comes_near_leaves_slides_as_they_fall_and_proves_nothing():
+    types = np.zeros((10, len(CATALOGUE.type_codes)), np.int64)
+    types[:, 0] = 1
+    counts = CellCounts(types, np.zeros((10, len(CATALOGUE.finding_codes)), np.int64))
+    slides = compose_slides(counts, lambda slides: np.ones(len(slides)), lambda d: abs(d) <= 0.1, lambda _: None)
+    assert len(slides) == 200
+
+
+def test_one_other_cell_changes_a_copy_of_a_slide_at_one_place():
+    slide = np.zeros(200, np.intp)
+    (changed,) = with_one_other_cell([slide], 1000)
+    assert (changed != 0).sum() == 1
+    assert not slide.any()

@@ -1,0 +1,123 @@
+"""What was proved on the way to a bundle, the page that shows it, and the refusal of an engine that does not hold.
+
+Evidence              collected step by step, so that a refusal can show what was found until then
+refuse_bad_engines    raises for the first engine that misses a bar, naming its worst types and layers
+write_certificate     the page beside the bundle; write_refusal: the same page where there will be no bundle
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import onnx
+
+from convert.bundle_parts import parity_document
+from convert.certificate_report import Heading, certificate_html
+from convert.conversion_request import ConversionRequest, Preflight
+from convert.engine_proof import ProofMaterial, ProvedEngine
+from convert.layer_noise import noisiest_layers
+from convert.library_from_xgboost import CompiledTrees
+from convert.onnx_check import Precision
+from convert.parity import EngineParity
+from convert.tree_model import TrainedTrees
+from edge.errors import EdgeError
+
+_NOISE_CELLS = 8
+_UNPROVED = {"compared_with": "nothing: the conversion stopped before an engine was built"}
+
+
+@dataclass(slots=True, eq=False)
+class Evidence:
+    """What was proved so far; filled by the conversion from top to bottom."""
+
+    reference: Mapping[str, Any] = field(default_factory=lambda: dict(_UNPROVED))
+    proved: list[ProvedEngine] = field(default_factory=list)
+    compiled: list[tuple[TrainedTrees, CompiledTrees]] = field(default_factory=list)
+    slides: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def document(self, calibration: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return parity.json of what is there."""
+        return parity_document(self.proved, self.slides, self.compiled, self.reference, calibration)
+
+
+def refuse_bad_engines(
+    original: onnx.ModelProto,
+    proved: Sequence[ProvedEngine],
+    models: Mapping[Precision, onnx.ModelProto],
+    material: ProofMaterial,
+) -> None:
+    """Raise EdgeError for the first engine that must not be shipped.
+
+    MDSE-PARITY-001 misses a bar of the certificate; -005 gives other answers on the golden cells. Either names the
+    types or findings and the layers that lose most.
+    """
+    for engine in proved:
+        precision = next(p for p in models if p == engine.entry["precision"])
+        if engine.parity is not None and engine.parity.verdict == "REFUSED" and material.parity_images is not None:
+            layers = noisiest_layers(original, models[precision], material.parity_images[:_NOISE_CELLS])
+            raise EdgeError(
+                "MDSE-PARITY-001",
+                where=engine.entry["file"],
+                engine=engine.parity.engine,
+                worst=", ".join(_worst_of(engine.parity)),
+                layers=", ".join(layers),
+            )
+        if engine.golden_fault is not None:
+            layers = noisiest_layers(original, models[precision], material.golden_images[:_NOISE_CELLS])
+            raise EdgeError(
+                "MDSE-PARITY-005",
+                where=engine.entry["file"],
+                reason=engine.golden_fault.text,
+                worst=", ".join(_worst_of(engine.parity)) if engine.parity else "not known without labelled cells",
+                layers=", ".join(layers),
+            )
+
+
+def _worst_of(parity: EngineParity) -> list[str]:
+    missed = [
+        f"{gate.name} {100 * gate.value:.2f} % (bar {100 * gate.bar:g} %)"
+        if gate.lowest is not None
+        else f"{gate.name} {gate.value:.4f} (bar {gate.bar:g})"
+        for gate in parity.missed()
+    ]
+    codes = [f"{c.code} {100 * c.loss.value:.1f} % of {c.loss.views}" for c in parity.worst() if c.loss is not None]
+    return [*codes, *missed]
+
+
+def certificate_path(request: ConversionRequest) -> Path:
+    """Return where the page goes: --report, else beside the bundle."""
+    return request.report or request.out.with_name(f"{request.out.name}.certificate.html")
+
+
+def write_certificate(request: ConversionRequest, ready: Preflight, size_px: int, parity: Mapping[str, Any]) -> Path:
+    """Write the page of a bundle that was proved, and return its place. Raises EdgeError MDSE-CONVERT-042."""
+    path = certificate_path(request)
+    heading = Heading(ready.card.name, ready.card.version, size_px, None)
+    try:
+        path.write_text(certificate_html(heading, parity, ready.catalogue), encoding="utf-8")
+    except OSError as error:
+        raise EdgeError("MDSE-CONVERT-042", where=str(path), reason=error.strerror or str(error)) from error
+    return path
+
+
+def write_refusal(
+    request: ConversionRequest,
+    ready: Preflight,
+    size_px: int,
+    evidence: Evidence,
+    refusal: EdgeError,
+    stream: TextIO | None,
+) -> None:
+    """Write the page of a conversion that was refused. A full disk is said and does not hide the refusal."""
+    path = certificate_path(request)
+    heading = Heading(ready.card.name, ready.card.version, size_px, str(refusal))
+    try:
+        path.write_text(certificate_html(heading, evidence.document(), ready.catalogue), encoding="utf-8")
+        words = f"the certificate, with what was found, is in {path}"
+    except OSError as error:
+        words = f"the certificate could not be written to {path}: {error.strerror or error}"
+    if stream is not None:
+        stream.write(words + "\n")
