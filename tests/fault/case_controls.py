@@ -1,0 +1,105 @@
+"""Controls of the numbered cases: the product is made wrong in a copy, and the test of the case has to fail there.
+
+A control names a file, a text that stands in it exactly once, what takes its place, and the test. The copy is made of
+the files that git tracks; what is proved is kept in a ledger and done again only when source, test or control change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CONTROLS = Path(__file__).with_name("controls.toml")
+LIMIT_S = 300
+FAILED = 1
+"""Pytest's exit status when a test failed; any other says that it did not run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """One substitution that must make one test fail."""
+
+    case: str
+    file: str
+    find: str
+    replace: str
+    test: str
+
+    def digest(self) -> str:
+        """Return a digest of the control, the file that it changes and the test's module."""
+        content = json.dumps(asdict(self)).encode()
+        for name in (self.file, self.test.partition("::")[0]):
+            content += (REPOSITORY / name).read_bytes()
+        return hashlib.sha256(content).hexdigest()[:24]
+
+
+def load_controls() -> list[Control]:
+    """Return every control, in the order of the file."""
+    rows = tomllib.loads(CONTROLS.read_text(encoding="utf-8"))
+    return [Control(case, **row) for case, several in rows.items() for row in several]
+
+
+def copy_of_repository(target: Path) -> None:
+    """Copy what git tracks, and what is new and not ignored."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY, capture_output=True, check=True,
+    ).stdout  # fmt: skip
+    for name in filter(None, listed.decode().split("\0")):
+        if (REPOSITORY / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, target / name)
+
+
+def prove(control: Control, copy: Path) -> str:
+    """Apply a control in the copy and run its test there; return "fails", or what went wrong."""
+    path = copy / control.file
+    sound = path.read_text(encoding="utf-8")
+    if sound.count(control.find) != 1:
+        return f"the text stands {sound.count(control.find)} times in {control.file}"
+    path.write_text(sound.replace(control.find, control.replace), encoding="utf-8")
+    try:
+        status = run_test(control.test, copy)
+    except subprocess.TimeoutExpired:
+        return f"the test did not end within {LIMIT_S} s"
+    finally:
+        path.write_text(sound, encoding="utf-8")
+    if status == FAILED:
+        return "fails"
+    return "the test passes although the product is wrong" if status == 0 else f"the test did not run ({status})"
+
+
+def run_test(node: str, copy: Path) -> int:
+    """Run one test in the copy; return pytest's exit status."""
+    environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", node]
+    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, timeout=LIMIT_S, check=False)
+    return done.returncode
+
+
+class ControlLedger:
+    """What was proved already, one JSON line each."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def proved(self) -> dict[str, str]:
+        """Return the verdict by the control's digest."""
+        if not self._path.exists():
+            return {}
+        lines = self._path.read_text(encoding="utf-8").splitlines()
+        return {row["digest"]: row["verdict"] for row in map(json.loads, lines)}
+
+    def add(self, control: Control, verdict: str) -> None:
+        """Keep a verdict."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"digest": control.digest(), "case": control.case, "verdict": verdict}) + "\n")

@@ -1,0 +1,168 @@
+"""Which numbered fault and attack case is covered by a test that ran and that can fail.
+
+    python -m tests.fault.case_ids                the cases without a test
+    python -m tests.fault.case_ids run            runs every test that names a case (minutes)
+    python -m tests.fault.case_ids controls       makes the product wrong, case by case: the test must fail (resumes)
+    python -m tests.fault.case_ids write          writes benchmarks/fault_cases.json
+
+A case counts when a test that names it (`@pytest.mark.case("A1")`) ran, was not skipped, and failed under its control
+(`controls.toml`). Exit status 1 while a case has no test, a test fails, or a control does not make its test fail.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from tests.fault.case_controls import (
+    REPOSITORY,
+    Control,
+    ControlLedger,
+    copy_of_repository,
+    load_controls,
+    prove,
+)
+
+CASES = Path(__file__).with_name("cases.toml")
+STATE = REPOSITORY / ".fault-runs"
+FIGURES = REPOSITORY / "benchmarks" / "fault_cases.json"
+
+
+def load_cases() -> dict[str, list[str]]:
+    """Return title and expected outcome of every case by its id, in order."""
+    groups = tomllib.loads(CASES.read_text(encoding="utf-8"))
+    return {case: facts for group in groups.values() for case, facts in group.items()}
+
+
+def named_in_tests() -> dict[str, list[str]]:
+    """Return which test functions name each case (read from the source: nothing is imported)."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((REPOSITORY / "tests").rglob("test_*.py")):
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(function, ast.FunctionDef) and function.name.startswith("test_"):
+                for case in cases_of(function):
+                    found.setdefault(case, []).append(f"{path.relative_to(REPOSITORY)}::{function.name}")
+    return found
+
+
+def cases_of(function: ast.FunctionDef) -> Iterable[str]:
+    for mark in function.decorator_list:
+        if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.case" and mark.args:
+            yield str(ast.literal_eval(mark.args[0]))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        "case_ids", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", nargs="?", choices=("list", "run", "controls", "write"), default="list")
+    parser.add_argument("--state", type=Path, default=STATE)
+    parser.add_argument("--out", type=Path, default=FIGURES)
+    parser.add_argument("--only", help="controls of these cases alone, a regular expression")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no control after that")
+    arguments = parser.parse_args(argv)
+    cases, tests = load_cases(), named_in_tests()
+    if arguments.command == "run":
+        return run_marked(tests, arguments.state)
+    if arguments.command == "controls":
+        return run_controls(arguments)
+    if arguments.command == "write":
+        return write(cases, arguments)
+    without = [case for case in cases if case not in tests]
+    for case in without:
+        print(f"{case:4} {cases[case][0]} -> {cases[case][1]}")  # noqa: T201 - a command prints
+    print(f"{len(cases) - len(without)} of {len(cases)} cases are named by a test")  # noqa: T201 - a command prints
+    return 1 if without else 0
+
+
+def run_marked(tests: Mapping[str, list[str]], state: Path) -> int:
+    """Run every test that names a case and keep what became of it."""
+    state.mkdir(parents=True, exist_ok=True)
+    nodes = sorted({node for several in tests.values() for node in several})
+    environment = os.environ | {"MDS_EDGE_CASE_REPORT": str(state / "cases.json")}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.fault.case_report", *nodes]
+    return subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode
+
+
+def run_controls(arguments: argparse.Namespace) -> int:
+    """Prove the controls that are not proved yet."""
+    ledger = ControlLedger(arguments.state / "case_controls.jsonl")
+    proved = ledger.proved()
+    wanted = [c for c in load_controls() if not arguments.only or re.fullmatch(arguments.only, c.case)]
+    todo = [control for control in wanted if proved.get(control.digest()) != "fails"]
+    started_s, bad = time.monotonic(), 0
+    with tempfile.TemporaryDirectory(prefix="mds-edge-controls-") as folder:
+        copy_of_repository(Path(folder))
+        for number, control in enumerate(todo, start=1):
+            if time.monotonic() - started_s > 60 * arguments.minutes:
+                print(f"{len(todo) - number + 1} controls are left for the next run")  # noqa: T201 - a command prints
+                return 1
+            verdict = prove(control, Path(folder))
+            ledger.add(control, verdict)
+            bad += verdict != "fails"
+            print(  # noqa: T201 - a command prints
+                f"{number} of {len(todo)}, {time.monotonic() - started_s:.0f} s: {control.case} {verdict}", flush=True
+            )
+    print(f"{len(wanted)} controls, {len(wanted) - len(todo)} were proved before, {bad} do not make their test fail")  # noqa: T201 - a command prints
+    return 1 if bad else 0
+
+
+def write(cases: Mapping[str, list[str]], arguments: argparse.Namespace) -> int:
+    """Write what is covered: which tests ran, which controls are proved, which cases are open."""
+    report = json.loads((arguments.state / "cases.json").read_text(encoding="utf-8"))
+    proved = ControlLedger(arguments.state / "case_controls.jsonl").proved()
+    controls = load_controls()
+    figures = figures_from(cases, report, controls, proved)
+    arguments.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    counts = {name: figures[name] for name in ("cases", "ran", "proved")}
+    print(f"{counts['ran']} of {counts['cases']} cases have a test that ran, {counts['proved']} a proved control")  # noqa: T201 - a command prints
+    return 0 if counts["proved"] == counts["cases"] else 1
+
+
+def figures_from(
+    cases: Mapping[str, list[str]],
+    report: Mapping[str, Mapping[str, object]],
+    controls: Sequence[Control],
+    proved: Mapping[str, str],
+) -> dict[str, object]:
+    """Return the figures of all cases. A case has run when one of its tests passed and none failed."""
+    outcomes: dict[str, list[str]] = {case: [] for case in cases}
+    for entry in report.values():
+        for case in entry["cases"]:  # type: ignore[attr-defined]
+            outcomes.setdefault(case, []).append(str(entry["outcome"]))
+    ran = [case for case in cases if "passed" in outcomes[case] and "failed" not in outcomes[case]]
+    fails = {control.case for control in controls if proved.get(control.digest()) == "fails"}
+    rows = {
+        case: {
+            "title": title,
+            "expected": word,
+            "tests_passed": outcomes[case].count("passed"),
+            "tests_skipped": outcomes[case].count("skipped"),
+            "ran": case in ran,
+            "control": "proved" if case in fails else "none",
+        }
+        for case, (title, word) in cases.items()
+    }
+    counted = [case for case in ran if case in fails]
+    return {
+        "schema": "mds-edge.fault-cases/1",
+        "cases": len(cases),
+        "ran": len(ran),
+        "proved": len(counted),
+        "without_test": [case for case in cases if not outcomes[case]],
+        "by_case": rows,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
