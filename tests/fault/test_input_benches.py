@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.bench import hostile_fields, truncations
+from tests.fault.bench import hostile_fields, soak, truncations
 from tests.fault.bench.mutated_images import run_images, run_leaky
 
 
@@ -47,3 +47,14 @@ def test_the_bench_sees_writers_that_do_not_escape(tmp_path: Path, monkeypatch: 
     outcome = hostile_fields.run_unescaped(0, tmp_path)
     assert outcome.torn > 0
     assert outcome.lost > 0
+
+
+@pytest.mark.case("C16")
+def test_memory_descriptors_and_threads_stay_while_slides_pass(tmp_path: Path) -> None:
+    outcome = soak.run_soak(0, tmp_path, slides=200, warm=80)
+    assert (outcome.points, outcome.faults) == (200, 0), outcome.note
+
+
+@pytest.mark.case("C16")
+def test_the_soak_sees_an_engine_that_leaks(tmp_path: Path) -> None:
+    assert soak.run_leaking(0, tmp_path).other > 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.fault.bench.contract import Bench
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-MODULES: tuple[str, ...] = ("mutated_images", "truncations", "hostile_fields")
+MODULES: tuple[str, ...] = ("mutated_images", "truncations", "hostile_fields", "arrivals", "soak")
 """Modules of this package that hold benches: each exports `BENCHES: tuple[Bench, ...]`."""
 TESTED = ("journal*.py", "daemon/**/*.py", "delivery/**/*.py", "writers/**/*.py")
 RESERVED = frozenset({"controls", "date", "machine", "digest", "schema"})
