@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from convert.calibration import activation_ranges
 from convert.equalization import equalize
 from convert.fp16_from_onnx import fp16_from_onnx
+from convert.half_storage import stored_in_half
 from convert.onnx_check import Precision, check_onnx
+from convert.pixel_steps import exact_pixels
 from convert.progress import Progress
 from convert.qdq_from_onnx import qdq_from_onnx, quantized_values
 
@@ -47,7 +49,7 @@ def derive_models(
     quantized = None
     if precision == "int8" and calibration is not None:
         quantized = quantized_model(graph, calibration, float_layers=float_layers, threads=threads, stream=stream)
-        models["int8"] = quantized
+        models["int8"] = stored_in_half(quantized)
     if with_fp32:
         models["fp32"] = graph
     if precision != "fp32":
@@ -70,8 +72,7 @@ def quantized_model(
         ranges = activation_ranges(
             graph, quantized_values(graph), _batches(calibration, progress), threads=threads or 0
         )
-    equal, equal_ranges = equalize(graph, ranges)
-    return qdq_from_onnx(equal, equal_ranges, float_layers=float_layers)
+    return qdq_from_onnx(*exact_pixels(*equalize(graph, ranges)), float_layers=float_layers)
 
 
 def check_models(

@@ -150,8 +150,15 @@ def _type_faults(model: onnx.ModelProto, constants: dict[str, NDArray[Any]], *, 
         if node.op_type != "Conv":
             continue
         for name in node.input[1:]:
-            values = constants.get(name)
-            if values is None:
-                values = constants[makers[name].input[1]]  # the scale carries the type of what is dequantized
-            if values.dtype != expected:
-                yield f"{node.name} computes in {values.dtype} where {expected} is promised"
+            found = _operand_type(name, constants, makers)
+            if found != expected:
+                yield f"{node.name} computes in {found} where {expected} is promised"
+
+
+def _operand_type(name: str, constants: dict[str, NDArray[Any]], makers: dict[str, onnx.NodeProto]) -> np.dtype[Any]:
+    """The type in which a weight or bias enters its layer: its own, that of its scale, or what it is cast to."""
+    if name not in constants and makers[name].op_type == "Cast":
+        kind = next(attribute.i for attribute in makers[name].attribute if attribute.name == "to")
+        cast: np.dtype[Any] = onnx.helper.tensor_dtype_to_np_dtype(kind)
+        return cast
+    return np.dtype(constants[name if name in constants else makers[name].input[1]].dtype)

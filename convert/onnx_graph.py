@@ -80,7 +80,7 @@ def replace_constants(model: onnx.ModelProto, constants: dict[str, NDArray[Any]]
     order += [name for name in constants if name not in set(order)]
     del model.graph.initializer[:]
     model.graph.initializer.extend(
-        numpy_helper.from_array(np.ascontiguousarray(constants[name]), name) for name in order if name in constants
+        numpy_helper.from_array(np.asarray(constants[name], order="C"), name) for name in order if name in constants
     )
 
 

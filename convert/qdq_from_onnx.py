@@ -1,8 +1,8 @@
 """Explicit int8: QuantizeLinear/DequantizeLinear pairs written into the graph, one file for every runtime.
 
 Weights int8 per output channel, activations int8 per tensor, symmetric, every zero point 0, bias left in floating
-point: the form that OpenVINO, ONNX Runtime and TensorRT all take. The heads stay in floating point (0.1 % of the
-arithmetic, and rare findings suffer first).
+point: the form that OpenVINO, ONNX Runtime and TensorRT all take. The steps are such that all of them compute the same
+bits (convert.int8_steps). The heads stay in floating point (0.1 % of the arithmetic, and rare findings suffer first).
 
 Where pairs go: on the input of every convolution and max pooling, and on one input of each addition, the one that is
 not made by a convolution (the other is fused with that convolution by the runtimes).
@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from convert.calibration import ChannelRange
+from convert.int8_steps import activation_step, bias_on_steps, weight_codes, weight_steps
 from convert.onnx_graph import OUTPUT_NAMES, attributes_of, constants_of
 from edge.errors import EdgeError
 
-# Symmetric int8 uses -127..127: -128 has no positive partner.
-LARGEST_INT8 = 127
 # The pairs on float16 values need QuantizeLinear of opset 19; plain int8 keeps to 18.
 OPSET_FLOAT16_PAIRS = 19
 
@@ -70,6 +69,8 @@ def qdq_from_onnx(
             node.input[skip] = writer.pair_on(node.input[skip], nodes)
         if node.op_type == "Conv":
             kernel = node.input[1]
+            if len(node.input) > 2:
+                constants[node.input[2]] = writer.bias(constants[node.input[2]], node.input[0], constants[kernel])
             node.input[1] = writer.weights(kernel, constants.pop(kernel), nodes)
         nodes.append(node)
     del quantized.graph.initializer[:]
@@ -97,7 +98,7 @@ class _PairWriter:
             if value not in self._ranges:
                 raise EdgeError("MDSE-CONVERT-023", where=value)
             largest = float(self._ranges[value].largest_magnitude.max())
-            scale, zero = self._scale(value, np.float32(_scale_from_largest(np.float64(largest))), shape=())
+            scale, zero = self._scale(value, np.float32(activation_step(largest)), shape=())
             integer = f"{value}/int8"
             real = f"{value}/dequantized"
             nodes.append(helper.make_node("QuantizeLinear", [value, scale, zero], [integer], name=integer))
@@ -105,12 +106,14 @@ class _PairWriter:
             self._paired[value] = real
         return self._paired[value]
 
+    def bias(self, bias: NDArray[Any], paired: str, kernel: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the bias of a convolution whose input `paired` is dequantized, on the steps of its products."""
+        step = float(self.constants[f"{paired.removesuffix('/dequantized')}/int8_step"])
+        return bias_on_steps(bias, step, weight_steps(kernel))
+
     def weights(self, name: str, values: NDArray[Any], nodes: list[onnx.NodeProto]) -> str:
-        per_channel = np.abs(values).max(axis=tuple(range(1, values.ndim))).astype(np.float64)
-        scales = np.array([_scale_from_largest(largest) for largest in per_channel], np.float32)
-        form = (-1, *([1] * (values.ndim - 1)))
-        integers = np.rint(values.astype(np.float64) / scales.astype(np.float64).reshape(form))
-        self.constants[f"{name}/int8"] = np.clip(integers, -LARGEST_INT8, LARGEST_INT8).astype(np.int8)
+        scales = weight_steps(values)
+        self.constants[f"{name}/int8"] = weight_codes(values, scales)
         scale, zero = self._scale(name, scales, shape=scales.shape)
         real = f"{name}/dequantized"
         nodes.append(helper.make_node("DequantizeLinear", [f"{name}/int8", scale, zero], [real], name=real, axis=0))
@@ -121,11 +124,6 @@ class _PairWriter:
         self.constants[step] = np.asarray(scale, np.float32).reshape(shape)
         self.constants[zero] = np.zeros(shape, np.int8)
         return step, zero
-
-
-def _scale_from_largest(largest: np.float64) -> float:
-    """Return the int8 step; a value that is always zero gets the step 1, because a scale of 0 divides by zero."""
-    return float(largest) / LARGEST_INT8 if largest > 0 else 1.0
 
 
 def _skip_input(node: onnx.NodeProto, makers: Mapping[str, onnx.NodeProto]) -> int | None:
