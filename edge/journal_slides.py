@@ -116,6 +116,38 @@ class SlideBook:
         rows = self._select("WHERE idempotency_key = ?", (idempotency_key,))
         return rows[0] if rows else None
 
+    def was_purged(self, idempotency_key: str) -> bool:
+        """Tell whether rows of this source, slide key and manifest were given back after their retention."""
+        query = "SELECT 1 FROM purged WHERE idempotency_key = ?"
+        return self._connection.execute(query, (idempotency_key,)).fetchone() is not None
+
+    def purge(self, source: str, slide_key: str) -> int:
+        """Delete every row of a folder and keep its digests; return how many arrivals there were.
+
+        The audit keeps what happened, without the slide's key and sample id beyond what its earlier rows say.
+        """
+        rows = self.arrivals(source, slide_key)
+        now = self._journal.now()
+        with self._journal.change():
+            for row in rows:
+                self._connection.execute(
+                    "INSERT OR IGNORE INTO purged VALUES (?, ?, ?)",
+                    (row.idempotency_key or f"unread {row.id}", row.content_sha256, now),
+                )
+            mine = "(SELECT id FROM slides WHERE source = ? AND slide_key = ?)"
+            names = (source, slide_key)
+            self._connection.execute(
+                f"DELETE FROM deliveries WHERE revision_id IN (SELECT id FROM revisions WHERE slide_id IN {mine})",  # noqa: S608 - our own words
+                names,
+            )
+            self._connection.execute(f"DELETE FROM revisions WHERE slide_id IN {mine}", names)  # noqa: S608 - as above
+            self._connection.execute(f"UPDATE slides SET related_slide = NULL WHERE related_slide IN {mine}", names)  # noqa: S608 - as above
+            self._connection.execute("DELETE FROM slides WHERE source = ? AND slide_key = ?", names)
+            for row in rows:
+                event = AuditEvent("daemon", "purged", f"slide:{row.id}", row.state, "", {"key": row.idempotency_key})
+                self._journal.note(event)
+        return len(rows)
+
     def with_content(self, content_sha256: str) -> list[SlideRow]:
         """Return slides that hold exactly these images, under whatever name, oldest first."""
         return self._select("WHERE content_sha256 = ? ORDER BY id", (content_sha256,))
@@ -136,6 +168,10 @@ class SlideBook:
         """Return the number of slides per state, every state named."""
         found = dict(self._connection.execute("SELECT state, count(*) FROM slides GROUP BY state"))
         return {state: found.get(state, 0) for state in SLIDE_MOVES}
+
+    def spooled_by_urgency(self) -> list[SlideRow]:
+        """Return the slides that wait for the worker: STAT orders first, then the oldest."""
+        return self._select("WHERE state = 'SPOOLED' ORDER BY priority DESC, id")
 
     def oldest_without_result(self) -> SlideRow | None:
         """Return the slide that has waited longest for its result, or None."""

@@ -71,7 +71,7 @@ class Slide:
     """One slide: identity, origin, requested targets and its cell images in order of name.
 
     `slide_key` is the folder's name with control characters and undecodable bytes escaped. `expected_wbc` is the
-    number of cell images that the metadata promises.
+    number of cell images that the metadata promises. `is_stat`: the metadata calls the order urgent.
     """
 
     slide_key: str
@@ -86,6 +86,7 @@ class Slide:
     cell_files: tuple[CellFile, ...]
     expected_wbc: int | None
     warnings: tuple[SlideWarning, ...]
+    is_stat: bool = False
 
 
 def read_slide(
@@ -129,6 +130,7 @@ def read_slide(
         cell_files=cell_files,
         expected_wbc=dict(metadata.expected).get("wbc"),
         warnings=warnings,
+        is_stat=metadata.is_stat,
     )
 
 

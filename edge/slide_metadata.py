@@ -17,6 +17,8 @@ from edge.slide_metadata_formats import mapping_from_metadata
 ID_LENGTH_MAX = 64
 TEXT_LENGTH_MAX = 80
 COUNT_MAX = 100_000
+# As people write it, and as HL7 (tables 0027, 0485) and LIS2-A2 (field O.6) do: stat, as soon as possible.
+STAT_WORDS = frozenset({"STAT", "URGENT", "ASAP", "S", "A"})
 _TARGET = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -51,6 +53,7 @@ class SlideMetadata:
     targets: tuple[str, ...] = ()
     expected: tuple[tuple[str, int], ...] = ()
     files: tuple[PromisedFile, ...] = ()
+    is_stat: bool = False
 
 
 def metadata_from_bytes(name: str, data: bytes, *, where: str) -> SlideMetadata:
@@ -78,7 +81,13 @@ def metadata_from_bytes(name: str, data: bytes, *, where: str) -> SlideMetadata:
         targets=_targets(fields, where),
         expected=_expected(fields, where),
         files=_files(fields, where),
+        is_stat=_is_stat(fields.get("priority")),
     )
+
+
+def _is_stat(priority: object) -> bool:
+    """Tell whether the order is urgent. A word that is not known is no reason to stop a slide: it waits its turn."""
+    return isinstance(priority, str) and priority.strip().upper() in STAT_WORDS
 
 
 def opaque_id(text: str, *, field: str, where: str) -> str | None:

@@ -22,6 +22,9 @@ Reads and changes the journal: through the daemon's control socket while it runs
   discard       close a slide without a result
   reanalyze     analyze a finished slide again with the present bundle
   verify-audit  walk the audit chain and say whether it is whole
+  reconcile     account for every slide that was ever seen
+  adopt         a new state folder: count everything that is there now as delivered before
+  accept-clock  the machine's clock is right although the daemon doubts it
 """
 EXAMPLES = """\
 examples:
@@ -31,6 +34,7 @@ examples:
   edge-journal reanalyze di60/A0042_S1 --by "K. Sato" --reason "bundle wbc-2026.2 is in use"
 """
 DECISIONS = ("requeue", "release", "discard", "reanalyze")
+SITE_DECISIONS = ("adopt", "accept-clock")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "edge-journal", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("command", choices=("status", "list", "show", *DECISIONS, "verify-audit"), help="what to do")
+    commands = ("status", "list", "show", *DECISIONS, "verify-audit", "reconcile", *SITE_DECISIONS)
+    parser.add_argument("command", choices=commands, help="what to do")
     parser.add_argument(
         "slide", nargs="?", metavar="SLIDE", help="journal number, message id, slide key or source/slide key"
     )
@@ -54,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.command in ("show", *DECISIONS) and not arguments.slide:
         parser.error(f"{arguments.command} needs SLIDE")
-    if arguments.command in DECISIONS and not (arguments.by and arguments.reason):
+    if arguments.command in (*DECISIONS, *SITE_DECISIONS) and not (arguments.by and arguments.reason):
         parser.error(f"{arguments.command} needs --by and --reason")
     return run_command(lambda: _run(arguments))
 
@@ -96,6 +101,13 @@ def _text(command: str, reply: Mapping[str, Any]) -> str:
         return _text_of_slide(reply)
     if command == "verify-audit":
         return f"the audit chain is whole: {reply['rows']} rows, newest hash {reply['head']}"
+    if command == "reconcile":
+        return _text_of_account(reply)
+    if command == "adopt":
+        told = f"{reply['slides']} slides and {reply['deliveries']} deliveries count as delivered before"
+        return f"{told}, {reply['drop_folders']} drop folders were taken over"
+    if command == "accept-clock":
+        return f"the clock is believed; {reply['rows']} rows were dated anew"
     if command == "status":
         lines = [f"{state:<15} {count}" for state, count in reply["slides"].items() if count]
         lines.append(
@@ -105,6 +117,18 @@ def _text(command: str, reply: Mapping[str, Any]) -> str:
         lines += [f"ALARM {alarm['name']} for {alarm['for_s']} s: {alarm['text']}" for alarm in reply["alarms"]]
         return "\n".join(lines)
     return f"slide {reply['slide']} is {reply.get('state', reply.get('status'))}"
+
+
+def _text_of_account(reply: Mapping[str, Any]) -> str:
+    """Return the account as a column of figures that add up, and what does not."""
+    names = ("delivered", "waiting", "held", "quarantined", "late", "vanished", "duplicates", "discarded", "purged")
+    lines = [f"{'seen':<12} {reply['seen']:>8}", *(f"{name:<12} {reply[name]:>8}" for name in names)]
+    lines.append(f"{'difference':<12} {reply['difference']:>8}")
+    if reply["delivered_unseen"]:
+        lines.append(f"delivered, and gone before it was seen: {', '.join(reply['delivered_unseen'])}")
+    if reply["closed_without_result"]:
+        lines.append(f"CLOSED WITHOUT A RESULT: slides {', '.join(map(str, reply['closed_without_result']))}")
+    return "\n".join(lines)
 
 
 def _text_of_slide(reply: Mapping[str, Any]) -> str:

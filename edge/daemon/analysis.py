@@ -14,6 +14,7 @@ from edge.daemon.arrival import spooled_folder
 from edge.daemon.backoff import Backoff
 from edge.daemon.channel import Message
 from edge.daemon.child_process import ChildProcess
+from edge.daemon.clock_guard import UNSYNCHRONISED, UNSYNCHRONISED_TEXT
 from edge.daemon.device_state import DeviceState, is_device_fault
 from edge.daemon.house import House
 from edge.daemon.intents import ReportFacts, intents_for
@@ -22,6 +23,7 @@ from edge.daemon.plan_keeping import PlanKeeper
 from edge.daemon.quarantine import quarantine_slide
 from edge.daemon.records import is_same_outcome, proved_record
 from edge.daemon.spool import FILES_NAME, read_manifest
+from edge.daemon.trouble import error_number_of, longest_pause_s
 from edge.errors import EXIT_BUNDLE_DOES_NOT_FIT, EXIT_CONFIGURATION, EdgeError
 from edge.journal_results import NewRevision
 from edge.journal_rows import RevisionRow, SlideRow
@@ -144,7 +146,7 @@ class AnalysisKeeper(Keeper):
         if not self.is_ready or self.in_work is not None or self.house.stopping or self.child is None:
             return
         now_s = self.house.monotonic()
-        spooled = self.house.books.journal.slides.in_states(["SPOOLED"])
+        spooled = self.house.books.journal.slides.spooled_by_urgency()
         self._owed_to_cpu &= {slide.id for slide in spooled}
         if not self._owed_to_cpu and self.devices.may_return():
             self.devices.return_to_configured()
@@ -188,6 +190,8 @@ class AnalysisKeeper(Keeper):
         warnings = []
         if slide.released:
             warnings.append(["RELEASED", "a person let this slide pass although the daemon had held it"])
+        if self.house.clock_doubt:
+            warnings.append([UNSYNCHRONISED, UNSYNCHRONISED_TEXT])
         pattern = next((s.sample_id_pattern for s in books.config.sources if s.id == slide.source), None)
         job = {
             "source": slide.source, "revision": number, "message_id": message_id_of(slide, number),
@@ -222,7 +226,8 @@ class AnalysisKeeper(Keeper):
             self.end_child("its answer cannot be believed")
             return
         except (OSError, ValueError) as error:
-            self._on_failed({"code": "", "text": f"{type(error).__name__}: {error}", "retry": True})
+            number = error_number_of(error)
+            self._on_failed({"code": "", "text": f"{type(error).__name__}: {error}", "retry": True, "errno": number})
             return
         self.in_work = None
         self._pauses.pop(slide.id, None)
@@ -278,7 +283,8 @@ class AnalysisKeeper(Keeper):
             return
         if facts.get("retry"):
             books.journal.slides.refund_attempt(slide_id)
-            wait_s = self._pauses.setdefault(slide_id, Backoff()).failed(now_s)
+            at_most_s = longest_pause_s(int(facts.get("errno", 0)))
+            wait_s = self._pauses.setdefault(slide_id, Backoff()).failed(now_s, at_most_s=at_most_s)
             text = f"slide {slide_id} is tried again in {wait_s:.0f} s: {facts['text']}"
             self.house.alarms.raise_alarm("worker", text, now_s)
             return

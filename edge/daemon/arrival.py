@@ -41,6 +41,7 @@ class Arrival:
     byte_count: int
     sample_id: str | None
     problem: tuple[str, str] | None
+    is_stat: bool = False
 
     @classmethod
     def from_message(cls, facts: dict[str, Any]) -> Arrival:
@@ -49,7 +50,7 @@ class Arrival:
         return cls(
             facts["token"], facts["signature"], facts["manifest_sha256"], facts["content_sha256"],
             facts["file_count"], facts["byte_count"], facts["sample_id"],
-            None if problem is None else (problem[0], problem[1]),
+            None if problem is None else (problem[0], problem[1]), bool(facts.get("stat")),
         )  # fmt: skip
 
     def columns(self, key: str) -> dict[str, Any]:
@@ -63,6 +64,7 @@ class Arrival:
             "sample_id": self.sample_id,
             "idempotency_key": key,
             "attempts": 0,
+            "priority": int(self.is_stat),
         }
 
 
@@ -75,8 +77,11 @@ def accept_arrival(books: Books, newest: SlideRow, arrival: Arrival, *, in_work:
     slides = books.journal.slides
     known = slides.by_key(key)
     has_result = bool(books.journal.results.revisions_of_folder(newest.source, newest.slide_key))
+    purged = slides.was_purged(key)
     with books.journal.change():
-        if known is not None and (newest.state != "SETTLED" or known.id != newest.id):
+        if purged and newest.state in UNSENT and not has_result:
+            row = note_purged(books, newest, arrival)
+        elif known is not None and (newest.state != "SETTLED" or known.id != newest.id):
             row = note_same_files(books, newest, known, arrival)
         elif newest.state in UNSENT and not in_work and not has_result:
             row = judge(books, newest, arrival, key)
@@ -100,6 +105,13 @@ def note_same_files(books: Books, newest: SlideRow, known: SlideRow, arrival: Ar
             related_slide=known.id,
         )
     return slides.amend(newest.id, "same files seen again", signature=arrival.signature)
+
+
+def note_purged(books: Books, newest: SlideRow, arrival: Arrival) -> SlideRow:
+    """Book a slide whose rows were given back after their retention: it had its result, and gets no second one."""
+    text = f"the same files as a slide that was finished before {books.config.retention.days} days and given back"
+    columns = {**arrival.columns(""), "idempotency_key": None}
+    return books.journal.slides.move(newest.id, "DUPLICATE", code="MDSE-SPOOL-006", text=text, **columns)
 
 
 def judge(books: Books, slide: SlideRow, arrival: Arrival, key: str) -> SlideRow:

@@ -15,9 +15,10 @@ class Backoff:
         self.failures = 0
         self._ready_at_s = float("-inf")
 
-    def failed(self, now_s: float) -> float:
-        """Note a failure; return the seconds until the next try."""
+    def failed(self, now_s: float, *, at_most_s: float | None = None) -> float:
+        """Note a failure; return the seconds until the next try, this time at most `at_most_s`."""
         wait_s = min(self._first_s * 2.0 ** min(self.failures, 30), self._longest_s)
+        wait_s = wait_s if at_most_s is None else min(wait_s, at_most_s)
         self.failures += 1
         self._ready_at_s = now_s + wait_s
         return wait_s

@@ -26,6 +26,7 @@ class Books:
     journal: Journal
     folders: StateFolders
     wall: Callable[[], datetime]
+    newest_at_start: str = ""
 
     def site_time(self) -> str:
         """Return the present moment in the site's zone with its offset, ISO 8601, to the second."""
@@ -52,8 +53,10 @@ def utc_text(moment: datetime) -> str:
 
 
 @contextlib.contextmanager
-def opened_books(config: Config, wall: Callable[[], datetime] = utc_now) -> Iterator[Books]:
-    """Take the lock, open the journal, and give both back at the end.
+def opened_books(
+    config: Config, wall: Callable[[], datetime] = utc_now, *, on_progress: Callable[[], None] = lambda: None
+) -> Iterator[Books]:
+    """Take the lock, open the journal, and give both back at the end. `on_progress` as `open_journal` has it.
 
     Raises EdgeError MDSE-DAEMON-001 (another process holds them), -014 (no state folder), MDSE-JOURNAL-*.
     """
@@ -64,9 +67,10 @@ def opened_books(config: Config, wall: Callable[[], datetime] = utc_now) -> Iter
         raise EdgeError("MDSE-DAEMON-014", where=str(folders.root), reason=error.strerror or str(error)) from error
     lock = lock_state(folders.root)
     try:
-        journal = open_journal(folders.journal, now=lambda: utc_text(wall()))
+        journal = open_journal(folders.journal, now=lambda: utc_text(wall()), on_progress=on_progress)
         try:
-            yield Books(config, journal, folders, wall)
+            newest = journal.connection.execute("SELECT at FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
+            yield Books(config, journal, folders, wall, str(newest[0]) if newest else "")
         finally:
             journal.close()
     finally:

@@ -120,8 +120,10 @@ def repeat_delivery(books: Books, revision: RevisionRow, delivery: DeliveryRow, 
     record = json.loads(archived_record(books.folders.archive, revision))
     content = results.content(delivery.id)
     if content is None or delivery.final_name is None:
-        # Parked, or archived after its retention: the record gives the same text again.
+        # Parked, or archived after its retention: the record gives the same text again, unless the writer has changed.
         intent = intent_for(books.outputs()[delivery.output], record, copy=copy)
+        if delivery.sha256 is not None and intent.sha256 != delivery.sha256:
+            raise EdgeError("MDSE-JOURNAL-015", where=revision.message_id, output=delivery.output)
     else:
         extension = "." + delivery.final_name.rpartition(".")[2]
         name = final_name_from_record(record, extension, delivery=copy)

@@ -19,6 +19,7 @@ from typing import Any
 
 from edge.daemon.channel import Channel, Message
 from edge.daemon.child_main import run_child
+from edge.daemon.trouble import error_number_of
 from edge.delivery.acknowledge import read_acknowledgement
 from edge.delivery.durable import STAGING_NAME, is_there, opened_folder, read_identity
 from edge.delivery.publish import (
@@ -51,10 +52,9 @@ class Deliverer:
             try:
                 answer = self._carry_out(message)
             except EdgeError as error:
-                answer = {"kind": "failed", "id": message.header.get("id", 0), "code": error.code, "text": str(error)}
+                answer = failure(message, error, error.code, str(error))
             except OSError as error:
-                text = f"{type(error).__name__}: {error}"
-                answer = {"kind": "failed", "id": message.header.get("id", 0), "code": "", "text": text}
+                answer = failure(message, error, "", f"{type(error).__name__}: {error}")
             self._channel.send(answer)
 
     def _carry_out(self, message: Message) -> dict[str, object]:
@@ -110,6 +110,12 @@ class Deliverer:
             return [identity, "pending", "", False]
         self._named_before.discard(identity)
         return [identity, state.kind, state.text, state.temporary]
+
+
+def failure(message: Message, error: Exception, code: str, text: str) -> dict[str, object]:
+    """Return the answer to an order that could not be carried out."""
+    identity = message.header.get("id", 0)
+    return {"kind": "failed", "id": identity, "code": code, "text": text, "errno": error_number_of(error)}
 
 
 def serve(channel: Channel) -> None:

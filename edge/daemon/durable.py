@@ -52,3 +52,9 @@ def free_bytes(folder: Path) -> int:
     """Return the bytes that we may still write on the file system of `folder`; raises OSError."""
     facts = os.statvfs(folder)
     return facts.f_bavail * facts.f_frsize
+
+
+def free_files(folder: Path) -> float:
+    """Return how many files we may still make there; infinite where the file system does not count. Raises OSError."""
+    facts = os.statvfs(folder)
+    return facts.f_favail if facts.f_files else float("inf")

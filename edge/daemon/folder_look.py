@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 
 from edge.daemon.settle import FolderLook
@@ -14,6 +14,7 @@ from edge.errors import EdgeError
 from edge.slide_files import SlideListing, list_slide_folder
 
 FOLDERS_MAX = 100_000
+Stamp = tuple[tuple[str, int, int], ...]
 
 
 def names_to_spool(folder: Path) -> tuple[str, ...]:
@@ -49,8 +50,29 @@ def look_at_folder(folder: Path, markers: Sequence[str], on_progress: Callable[[
     return FolderLook(hashlib.sha256(shown.encode("ascii")).hexdigest(), cells, has_marker)
 
 
-def list_slide_folders(root: Path, sentinel: str | None, on_progress: Callable[[], None]) -> list[str]:
-    """Return the names of the slide folders under `root`, oldest change first. Links and hidden names are left out.
+def stamp_of_folder(folder: Path, parts: Iterable[str]) -> Stamp:
+    """Return size and time of the folder itself and of what in it tells of most changes without a look at every file.
+
+    `parts` are its sub-folders and metadata files (`parts_of_folder`). Raises OSError.
+    """
+    stamps = [(name, (folder / name).lstat()) for name in ("", *parts)]
+    return tuple((name, facts.st_size, facts.st_mtime_ns) for name, facts in stamps)
+
+
+def parts_of_folder(folder: Path) -> tuple[str, ...]:
+    """Return the sub-folders that hold images and the metadata files of a slide folder; raises OSError, EdgeError."""
+    listing = list_slide_folder(folder)
+    inner = {file.path.rpartition("/")[0] for file in listing.images} - {""}
+    return (*sorted(inner), *metadata_names(listing))
+
+
+def list_slide_folders(
+    root: Path, sentinel: str | None, on_progress: Callable[[], None], *, known: Container[str] = ()
+) -> list[str]:
+    """Return the names of the slide folders under `root`: the known ones, then new ones, oldest change first.
+
+    Links and hidden names are left out. Only folders that are not `known` are asked for their time: a source with
+    thousands of finished slides stays cheap.
 
     Raises OSError when the source cannot be read, EdgeError MDSE-DAEMON-005 when the sentinel is missing or the
     folder is beyond all measure.
@@ -65,7 +87,7 @@ def list_slide_folders(root: Path, sentinel: str | None, on_progress: Callable[[
                 continue
             if len(found) >= FOLDERS_MAX:
                 raise EdgeError("MDSE-DAEMON-005", where=str(root), reason=f"it holds more than {FOLDERS_MAX} folders")
-            found.append((change_time_ns(entry), entry.name))
+            found.append((0 if entry.name in known else change_time_ns(entry), entry.name))
     found.sort()
     return [name for _, name in found]
 

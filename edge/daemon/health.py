@@ -11,6 +11,7 @@ from edge.audit import audit_head
 from edge.daemon.analysis import AnalysisKeeper
 from edge.daemon.house import House
 from edge.daemon.outbox import OutputKeeper
+from edge.daemon.reconciliation import OUTCOMES
 from edge.daemon.sources import SourceKeeper
 from edge.journal_states import UNDELIVERED
 
@@ -32,6 +33,8 @@ def take_snapshot(
         "oldest_without_result_s": 0.0 if oldest is None else age_s(house, oldest.seen_at),
         "oldest_without_result": None if oldest is None else oldest.id,
         "oldest_undelivered_s": oldest_undelivered_s(house),
+        "oldest_uncollected_s": oldest_uncollected_s(house),
+        "account": dict(house.account),
         "model": {"ready": analysis.is_ready, "device": analysis.device, "degraded": analysis.is_degraded}
         | analysis.facts,
         "gpu": None if analysis.devices.configured == "cpu" else gpu_facts(analysis),
@@ -87,6 +90,17 @@ def oldest_undelivered_s(house: House) -> float:
     return 0.0 if row[0] is None else age_s(house, row[0])
 
 
+def oldest_uncollected_s(house: House) -> float:
+    """Return the age of the oldest published result that its receiver has neither taken nor answered."""
+    awaited = [name for name, output in house.books.outputs().items() if output.ack != "none"]
+    marks = ",".join("?" * len(awaited))
+    row = house.books.journal.connection.execute(
+        f"SELECT min(changed_at) FROM deliveries WHERE state = 'SENT' AND output IN ({marks})",  # noqa: S608 - marks only
+        awaited,
+    ).fetchone()
+    return 0.0 if row[0] is None else age_s(house, row[0])
+
+
 def status_line(snapshot: dict[str, Any]) -> str:
     """Return the one line that `systemctl status` shows."""
     slides, alarms = snapshot["slides"], snapshot["alarms"]
@@ -129,6 +143,14 @@ def metrics_text(snapshot: dict[str, Any]) -> str:
     add("oldest_slide_without_result_seconds", "gauge", "Age of the oldest slide that waits for its result.", oldest)
     undelivered = {"": snapshot["oldest_undelivered_s"]}
     add("oldest_undelivered_seconds", "gauge", "Age of the oldest result that has not left.", undelivered)
+    uncollected = {"": snapshot["oldest_uncollected_s"]}
+    add("oldest_uncollected_seconds", "gauge", "Age of the oldest result that nobody has taken.", uncollected)
+    if account := snapshot["account"]:
+        missing = float(account["difference"])
+        add("account_slides", "gauge", "Slides by outcome at the last daily account.", labelled("outcome", {
+            name: account[name] for name in ("seen", *OUTCOMES) if isinstance(account[name], int)
+        }))  # fmt: skip
+        add("account_difference", "gauge", "Slides seen that are not accounted for; 0 is right.", {"": missing})
     add("model_ready", "gauge", "1 when slides can be analyzed.", {"": float(snapshot["model"]["ready"])})
     add(
         "degraded",

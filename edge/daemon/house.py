@@ -5,13 +5,16 @@ from __future__ import annotations
 import selectors
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from edge.daemon.alarms import Alarms
 from edge.daemon.books import Books
-from edge.daemon.durable import free_bytes
+from edge.daemon.durable import free_bytes, free_files
 
 SPOOLED_MAX = 50
 """Slides in the spool that wait for the worker; beyond, the export folder itself is the queue."""
+FREE_FILES_MIN = 300
+"""A slide is some hundred files, and its spooled, archived and quarantined copies are more."""
 
 
 @dataclass(slots=True)
@@ -26,15 +29,21 @@ class House:
     restarts: dict[str, int] = field(default_factory=dict)
     test_analyzer: str = ""
     fatal: Exception | None = None
+    clock_doubt: str = ""
+    account: dict[str, Any] = field(default_factory=dict)
 
     def has_room(self) -> bool:
         """Tell whether the state folder's disk has room for another slide; raises the alarm when not."""
         floor = self.books.config.limits.min_free_bytes
         now_s = self.monotonic()
         try:
-            free = free_bytes(self.books.folders.root)
+            free, files = free_bytes(self.books.folders.root), free_files(self.books.folders.root)
         except OSError as error:
             self.alarms.raise_alarm("state-disk", f"the state folder cannot be read: {error}", now_s)
+            return False
+        if files < FREE_FILES_MIN:
+            text = f"fewer than {FREE_FILES_MIN} files can be made in the state folder: no new slide is taken"
+            self.alarms.raise_alarm("state-disk", text, now_s)
             return False
         if free < floor:
             text = f"less than {floor} bytes are free in the state folder: no new slide is taken"

@@ -27,11 +27,13 @@ from edge.daemon.corrections import repeat_delivery
 from edge.daemon.decisions import reopen
 from edge.daemon.house import House
 from edge.daemon.keeper import Keeper
+from edge.daemon.trouble import longest_pause_s
 from edge.errors import EdgeError
 from edge.journal_rows import SIDECAR_COPY, DeliveryRow
 
 log = logging.getLogger("mds_edge.daemon")
 ORDER_BUDGET_S = 60.0
+ALARM_AFTER_S = 25.0
 ACK_EVERY_S = 2.0
 ACKS_PER_ORDER = 200
 COLLECTED_TO_PROVE = 200
@@ -60,6 +62,7 @@ class OutputKeeper(Keeper):
         self._next_ack_s = 0.0
         self._ack_after = 0
         self._waiting_since_s: dict[int, float] = {}
+        self._ordered_s = 0.0
         self.method = ""
 
     @property
@@ -97,13 +100,17 @@ class OutputKeeper(Keeper):
     def _send(self, order: dict[str, Any], blobs: tuple[bytes, ...] = ()) -> None:
         if self.child is not None:
             self._in_flight = order
+            self._ordered_s = self.house.monotonic()
             self.child.send(order, blobs)
-            self.child.expect_within(ORDER_BUDGET_S, self.house.monotonic())
+            self.child.expect_within(ORDER_BUDGET_S, self._ordered_s)
 
     def work(self) -> None:
         """Give the deliverer its next order: recover first, then publish, stage, and ask for acknowledgements."""
         now_s = self.house.monotonic()
         self._watch_pickup(now_s)
+        if self._in_flight is not None and now_s - self._ordered_s > ALARM_AFTER_S:
+            text = f"the drop folder has not answered for {ALARM_AFTER_S:.0f} s"
+            self.house.alarms.raise_alarm(self._alarm, text, now_s)
         if self._in_flight is not None or self.house.stopping or not self._pause.is_ready(now_s):
             return
         if self._phase == "claiming":
@@ -290,7 +297,7 @@ class OutputKeeper(Keeper):
             self._mark(order["id"], "PARKED", facts["text"])
         elif kind == "publish" and code == STAGED_DAMAGED:
             self.house.books.journal.results.move_delivery(order["id"], "RENDERED", text=facts["text"])
-        wait_s = self._pause.failed(now_s)
+        wait_s = self._pause.failed(now_s, at_most_s=longest_pause_s(int(facts.get("errno", 0))))
         self.house.alarms.raise_alarm(self._alarm, f"tried again in {wait_s:.0f} s: {facts['text']}", now_s)
         # Whatever happened there: prepare, look at what is staged, clean up, and only then go on.
         self._phase = "claiming" if self._identity() is None else "preparing"

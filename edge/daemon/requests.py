@@ -3,6 +3,8 @@
     list, show, open-results, verify-audit                  read
     requeue, release, discard, reanalyze                    decide about a slide      (need slide, by, reason)
     finalize, withdraw, resend                              decide about a result     (need slide, by, reason)
+    reconcile                                               every slide accounted for
+    adopt, accept-clock                                     decide about the site         (need by, reason)
     send-test                                               a test result, every output  (needs sample, by, reason)
 
 The same functions answer a running daemon's socket and a command that holds the lock itself.
@@ -15,9 +17,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edge.audit import AuditEvent, verify_audit
+from edge.daemon.adoption import adopt
 from edge.daemon.books import Books, output_name
+from edge.daemon.clock_guard import redate_rows
 from edge.daemon.corrections import finalize, resend, withdraw
 from edge.daemon.decisions import discard, find_slide, reanalyze, release, requeue
+from edge.daemon.reconciliation import is_whole, reconcile
 from edge.daemon.site_test import expected_rows, send_test
 from edge.errors import EdgeError
 from edge.journal_rows import RevisionRow, SlideRow
@@ -32,7 +37,11 @@ SLIDE_DECISIONS: dict[str, Callable[..., SlideRow]] = {
 RESULT_DECISIONS: dict[str, Callable[..., RevisionRow]] = {
     "finalize": finalize, "withdraw": withdraw, "resend": resend,
 }  # fmt: skip
-COMMANDS = ("list", "show", "open-results", "verify-audit", "send-test", *SLIDE_DECISIONS, *RESULT_DECISIONS)
+SITE_DECISIONS = ("adopt", "accept-clock")
+COMMANDS = (
+    "list", "show", "open-results", "verify-audit", "reconcile", "send-test", *SITE_DECISIONS, *SLIDE_DECISIONS,
+    *RESULT_DECISIONS,
+)  # fmt: skip
 
 
 def answer_request(books: Books, request: Mapping[str, Any], *, uid: int) -> dict[str, Any]:
@@ -45,6 +54,11 @@ def answer_request(books: Books, request: Mapping[str, Any], *, uid: int) -> dic
         return {"ok": True, "slides": list_slides(books, request)}
     if command == "verify-audit":
         return check_audit(books)
+    if command == "reconcile":
+        account = reconcile(books)
+        return {"ok": True, "whole": is_whole(account), **account}
+    if command in SITE_DECISIONS:
+        return decide_site(books, str(command), request, uid)
     if command == "send-test":
         return plan_test(books, request, uid)
     if command == "open-results":
@@ -72,6 +86,16 @@ def decide(books: Books, command: str, request: Mapping[str, Any], uid: int) -> 
         "ok": True, "slide": revision.slide_id, "message_id": revision.message_id, "revision": revision.number,
         "status": revision.status,
     }  # fmt: skip
+
+
+def decide_site(books: Books, command: str, request: Mapping[str, Any], uid: int) -> dict[str, Any]:
+    """Carry out a person's decision about the whole site, audited with name, user id and reason."""
+    by, reason = f"uid:{uid} {text_of(request, 'by')}", text_of(request, "reason")
+    with books.journal.change():
+        books.journal.note(AuditEvent(by, f"asked to {command}", "journal", detail={"reason": reason}))
+        if command == "adopt":
+            return {"ok": True, **adopt(books, by=by, reason=reason)}
+        return {"ok": True, "rows": redate_rows(books, by=by)}
 
 
 def plan_test(books: Books, request: Mapping[str, Any], uid: int) -> dict[str, Any]:

@@ -1,38 +1,23 @@
-"""Giving space back: the spooled images of finished slides, and the kept bytes of finished deliveries. Records stay.
+"""Giving space back: spooled images, kept bytes of deliveries, and in the end the rows of finished slides.
 
-The age is taken from the wall clock, the one clock that survives a restart; when it jumped, nothing is removed.
+Records, reports and the audit stay. A slide's rows are given back when everything about it is finished and older than
+the retention, and the source has not listed its folder for just as long: what is still listed would be taken for new.
+Their digests stay in `purged`, so that the same slide is known for ever and gets no second result.
+
+The age is taken from the wall clock, the one clock that survives a restart; while it is in doubt, nothing is removed.
 """
 
 from __future__ import annotations
 
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 
 from edge.audit import AuditEvent
 from edge.daemon.books import Books, utc_text
+from edge.daemon.clock_guard import redate_rows
 from edge.daemon.recovery import remove_unnamed_copies
 
 SLIDES_PER_TURN = 20
-CLOCK_DRIFT_MAX_S = 3600.0
-
-
-class ClockGuard:
-    """Notices a wall clock that jumped, by comparing it with the monotonic one and with the newest audit row."""
-
-    def __init__(self, wall: datetime, monotonic_s: float) -> None:
-        self._wall = wall
-        self._monotonic_s = monotonic_s
-
-    def is_sound(self, wall: datetime, monotonic_s: float, newest_row: str) -> bool:
-        """Tell whether both clocks went on alike since the start and the journal holds no row from the future."""
-        drift_s = (wall - self._wall).total_seconds() - (monotonic_s - self._monotonic_s)
-        return abs(drift_s) < CLOCK_DRIFT_MAX_S and utc_text(wall + timedelta(seconds=CLOCK_DRIFT_MAX_S)) >= newest_row
-
-
-def newest_audit_time(books: Books) -> str:
-    """Return the time of the newest audit row; "" in an empty journal."""
-    row = books.journal.connection.execute("SELECT at FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
-    return str(row[0]) if row else ""
 
 
 def purge_old_copies(books: Books) -> int:
@@ -40,6 +25,7 @@ def purge_old_copies(books: Books) -> int:
 
     A slide with a result that nobody collected yet keeps its images. Raises sqlite3.Error.
     """
+    redate_rows(books, by="daemon")
     border = utc_text(books.wall().astimezone(UTC) - timedelta(days=books.config.retention.days))
     rows = books.journal.connection.execute(
         "SELECT id, spool_name FROM slides WHERE spool_name NOT NULL AND changed_at < ?"
@@ -50,6 +36,7 @@ def purge_old_copies(books: Books) -> int:
         books.journal.slides.amend(slide_id, "spooled images removed after retention", spool_name=None)
         shutil.rmtree(books.folders.spool / spool_name, ignore_errors=True)
     archive_old_deliveries(books, border)
+    purge_old_rows(books, border)
     remove_unnamed_copies(books)
     return len(rows)
 
@@ -69,3 +56,29 @@ def archive_old_deliveries(books: Books, border: str) -> None:
             books.journal.results.move_delivery(delivery_id, "ARCHIVED", text="retention")
         if rows:
             books.journal.note(AuditEvent("daemon", "deliveries archived", "journal", detail={"count": len(rows)}))
+
+
+def purge_old_rows(books: Books, border: str) -> int:
+    """Give back the rows of up to 20 folders that are finished and no longer listed; return how many arrivals.
+
+    What waits for a person (LATE, QUARANTINED) is never given back, and the newest row of each table stays: SQLite
+    would give its number to another slide, and the audit would speak of two by one name.
+    """
+    rows = books.journal.connection.execute(
+        "SELECT source, slide_key FROM slides s WHERE arrival = 1 AND changed_at < ?"
+        # A site test (no folder) is in no source.
+        " AND (folder = x'' OR EXISTS (SELECT 1 FROM slides u WHERE u.source = s.source"
+        "   AND u.slide_key = s.slide_key AND u.unlisted_at < ?))"
+        " AND NOT EXISTS (SELECT 1 FROM slides t WHERE t.source = s.source AND t.slide_key = s.slide_key AND ("
+        "   t.state NOT IN ('CLOSED', 'DUPLICATE', 'VANISHED') OR t.changed_at >= ? OR t.spool_name NOT NULL"
+        "   OR t.id = (SELECT max(id) FROM slides)))"
+        " AND NOT EXISTS (SELECT 1 FROM revisions r JOIN slides t ON t.id = r.slide_id WHERE t.source = s.source"
+        "   AND t.slide_key = s.slide_key AND (r.made_at >= ? OR r.id = (SELECT max(id) FROM revisions)))"
+        " AND NOT EXISTS (SELECT 1 FROM deliveries d JOIN revisions r ON r.id = d.revision_id"
+        "   JOIN slides t ON t.id = r.slide_id WHERE t.source = s.source AND t.slide_key = s.slide_key"
+        "   AND (d.state != 'ARCHIVED' OR d.changed_at >= ? OR d.id = (SELECT max(id) FROM deliveries)))"
+        " ORDER BY id LIMIT ?",
+        (*[border] * 5, SLIDES_PER_TURN),
+    ).fetchall()
+    with books.journal.change():
+        return sum(books.journal.slides.purge(source, slide_key) for source, slide_key in rows)

@@ -4,8 +4,8 @@ It alone touches the share, so a share that hangs takes this process with it and
 
     from the supervisor   begin {settings} · known {folders} · fetch {slide, folder, signature}
                           watch {folder, released} · finished {folder, signature}
-    to the supervisor     alive · looked {folders} · source {away} · seen {folders} · settled · overdue · vanished
-                          fetched · moved · refused · failed
+    to the supervisor     alive · looked {folders} · source {away} · seen {folders} · settled {stat} · overdue
+                          vanished · unlisted · hopeless {code} · fetched · moved · refused · failed {errno}
 """
 
 from __future__ import annotations
@@ -20,7 +20,15 @@ from typing import Any
 
 from edge.daemon.channel import Channel
 from edge.daemon.child_main import run_child
-from edge.daemon.folder_look import is_plain_folder, list_slide_folders, look_at_folder, names_to_spool
+from edge.daemon.folder_look import (
+    Stamp,
+    is_plain_folder,
+    list_slide_folders,
+    look_at_folder,
+    names_to_spool,
+    parts_of_folder,
+    stamp_of_folder,
+)
 from edge.daemon.settle import FolderLook, SettleRule, SettleWatch
 from edge.daemon.spool import FILES_NAME, FolderMovedError, content_digest, copy_slide, manifest_digest
 from edge.daemon.watching import FolderEvents
@@ -29,8 +37,11 @@ from edge.slide import META_INCOMPLETE, read_slide
 
 ALIVE_EVERY_S = 2.0
 GONE_AFTER_LOOKS = 3
-RECHECK_PASSES = 150
-"""A finished folder is looked at once in so many passes even without an event: late files on a share send none."""
+RECHECK_PASSES = 60
+"""A finished folder's times are compared once in so many passes even without an event: a share sends none."""
+DEEP_LOOKS_PER_THOUSAND = 1
+"""Of a thousand finished folders so many are looked at file by file in each pass: a file that was changed in its place
+leaves its folder's time as it was."""
 HINT_PAUSE_S = 0.2
 """Events come in bursts: at most this often does one shorten the wait."""
 
@@ -45,6 +56,9 @@ class KnownFolder:
     reported: str = ""
     released: bool = False
     missing_looks: int = 0
+    stat: bool = False
+    parts: tuple[str, ...] = ()
+    stamp: Stamp | None = None
 
 
 class Scanner:
@@ -107,13 +121,14 @@ class Scanner:
     def look(self, changed: set[str]) -> None:
         """One pass over the source."""
         try:
-            names = list_slide_folders(self._root, self._settings["sentinel"], self._alive)
+            names = list_slide_folders(self._root, self._settings["sentinel"], self._alive, known=self._folders)
         except (OSError, EdgeError) as error:
             self._report_away(str(error))
             return
         present = set(names)
-        waiting = [name for name, folder in self._folders.items() if not folder.finished]
-        if waiting and not present & set(self._folders):
+        waiting = any(not folder.finished for folder in self._folders.values())
+        all_gone = bool(self._folders) and present.isdisjoint(self._folders)
+        if waiting and all_gone:
             # An empty mount point or another share looks like this. Nothing is concluded from it.
             self._report_away(f"none of the {len(self._folders)} known slide folders is there any more")
             return
@@ -126,10 +141,11 @@ class Scanner:
         for start in range(0, len(new), 500):
             self._send("seen", folders=new[start : start + 500])
         self._folders.update({name: KnownFolder() for name in new})
-        self._forget_gone(present)
+        if not all_gone:
+            self._forget_gone(present)
         self._judge(names, changed)
         self._passes += 1
-        self._send("looked", folders=len(names), events=self._events.problem)
+        self._send("looked", folders=len(names), all_gone=all_gone, events=self._events.problem)
 
     def _report_away(self, reason: str) -> None:
         if reason != self._away:
@@ -145,28 +161,62 @@ class Scanner:
             folder.missing_looks += 1
             if folder.missing_looks >= GONE_AFTER_LOOKS:
                 del self._folders[name]
-                if not folder.finished:
-                    self._send("vanished", folder=name)
+                self._send("unlisted" if folder.finished else "vanished", folder=name)
 
     def _judge(self, names: list[str], changed: set[str]) -> None:
         for index, name in enumerate(names):
             folder = self._folders[name]
             folder.missing_looks = 0
-            due = name in changed or index % RECHECK_PASSES == self._passes % RECHECK_PASSES
-            if folder.finished and folder.watch is None and not due:
-                continue
             try:
+                if folder.finished and folder.watch is None and not self._is_due(name, folder, index, changed):
+                    continue
                 look = look_at_folder(self._root / name, self._markers, self._alive)
             except FileNotFoundError:
                 continue  # it is going: the next passes tell
             except OSError as error:
                 folder.watch = None
-                self._send("failed", slide=0, folder=name, text=f"{type(error).__name__}: {error}")
+                text = f"{type(error).__name__}: {error}"
+                self._send("failed", slide=0, folder=name, text=text, errno=error.errno or 0)
+                continue
+            except EdgeError as error:
+                self._give_up(name, folder, error)
                 continue
             if folder.finished and look.signature == folder.signature:
                 folder.watch = None
                 continue
             self._observe(name, folder, look)
+
+    def _is_due(self, name: str, folder: KnownFolder, index: int, changed: set[str]) -> bool:
+        """Tell whether a finished folder is to be looked at file by file; raises OSError, EdgeError.
+
+        Most passes compare nothing, one in `RECHECK_PASSES` the folder's own times. The first of these has nothing to
+        compare with: it is a whole look, so that after a start every folder is looked at once.
+        """
+        deep = DEEP_LOOKS_PER_THOUSAND * (1 + len(self._folders) // 1000)
+        if name in changed or (index - self._passes * deep) % max(len(self._folders), 1) < deep:
+            return True
+        if index % RECHECK_PASSES != self._passes % RECHECK_PASSES:
+            return False
+        place = self._root / name
+        if folder.stamp is None:
+            folder.parts = parts_of_folder(place)
+        try:
+            stamp = stamp_of_folder(place, folder.parts)
+        except FileNotFoundError:
+            stamp = ()
+        if stamp == folder.stamp:
+            return False
+        folder.stamp = None if folder.stamp is not None else stamp
+        return True
+
+    def _give_up(self, name: str, folder: KnownFolder, error: EdgeError) -> None:
+        """Report a folder that is no slide whatever its files say (too many of them); once, until that changes."""
+        signature = error.code
+        report = f"hopeless {signature}"
+        if (folder.finished and folder.signature == signature) or folder.reported == report:
+            return
+        folder.watch, folder.reported = None, report
+        self._send("hopeless", folder=name, signature=signature, code=error.code, text=str(error))
 
     def _observe(self, name: str, folder: KnownFolder, look: FolderLook) -> None:
         now_s = time.monotonic()
@@ -180,7 +230,7 @@ class Scanner:
             folder.reported = ""
         elif report != folder.reported:
             folder.reported = report
-            self._send(verdict.kind, folder=name, signature=look.signature, reason=verdict.reason)
+            self._send(verdict.kind, folder=name, signature=look.signature, reason=verdict.reason, stat=folder.stat)
 
     def _missing(self, name: str) -> str:
         """Return what the slide's metadata promises and the folder does not hold yet; "" when nothing, or unknown."""
@@ -193,6 +243,7 @@ class Scanner:
             )
         except (EdgeError, OSError):
             return ""  # what is wrong with it is said when its copy is read: here only completeness counts
+        self._folders[name].stat = slide.is_stat
         return next((warning.text.rstrip(".") for warning in slide.warnings if warning.code == META_INCOMPLETE), "")
 
     def _fetch(self, order: dict[str, Any]) -> None:
@@ -211,7 +262,7 @@ class Scanner:
             self._send("refused", **facts, code=error.code, text=str(error), exit=error.exit_status)
         except OSError as error:
             self._drop(target)
-            self._send("failed", **facts, text=f"{type(error).__name__}: {error}")
+            self._send("failed", **facts, text=f"{type(error).__name__}: {error}", errno=error.errno or 0)
         else:
             self._send("fetched", **facts)
 
@@ -246,8 +297,8 @@ class Scanner:
                 sample_id_pattern=self._settings["sample_id_pattern"],
             )
         except EdgeError as error:
-            return {"sample_id": None, "problem": [error.code, str(error), error.exit_status]}
-        return {"sample_id": slide.sample_id, "problem": None}
+            return {"sample_id": None, "stat": False, "problem": [error.code, str(error), error.exit_status]}
+        return {"sample_id": slide.sample_id, "stat": slide.is_stat, "problem": None}
 
     def _drop(self, target: Path) -> None:
         shutil.rmtree(

@@ -16,6 +16,7 @@ from edge.daemon.decisions import release_late
 from edge.daemon.house import SPOOLED_MAX, House
 from edge.daemon.keeper import Keeper
 from edge.daemon.quarantine import quarantine_slide
+from edge.daemon.trouble import Doubts, longest_pause_s
 from edge.errors import EXIT_SLIDE_REJECTED, EdgeError, printable
 from edge.journal_rows import SlideRow
 from edge.journal_slides import SlideBook
@@ -23,7 +24,8 @@ from edge.journal_states import WATCHED
 
 log = logging.getLogger("mds_edge.daemon")
 SILENT_BUDGET_S = 60.0
-ALARM_AFTER_S = 30.0
+ALARM_AFTER_S = 25.0
+"""Below 30 s by more than the time between two messages of a scanner that is well."""
 KNOWN_PER_MESSAGE = 1000
 
 
@@ -38,9 +40,11 @@ class SourceKeeper(Keeper):
         self.folders_seen = 0
         self.is_working_on: Callable[[int], bool] = lambda _slide_id: False
         self._settled: dict[str, str] = {}
+        self._urgent: set[str] = set()
+        self._doubts = Doubts()
         self._fetching: dict[str, Any] | None = None
         self._retry: dict[str, Backoff] = {}
-        self._heard_at_s = house.monotonic()
+        self._heard_at_s = self._looked_at_s = house.monotonic()
         self._away_since_s: float | None = None
 
     @property
@@ -56,7 +60,8 @@ class SourceKeeper(Keeper):
             "sentinel": source.sentinel, "sample_id_pattern": source.sample_id_pattern,
             "cell_bytes": limits.cell_bytes, "spool": str(self.house.books.folders.spool),
         })  # fmt: skip
-        rows = self._slides.newest_of_source(self.source.id)
+        # What is gone is told again as new when it comes back; until then it must not look like an empty source.
+        rows = [row for row in self._slides.newest_of_source(self.source.id) if row.unlisted_at is None]
         for start in range(0, len(rows), KNOWN_PER_MESSAGE):
             known = [known_folder(row) for row in rows[start : start + KNOWN_PER_MESSAGE]]
             child.send({"kind": "known", "folders": known})
@@ -73,18 +78,33 @@ class SourceKeeper(Keeper):
         if kind == "looked":
             self.restart.succeeded()
             self.folders_seen = facts["folders"]
+            self._looked_at_s = now_s
+            self._watch_emptiness(facts["all_gone"], now_s)
         elif kind == "source":
             self._on_source(facts["away"], now_s)
         elif kind == "seen":
             self._on_seen(facts["folders"])
         elif kind == "settled":
-            self._on_settled(facts["folder"], facts["signature"])
+            self._on_settled(facts["folder"], facts["signature"], urgent=facts["stat"])
         elif kind == "overdue":
             self._on_overdue(facts["folder"], facts["reason"])
         elif kind == "vanished":
             self._on_vanished(facts["folder"])
+        elif kind == "unlisted":
+            self._on_unlisted(facts["folder"])
+        elif kind == "hopeless":
+            self._on_hopeless(facts)
         elif kind in ("fetched", "moved", "refused", "failed"):
             self._on_fetch_answer(kind, facts, now_s)
+
+    def _watch_emptiness(self, all_gone: bool, now_s: float) -> None:
+        """Say that none of the finished folders is listed: they were cleaned away, or another share is mounted."""
+        if all_gone:
+            reason = "it lists none of its known folders, which are all finished"
+            error = EdgeError("MDSE-DAEMON-004", where=self.source.id, reason=reason)
+            self.house.alarms.raise_alarm(f"source-{self.source.id}", str(error), now_s)
+        else:
+            self.house.alarms.clear(f"source-{self.source.id}")
 
     def _newest(self, folder: str) -> SlideRow | None:
         return self._slides.newest(self.source.id, printable(folder))
@@ -96,11 +116,35 @@ class SourceKeeper(Keeper):
                 if row is None:
                     self._slides.add(self.source.id, printable(folder), os.fsencode(folder))
                 elif row.state in ("VANISHED", "WAITING_SOURCE"):
-                    self._slides.move(row.id, "SEEN", text="the folder is there again")
+                    self._slides.move(row.id, "SEEN", text="the folder is there again", unlisted_at=None)
                 else:
+                    if row.unlisted_at is not None:
+                        row = self._slides.amend(row.id, "listed again", unlisted_at=None)
                     self.tell(row)
 
-    def _on_settled(self, folder: str, signature: str) -> None:
+    def _on_unlisted(self, folder: str) -> None:
+        """Remember since when a finished folder is no longer listed: only then may its rows be given back one day."""
+        row = self._newest(folder)
+        if row is not None and row.unlisted_at is None:
+            self._slides.amend(row.id, "no longer listed", unlisted_at=self.house.books.journal.now())
+
+    def _on_hopeless(self, facts: dict[str, Any]) -> None:
+        """Set a folder aside that cannot be a slide: it is not read, and looked at again when it has changed."""
+        row = self._newest(facts["folder"])
+        if row is None or row.state not in (*WATCHED, "HELD"):
+            return
+        with self.house.books.journal.change():
+            if row.state in ("VANISHED", "WAITING_SOURCE"):
+                row = self._slides.move(row.id, "SEEN", text="the folder is there again", unlisted_at=None)
+            if row.state == "SEEN":
+                row = self._slides.move(row.id, "SETTLED")
+            code, text, signature = facts["code"], facts["text"], facts["signature"]
+            row = quarantine_slide(
+                self.house.books, row, None, code=code, text=text, stage="looking", signature=signature
+            )
+        self.tell(row)
+
+    def _on_settled(self, folder: str, signature: str, *, urgent: bool = False) -> None:
         row = self._newest(folder)
         if row is None:
             return
@@ -110,10 +154,12 @@ class SourceKeeper(Keeper):
             return
         if row.state in WATCHED or row.state == "HELD":
             if row.state in ("VANISHED", "WAITING_SOURCE"):
-                self._slides.move(row.id, "SEEN", text="the folder is there again")
+                self._slides.move(row.id, "SEEN", text="the folder is there again", unlisted_at=None)
             if row.state != "SETTLED":
                 self._slides.move(row.id, "SETTLED")
         self._settled[folder] = signature
+        if urgent:
+            self._urgent.add(folder)
 
     def _on_overdue(self, folder: str, reason: str) -> None:
         row = self._newest(folder)
@@ -126,7 +172,8 @@ class SourceKeeper(Keeper):
         row = self._newest(folder)
         if row is not None and row.state in ("SEEN", "SETTLED", "WAITING_SOURCE", "HELD"):
             error = EdgeError("MDSE-SPOOL-003", where=f"slide {row.id}")
-            self._slides.move(row.id, "VANISHED", code=error.code, text=str(error))
+            gone_at = self.house.books.journal.now()
+            self._slides.move(row.id, "VANISHED", code=error.code, text=str(error), unlisted_at=gone_at)
 
     def _on_source(self, away: str, now_s: float) -> None:
         if away:
@@ -150,6 +197,7 @@ class SourceKeeper(Keeper):
                 drop_incoming(self.house.books, facts["token"])
             return
         self._fetching = None
+        self._looked_at_s = now_s  # a copy that ended is as good a sign of life as a look
         row = self._newest(folder)
         if row is None:
             return
@@ -168,6 +216,7 @@ class SourceKeeper(Keeper):
     def _on_fetched(self, row: SlideRow, facts: dict[str, Any]) -> None:
         books = self.house.books
         self._retry.pop(facts["folder"], None)
+        self._doubts.forget(row.id)
         self.house.alarms.clear(f"folder-{self.source.id}")
         booked = accept_arrival(books, row, Arrival.from_message(facts), in_work=self.is_working_on(row.id))
         if booked.state == "LATE" and self.source.late_policy == "revise" and booked.sample_id is not None:
@@ -188,7 +237,17 @@ class SourceKeeper(Keeper):
     def _on_fetch_failed(self, row: SlideRow, facts: dict[str, Any], now_s: float) -> None:
         if row.state == "SETTLED":
             self._slides.refund_attempt(row.id)
-        wait_s = self._retry.setdefault(facts["folder"], Backoff()).failed(now_s)
+            if self._doubts.is_of_the_slide(row.id, int(facts.get("errno", 0)), now_s):
+                self._doubts.forget(row.id)
+                error = EdgeError("MDSE-SPOOL-009", where=f"slide {row.id}", reason=facts["text"])
+                code, text, signature = error.code, str(error), facts["signature"]
+                row = quarantine_slide(
+                    self.house.books, row, None, code=code, text=text, stage="copying", signature=signature
+                )
+                self.tell(row)
+                return
+        at_most_s = longest_pause_s(int(facts.get("errno", 0)), self.source.scan_s)
+        wait_s = self._retry.setdefault(facts["folder"], Backoff()).failed(now_s, at_most_s=at_most_s)
         self._settled[facts["folder"]] = facts["signature"]
         text = f"slide {row.id} cannot be copied, next try in {wait_s:.0f} s: {facts['text']}"
         self.house.alarms.raise_alarm(f"folder-{self.source.id}", text, now_s)
@@ -206,22 +265,33 @@ class SourceKeeper(Keeper):
     def work(self) -> None:
         """Order the next settled slide into the spool; notice a scanner that has gone silent."""
         now_s = self.house.monotonic()
-        if now_s - self._heard_at_s > ALARM_AFTER_S:
-            error = EdgeError("MDSE-DAEMON-004", where=self.source.id, reason="the scanner has been silent for 30 s")
-            self.house.alarms.raise_alarm(f"source-{self.source.id}", str(error), now_s)
+        self._watch_progress(now_s)
         self._mark_waiting(now_s)
         if self._fetching is not None or not self._settled or self.house.stopping or self.child is None:
             return
-        if len(self._slides.in_states(["SPOOLED"], limit=SPOOLED_MAX)) >= SPOOLED_MAX or not self.house.has_room():
+        self._urgent &= self._settled.keys()
+        is_full = len(self._slides.in_states(["SPOOLED"], limit=SPOOLED_MAX)) >= SPOOLED_MAX
+        if (is_full and not self._urgent) or not self.house.has_room():
             return
-        for folder, signature in list(self._settled.items()):
+        waiting = sorted(self._settled, key=lambda folder: folder not in self._urgent)
+        for folder in waiting[: len(self._urgent)] if is_full else waiting:
             row = self._newest(folder)
             if row is None:
                 del self._settled[folder]
             elif folder not in self._retry or self._retry[folder].is_ready(now_s):
-                del self._settled[folder]
-                self._order(row, folder, signature)
+                self._order(row, folder, self._settled.pop(folder))
                 return
+
+    def _watch_progress(self, now_s: float) -> None:
+        """Raise the alarm of a share that hangs (no word) or is so slow that no look and no copy is ever finished."""
+        reason = ""
+        if now_s - self._heard_at_s > ALARM_AFTER_S:
+            reason = f"the scanner has been silent for {ALARM_AFTER_S:.0f} s"
+        elif self._away_since_s is None and now_s - self._looked_at_s > ALARM_AFTER_S + self.source.scan_s:
+            reason = f"slow: no look was finished for {ALARM_AFTER_S + self.source.scan_s:.0f} s"
+        if reason:
+            error = EdgeError("MDSE-DAEMON-004", where=self.source.id, reason=reason)
+            self.house.alarms.raise_alarm(f"source-{self.source.id}", str(error), now_s)
 
     def _order(self, row: SlideRow, folder: str, signature: str) -> None:
         books = self.house.books
@@ -251,6 +321,7 @@ class SourceKeeper(Keeper):
     def on_end(self, reason: str) -> None:  # noqa: ARG002 - the keeper has logged it
         """Forget what only the scanner knew: its successor looks anew."""
         self._fetching = None
+        self._heard_at_s = self._looked_at_s = max(self._heard_at_s, self._looked_at_s)
         self._settled.clear()
         if self.house.stopping:
             for row in self._slides.in_states(["SETTLED"], source=self.source.id):

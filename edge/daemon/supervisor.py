@@ -23,15 +23,17 @@ from edge.audit import AuditEvent
 from edge.config import Config, config_digest
 from edge.daemon.analysis import AnalysisKeeper
 from edge.daemon.books import Books, opened_books
+from edge.daemon.clock_guard import ClockGuard, newest_audit_time
 from edge.daemon.control import ControlServer
 from edge.daemon.hardening import refuse_executable_memory
 from edge.daemon.health import raise_alarms_for_people, status_line, take_snapshot, write_metrics
 from edge.daemon.house import House
 from edge.daemon.keeper import Keeper
 from edge.daemon.outbox import OutputKeeper
+from edge.daemon.reconciliation import FIRST_AFTER_S, RECONCILE_EVERY_S, is_whole, note_account, reconcile
 from edge.daemon.recovery import recover_state
 from edge.daemon.requests import answer_request
-from edge.daemon.retention import ClockGuard, newest_audit_time, purge_old_copies
+from edge.daemon.retention import purge_old_copies
 from edge.daemon.sources import SourceKeeper
 from edge.daemon.systemd import Notifier
 from edge.errors import EdgeError
@@ -61,8 +63,9 @@ class Supervisor:
             keeper.is_working_on = lambda slide_id: self.analysis.in_work == slide_id
         self.keepers: list[Keeper] = [*self.outputs, self.analysis, self.analysis.plans, *self.sources]
         self.control = ControlServer(config.health.socket, self.house.selector, self._answer)
-        self._guard = ClockGuard(books.wall(), self.house.monotonic())
+        self._guard = ClockGuard(books.wall(), self.house.monotonic(), books.newest_at_start)
         self._started_s = self.house.monotonic()
+        self._next_account_s = self._started_s + FIRST_AFTER_S
         self._is_ready = False
         self._next_metrics_s = 0.0
         self._next_purge_s = self._started_s + PURGE_EVERY_S
@@ -96,6 +99,7 @@ class Supervisor:
         self._announce(now_s)
         self._tell(now_s)
         self._purge(now_s)
+        self._account(now_s)
         # Every child is within its budget here, or was ended just now: that is what the watchdog stands for.
         self.notifier.feed_watchdog(now_s)
         if self.house.fatal is not None:
@@ -119,6 +123,7 @@ class Supervisor:
         if now_s < self._next_metrics_s:
             return
         self._next_metrics_s = now_s + METRICS_EVERY_S
+        self._watch_clock(now_s)
         snapshot = self.snapshot()
         if self._is_ready:
             self.notifier.status(status_line(snapshot))
@@ -132,17 +137,43 @@ class Supervisor:
         if now_s < self._next_purge_s:
             return
         self._next_purge_s = now_s + PURGE_EVERY_S
+        self._watch_clock(now_s)
+        if not self.house.clock_doubt:
+            purge_old_copies(self.house.books)
+
+    def _watch_clock(self, now_s: float) -> None:
+        """See whether the wall clock can be believed; while it cannot, results say so and nothing is removed by age."""
         books = self.house.books
-        if self._guard.is_sound(books.wall(), now_s, newest_audit_time(books)):
-            self.house.alarms.clear("clock")
-            purge_old_copies(books)
+        doubt = self._guard.doubt(books.wall(), now_s, newest_audit_time(books))
+        self.house.clock_doubt = doubt
+        if doubt:
+            self.house.alarms.raise_alarm("clock", f"{doubt}: nothing is removed by age", now_s)
         else:
-            self.house.alarms.raise_alarm("clock", "the wall clock jumped: nothing is removed by age", now_s)
+            self.house.alarms.clear("clock")
+
+    def _account(self, now_s: float) -> None:
+        """Once a day (the machine's, not the calendar's) prove that every slide is accounted for."""
+        if now_s < self._next_account_s:
+            return
+        self._next_account_s = now_s + RECONCILE_EVERY_S
+        account = reconcile(self.house.books)
+        self.house.account = account
+        note_account(self.house.books, account)
+        if is_whole(account):
+            self.house.alarms.clear("account")
+        else:
+            text = f"{account['difference']} slides are unaccounted for, {len(account['closed_without_result'])} closed"
+            self.house.alarms.raise_alarm("account", f"{text} without a result: edge-journal reconcile", now_s)
 
     def _answer(self, request: Mapping[str, Any], uid: int) -> dict[str, Any]:
         if request.get("command") == "status":
             return {"ok": True} | self.snapshot()
         reply = answer_request(self.house.books, request, uid=uid)
+        if request.get("command") == "accept-clock" and reply.get("ok"):
+            self._guard.accept(self.house.books.wall(), self.house.monotonic())
+        if request.get("command") == "adopt" and reply.get("ok"):
+            for keeper in self.sources:
+                keeper.end_child("its slides were adopted", expected=True)
         if isinstance(reply.get("slide"), int):
             row = self.house.books.journal.slides.get(reply["slide"])
             for keeper in self.sources:

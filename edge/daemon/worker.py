@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from edge.daemon.channel import Channel
 from edge.daemon.child_main import run_child
+from edge.daemon.trouble import error_number_of
 from edge.errors import EXIT_SLIDE_REJECTED, EdgeError
 
 ALLOW_TEST_ANALYZER = "MDS_EDGE_TEST_ANALYZER"
@@ -127,7 +128,8 @@ def failure_of(error: BaseException) -> dict[str, object]:
     retry = isinstance(error, OSError)
     detail = "".join(traceback.format_exception(error))[-4000:]
     text = f"{type(error).__name__}: {error}"
-    return {"kind": "failed", "code": "MDSE-DAEMON-006", "text": text, "exit": 70, "retry": retry, "traceback": detail}
+    facts = {"code": "MDSE-DAEMON-006", "text": text, "exit": 70, "retry": retry, "errno": error_number_of(error)}
+    return {"kind": "failed", **facts, "traceback": detail}
 
 
 def serve(channel: Channel) -> None:

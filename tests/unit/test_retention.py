@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from edge.audit import verify_audit
 from edge.config import config_from_text
+from edge.daemon.arrival import Arrival, accept_arrival
 from edge.daemon.books import Books, utc_text
-from edge.daemon.retention import ClockGuard, purge_old_copies
+from edge.daemon.reconciliation import is_whole, reconcile
+from edge.daemon.retention import purge_old_copies
+from edge.daemon.spool import idempotency_key
 from edge.daemon.state_folders import StateFolders
 from edge.journal import open_journal
 from edge.journal_results import NewRevision
@@ -104,15 +108,119 @@ def test_copies_that_no_slide_names_go_and_copies_under_way_stay(books: Books) -
     assert (books.folders.incoming / "token").exists()
 
 
+def unlisted(books: Books, slide_id: int) -> None:
+    books.journal.slides.amend(slide_id, "no longer listed", unlisted_at=books.journal.now())
+
+
+def later(clock: Clock, days: int, books: Books) -> None:
+    clock.now += timedelta(days=days)
+    purge_old_copies(books)
+
+
+def test_rows_go_when_all_is_finished_and_the_folder_has_been_gone_for_the_retention(
+    books: Books, clock: Clock
+) -> None:
+    gone, listed = finished_slide(books, "A1"), finished_slide(books, "A2")
+    newest = finished_slide(books, "A3")
+    unlisted(books, gone)
+    unlisted(books, newest)
+    later(clock, 11, books)  # the images and the bytes go, the delivery is archived now
+    assert len(books.journal.slides.newest_of_source("di60")) == 3
+    later(clock, 11, books)
+    # A2 is still listed, and the newest row keeps its number from being given away.
+    assert [row.id for row in books.journal.slides.newest_of_source("di60")] == [listed, newest]
+    assert books.journal.results.revisions_of_folder("di60", "A1") == []
+    assert verify_audit(books.journal.connection).broken_at is None
+    account = reconcile(books)
+    assert (account["seen"], account["delivered"], account["purged"]) == (3, 2, 1)
+    assert is_whole(account)
+
+
+def test_a_folder_that_is_listed_again_keeps_its_rows(books: Books, clock: Clock) -> None:
+    slide = finished_slide(books, "A1")
+    finished_slide(books, "A2")
+    unlisted(books, slide)
+    later(clock, 11, books)
+    books.journal.slides.amend(slide, "listed again", unlisted_at=None)
+    later(clock, 400, books)
+    assert books.journal.slides.get(slide).state == "CLOSED"
+
+
+@pytest.mark.parametrize("state", ["LATE", "QUARANTINED", "HELD", "SPOOLED", "COMPUTED"])
+def test_rows_of_what_waits_for_somebody_stay(books: Books, clock: Clock, state: str) -> None:
+    slide = finished_slide(books, "A1")
+    finished_slide(books, "A2")
+    unlisted(books, slide)
+    books.journal.connection.execute("UPDATE slides SET state = ? WHERE id = ?", (state, slide))
+    later(clock, 30, books)
+    later(clock, 30, books)
+    assert books.journal.slides.get(slide).state == state
+
+
+def test_a_result_that_nobody_took_keeps_its_rows(tmp_path: Path, books: Books, clock: Clock) -> None:
+    slide = finished_slide(books, "A1", delivery="RENDERED")
+    finished_slide(books, "A2")
+    unlisted(books, slide)
+    later(clock, 30, books)
+    later(clock, 30, books)
+    assert books.journal.results.revisions_of_folder("di60", "A1") != []
+
+
+@pytest.mark.case("A14")
+def test_a_slide_whose_rows_are_gone_is_known_when_it_is_exported_again(books: Books, clock: Clock) -> None:
+    manifest = "d" * 64
+    key = idempotency_key("di60", "A1", manifest)
+    slide = finished_slide(books, "A1")
+    books.journal.slides.amend(slide, "test", idempotency_key=key)
+    finished_slide(books, "A2")
+    unlisted(books, slide)
+    later(clock, 11, books)
+    later(clock, 11, books)
+    again = books.journal.slides.add("di60", "A1", b"A1")
+    again = books.journal.slides.move(again.id, "SETTLED")
+    for token in ("t", "u"):
+        (books.folders.incoming / token / "files").mkdir(parents=True)
+    row = accept_arrival(books, again, Arrival("t", "s", manifest, "c" * 64, 1, 1, "S1", None), in_work=False)
+    assert (row.state, row.spool_name) == ("DUPLICATE", None)
+    other = accept_arrival(
+        books,
+        books.journal.slides.move(books.journal.slides.add("di60", "B1", b"B1").id, "SETTLED"),
+        Arrival("u", "s", "e" * 64, "f" * 64, 1, 1, "S1", None),
+        in_work=False,
+    )
+    assert other.state == "SPOOLED"
+
+
+def test_an_account_that_does_not_add_up_is_told(books: Books) -> None:
+    finished_slide(books, "A1")
+    lost = finished_slide(books, "A2")
+    assert is_whole(reconcile(books))
+    books.journal.connection.execute("PRAGMA foreign_keys = OFF")
+    books.journal.connection.execute("DELETE FROM slides WHERE id = ?", (lost,))
+    assert reconcile(books)["difference"] == 1
+
+
+def test_a_slide_that_was_closed_without_anything_leaving_is_told(books: Books) -> None:
+    slide = books.journal.slides.add("di60", "A1", b"A1")
+    books.journal.slides.move(slide.id, "CLOSED", code="DISCARDED", text="not a slide")
+    assert is_whole(reconcile(books))
+    books.journal.connection.execute("UPDATE slides SET reason_code = ''")
+    account = reconcile(books)
+    assert account["closed_without_result"] == [slide.id]
+    assert not is_whole(account)
+
+
 @pytest.mark.case("E1")
-def test_a_clock_that_jumps_either_way_stops_removal_by_age() -> None:
-    guard = ClockGuard(START, 100.0)
-    assert guard.is_sound(START + timedelta(days=40), 100.0 + 40 * 86400, utc_text(START))
-    assert not guard.is_sound(START + timedelta(days=3650), 200.0, utc_text(START))
-    assert not guard.is_sound(START - timedelta(days=3650), 200.0, utc_text(START))
-
-
-@pytest.mark.case("E2")
-def test_a_start_with_a_clock_before_the_newest_journal_row_stops_removal_by_age() -> None:
-    wrong = datetime(1970, 1, 2, tzinfo=UTC)
-    assert not ClockGuard(wrong, 5.0).is_sound(wrong, 5.0, utc_text(START))
+@pytest.mark.parametrize("years", [-10, 10])
+def test_rows_that_a_wrong_clock_dated_do_not_expire_when_it_is_right_again(
+    books: Books, clock: Clock, years: int
+) -> None:
+    clock.now = START + timedelta(days=365 * years)
+    slide = finished_slide(books, "A1")
+    clock.now = START
+    purge_old_copies(books)
+    assert has_copy(books, slide)
+    later(clock, 9, books)
+    assert has_copy(books, slide)
+    later(clock, 2, books)
+    assert not has_copy(books, slide)

@@ -1,0 +1,76 @@
+"""The daily account: every slide that was ever seen is delivered, waits for somebody, or was closed with a reason.
+
+Both sides are counted apart. "Seen" comes from the audit, which can only grow; what became of the slides comes from
+their rows. A difference means that a row was lost or made outside the journal's own ways: an alarm.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge.audit import AuditEvent
+from edge.daemon.books import Books
+
+RECONCILE_EVERY_S = 86_400.0
+FIRST_AFTER_S = 60.0
+NAMED_MAX = 100
+OUTCOMES = (
+    "delivered", "delivered_unseen", "waiting", "held", "quarantined", "late", "vanished", "duplicates", "discarded",
+    "purged",
+)  # fmt: skip
+"""`delivered`: closed, and a result has left for every output. `delivered_unseen`: of these, published and gone before
+it was seen."""
+
+
+def reconcile(books: Books) -> dict[str, Any]:
+    """Return the account of every slide; `difference` and `closed_without_result` are 0 and empty when it is whole."""
+    connection = books.journal.connection
+    seen = int(connection.execute("SELECT count(*) FROM audit WHERE action = 'arrived'").fetchone()[0])
+    states = books.journal.slides.counts()
+    discarded = int(
+        connection.execute(
+            "SELECT count(*) FROM slides WHERE state = 'CLOSED' AND reason_code IN ('DISCARDED', 'ADOPTED')"
+        ).fetchone()[0]
+    )
+    counts = {
+        "delivered": states["CLOSED"] - discarded,
+        "waiting": sum(states[name] for name in ("SEEN", "SETTLED", "SPOOLED", "COMPUTED", "WAITING_SOURCE")),
+        "held": states["HELD"],
+        "quarantined": states["QUARANTINED"],
+        "late": states["LATE"],
+        "vanished": states["VANISHED"],
+        "duplicates": states["DUPLICATE"],
+        "discarded": discarded,
+        "purged": int(connection.execute("SELECT count(*) FROM purged").fetchone()[0]),
+    }
+    unseen = [row[0] for row in connection.execute(
+        "SELECT r.message_id FROM deliveries d JOIN revisions r ON r.id = d.revision_id"
+        " WHERE d.state = 'DELIVERED_UNSEEN' ORDER BY d.id LIMIT ?", (NAMED_MAX,)
+    )]  # fmt: skip
+    return {
+        "seen": seen, **counts, "difference": seen - sum(counts.values()), "delivered_unseen": unseen,
+        "closed_without_result": closed_without_result(books),
+    }  # fmt: skip
+
+
+def closed_without_result(books: Books) -> list[int]:
+    """Return the slides that are closed although nothing of them ever left and nobody discarded them."""
+    rows = books.journal.connection.execute(
+        "SELECT s.id FROM slides s WHERE s.state = 'CLOSED' AND s.reason_code NOT IN ('DISCARDED', 'ADOPTED')"
+        " AND NOT EXISTS (SELECT 1 FROM deliveries d JOIN revisions r ON r.id = d.revision_id"
+        "   JOIN slides t ON t.id = r.slide_id WHERE t.source = s.source AND t.slide_key = s.slide_key)"
+        " ORDER BY s.id LIMIT ?",
+        (NAMED_MAX,),
+    )
+    return [row[0] for row in rows]
+
+
+def is_whole(account: dict[str, Any]) -> bool:
+    """Tell whether the account adds up."""
+    return account["difference"] == 0 and not account["closed_without_result"]
+
+
+def note_account(books: Books, account: dict[str, Any]) -> None:
+    """Write the day's account into the audit."""
+    with books.journal.change():
+        books.journal.note(AuditEvent("daemon", "reconciled", "journal", detail=account))

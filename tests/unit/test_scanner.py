@@ -1,0 +1,165 @@
+"""The scanner's looks, without a process: what it tells the supervisor of folders that come, go, or are no slides."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from edge.daemon import scanner as scanner_module
+from edge.daemon.folder_look import list_slide_folders
+from edge.daemon.scanner import KnownFolder, Scanner
+from tests.fault.site import write_slide
+
+
+class Told:
+    """Stands for the channel: keeps what was sent."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict] = []
+
+    def send(self, header, blobs=()) -> None:
+        self.messages.append(dict(header))
+
+    def fileno(self) -> int:
+        return -1
+
+    def of(self, kind: str) -> list[dict]:
+        return [message for message in self.messages if message["kind"] == kind]
+
+
+class NoEvents:
+    problem = ""
+
+    def __init__(self, root: Path) -> None:
+        pass
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [1000.0]
+    monkeypatch.setattr(scanner_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(scanner_module, "FolderEvents", NoEvents)
+    return now
+
+
+def scanner_of(root: Path, told: Told) -> Scanner:
+    settings = {
+        "path": str(root), "scan_s": 1, "quiet_s": 5, "max_wait_s": 60, "marker": [], "marker_required": False,
+        "sentinel": None, "sample_id_pattern": None, "cell_bytes": 1_000_000, "spool": str(root / "spool"),
+    }  # fmt: skip
+    return Scanner(told, settings)
+
+
+def passes(scanner: Scanner, clock: list[float], count: int) -> None:
+    for _ in range(count):
+        scanner.look(set())
+        clock[0] += 2.0
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    folder = tmp_path / "export"
+    folder.mkdir()
+    return folder
+
+
+def test_a_settled_slide_is_told_with_the_urgency_of_its_order(export: Path, clock: list[float]) -> None:
+    told = Told()
+    write_slide(export, "A1")
+    (write_slide(export, "A2") / "slide.json").write_text('{"sample_id": "S2", "priority": "stat"}')
+    passes(scanner_of(export, told), clock, 6)
+    assert {m["folder"]: m["stat"] for m in told.of("settled")} == {"A1": False, "A2": True}
+
+
+@pytest.mark.case("S19")
+def test_a_folder_with_too_many_files_is_given_up_once_and_the_others_go_on(
+    export: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.slide_files.SLIDE_FILES_MAX", 3)
+    told = Told()
+    flood = export / "FLOOD"
+    flood.mkdir()
+    for index in range(5):
+        (flood / f"{index}.jpg").write_bytes(b"x")
+    write_slide(export, "A1", cells=1, contents=(b"x",))
+    scanner = scanner_of(export, told)
+    passes(scanner, clock, 6)
+    assert [m["code"] for m in told.of("hopeless")] == ["MDSE-SLIDE-009"]
+    assert [m["folder"] for m in told.of("settled")] == ["A1"]
+    scanner._folders["FLOOD"] = KnownFolder(True, told.of("hopeless")[0]["signature"])
+    passes(scanner, clock, 70)
+    assert len(told.of("hopeless")) == 1
+    for index in range(3):
+        (flood / f"{index}.jpg").unlink()
+    passes(scanner, clock, 70)
+    assert [m["folder"] for m in told.of("settled")] == ["A1", "FLOOD"]
+
+
+def test_a_finished_folder_that_is_cleaned_away_is_told_as_no_longer_listed(export: Path, clock: list[float]) -> None:
+    told = Told()
+    scanner = scanner_of(export, told)
+    for name in ("A1", "A2"):
+        write_slide(export, name)
+        scanner._folders[name] = KnownFolder(True, "s")
+    passes(scanner, clock, 1)
+    for file in (export / "A1").iterdir():
+        file.unlink()
+    (export / "A1").rmdir()
+    passes(scanner, clock, 4)
+    assert [m["folder"] for m in told.of("unlisted")] == ["A1"]
+    assert told.of("vanished") == []
+
+
+@pytest.mark.case("D17")
+def test_a_source_that_lists_none_of_its_finished_folders_is_told_and_nothing_is_concluded(
+    export: Path, clock: list[float]
+) -> None:
+    told = Told()
+    scanner = scanner_of(export, told)
+    scanner._folders = {"A1": KnownFolder(True, "s"), "A2": KnownFolder(True, "s")}
+    passes(scanner, clock, 10)
+    assert {m["all_gone"] for m in told.of("looked")} == {True}
+    assert told.of("unlisted") == []
+
+
+def test_a_file_that_is_added_to_a_finished_folder_is_found_without_an_event(export: Path, clock: list[float]) -> None:
+    told = Told()
+    scanner = scanner_of(export, told)
+    for index in range(80):
+        write_slide(export, f"A{index:02}", cells=1, contents=(b"x",))
+    passes(scanner, clock, 8)
+    for message in told.of("settled"):
+        scanner._folders[message["folder"]] = KnownFolder(True, message["signature"])
+    passes(scanner, clock, 130)
+    told.messages.clear()
+    (export / "A70" / "late.jpg").write_bytes(b"y")
+    passes(scanner, clock, 61 + 6)
+    assert {m["folder"] for m in told.of("settled")} == {"A70"}
+
+
+def test_finished_folders_cost_no_look_at_their_files_in_most_passes(
+    export: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Told()
+    scanner = scanner_of(export, told)
+    for index in range(120):
+        write_slide(export, f"A{index:03}", cells=1, contents=(b"x",))
+    passes(scanner, clock, 8)
+    for message in told.of("settled"):
+        scanner._folders[message["folder"]] = KnownFolder(True, message["signature"])
+    passes(scanner, clock, 130)
+    looks = []
+    real = scanner_module.look_at_folder
+    monkeypatch.setattr(scanner_module, "look_at_folder", lambda *a: looks.append(a[0].name) or real(*a))
+    passes(scanner, clock, 60)
+    assert len(looks) == 60  # one folder a pass, in turn
+
+
+def test_only_new_folders_are_asked_for_their_time(export: Path) -> None:
+    for index, name in enumerate(("B", "A", "C")):
+        (export / name).mkdir()
+        os.utime(export / name, (1000 - index, 1000 - index))
+    assert list_slide_folders(export, None, lambda: None) == ["C", "A", "B"]
+    assert list_slide_folders(export, None, lambda: None, known={"B": 1}) == ["B", "C", "A"]
