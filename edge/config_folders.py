@@ -192,6 +192,14 @@ class OutputSection(Section):
             "Many readers take every file they find, and would try to import it.",
         ),
     ] = False
+    notice: Annotated[
+        bool,
+        Key(
+            "Whether a slide that could not be analyzed is told to this receiver (status X, no values), once.",
+            "",
+            "A slide in quarantine waits for a person anyway, and not every receiver takes a result without values.",
+        ),
+    ] = False
     pickup_max_s: Annotated[
         Seconds,
         Field(ge=1, le=604800),

@@ -89,6 +89,8 @@ def _settings_of_other_formats(config: Config) -> Iterator[Problem]:
             yield ("output", index, "times_with_offset"), f'has no meaning with format = "{output.format}"'
         if output.status_letters and output.format in ("json", "csv-wide"):
             yield ("output", index, "status_letters"), f'has no meaning with format = "{output.format}"'
+        if output.notice and output.format == "csv-wide":
+            yield ("output", index, "notice"), 'has no meaning with format = "csv-wide", which knows no status'
         if "W=D" in output.status_letters and not is_hl7:
             yield ("output", index, "status_letters"), "replaces W by D, which only the HL7 formats know"
 

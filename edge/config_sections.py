@@ -96,6 +96,15 @@ class BundleSection(Section):
         ),
     ] = False
 
+    allow_older: Annotated[
+        bool,
+        Key(
+            "Whether an older version of a bundle may run after a newer one of the same name has run here.",
+            "",
+            "A signed bundle with a known fault stays validly signed; going back to it must be a decision.",
+        ),
+    ] = False
+
 
 class EngineSection(Section):
     """Where the network runs."""
@@ -202,6 +211,15 @@ class LimitsSection(Section):
             "1 GiB, some hundred spooled slides.",
         ),
     ] = 1_073_741_824
+    min_free_drop_bytes: Annotated[
+        int,
+        Field(ge=1_048_576, le=1_099_511_627_776),
+        Key(
+            "Free space of a drop folder below which no new slide is taken; results that are finished still leave.",
+            "bytes",
+            "200 MiB, some ten thousand messages.",
+        ),
+    ] = 209_715_200
     attempts: Annotated[
         int,
         Field(ge=1, le=10),

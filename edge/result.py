@@ -38,6 +38,8 @@ NEUTROPHIL_GROUP = "GN"  # of Fig. 3 of the paper, as the catalogue names it
 REFUSED_NAMED_MAX = 5
 DISTANCE_MAX = 9999.0  # a flat picture can lie arbitrarily far away; no reader needs to know how far
 UNREADABLE_FRACTION = 0.1
+TARGET_GONE = "TARGET-GONE"
+NOT_REQUESTED = "NOT-REQUESTED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Job:
 
     `message_id` is `<first 12 hex digits of the idempotency key, upper case>.R<revision>`; `analysed_at` is ISO 8601
     with offset; `manifest_sha256` that of the spooled files; `degraded`: another engine than the configured one runs.
+    `reported`: target, positive, negative and threshold of every assessment that the revision before this one reported.
     """
 
     source: str
@@ -60,6 +63,7 @@ class Job:
     site: str
     degraded: bool
     warnings: tuple[SlideWarning, ...]
+    reported: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,9 @@ def build_result(
         "unidentified": flags["UNIDENTIFIED"],
         "out_of_distribution": flags["OOD"],
         "profile": _profile_part(profile, intervals, counts, catalogue),
-        "assessments": [_assessment_part(assessment, counts, catalogue) for assessment in assessments],
+        "assessments": _with_gone_targets(
+            [_assessment_part(assessment, counts, catalogue) for assessment in assessments], job.reported
+        ),
         "cells": _cells_part(slide, cells, refused, catalogue),
         "warnings": _coded([*slide.warnings, *job.warnings, *_refused_warnings(slide, refused), *warnings]),
         "quality": quality,
@@ -223,6 +229,27 @@ def _assessment_part(assessment: Assessment, counts: Mapping[str, int], catalogu
         ],
         "what_would_change": [{**asdict(row), "score": _rounded(row.score, 4)} for row in assessment.what_would_change],
     }
+
+
+def _with_gone_targets(rows: list[dict[str, Any]], reported: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows, with one that takes back each score that the earlier revision reported and this one does not.
+
+    A receiver keeps what a revision does not mention: a score of an old model would stand beside the new result.
+    """
+    said = {row["target"] for row in rows if row["call"] != NOT_REQUESTED}
+    gone = [earlier for earlier in reported if earlier["target"] not in said]
+    names = {earlier["target"] for earlier in gone}
+    return [*(row for row in rows if row["target"] not in names), *(_gone_row(earlier) for earlier in gone)]
+
+
+def _gone_row(earlier: Mapping[str, Any]) -> dict[str, Any]:
+    text = "an earlier revision assessed this target; this one does not, and the earlier score is no longer valid"
+    named = {name: earlier[name] for name in ("target", "positive", "negative")}
+    return {
+        **named, "score": None, "margin": None, "ci95": None, "threshold": earlier["threshold"],
+        "call": "NOT-EVALUABLE", "sufficient": False, "reasons": [{"code": TARGET_GONE, "text": text}],
+        "contributions": [], "groups": [], "sufficiency": None, "contrast": [], "what_would_change": [],
+    }  # fmt: skip
 
 
 def _sufficiency_part(sufficiency: Sufficiency) -> dict[str, Any]:

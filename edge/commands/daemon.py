@@ -34,8 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     import os
 
-    from edge.config import load_config
+    from edge.config import Config, load_config
     from edge.config_places import check_places
+    from edge.daemon.environment import check_environment
     from edge.daemon.supervisor import check_bundle_use, run_daemon
     from edge.daemon.worker import ALLOW_TEST_ANALYZER
     from edge.logs import configure_logging
@@ -53,7 +54,19 @@ def _run(arguments: argparse.Namespace) -> int:
             print(line)
         return EXIT_DONE
     check_places(config)
-    run_daemon(config, test_analyzer=arguments.test_analyzer)
+    for fault in check_environment(os.environ):
+        logging.getLogger("mds_edge.daemon").warning("environment: %s", fault)
+
+    def reload() -> Config:
+        fresh = load_config(arguments.config)
+        if not arguments.test_analyzer:
+            check_bundle_use(fresh)
+        if fresh.site.state_dir != config.site.state_dir:
+            raise EdgeError("MDSE-CONFIG-007", where=str(arguments.config), key="site.state_dir")
+        check_places(fresh)
+        return fresh
+
+    run_daemon(config, test_analyzer=arguments.test_analyzer, reload=reload)
     return EXIT_DONE
 
 

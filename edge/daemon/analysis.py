@@ -12,6 +12,7 @@ from edge.config import Config
 from edge.daemon.archive import archived_record, store_result
 from edge.daemon.arrival import spooled_folder
 from edge.daemon.backoff import Backoff
+from edge.daemon.bundle_history import admit_bundle
 from edge.daemon.channel import Message
 from edge.daemon.child_process import ChildProcess
 from edge.daemon.clock_guard import UNSYNCHRONISED, UNSYNCHRONISED_TEXT
@@ -19,6 +20,7 @@ from edge.daemon.device_state import DeviceState, is_device_fault
 from edge.daemon.house import House
 from edge.daemon.intents import ReportFacts, intents_for
 from edge.daemon.keeper import Keeper
+from edge.daemon.notice import plan_notice
 from edge.daemon.plan_keeping import PlanKeeper
 from edge.daemon.quarantine import quarantine_slide
 from edge.daemon.records import is_same_outcome, proved_record
@@ -51,6 +53,7 @@ class AnalysisKeeper(Keeper):
         self.plans = PlanKeeper(house, lambda: self._models_of(self.devices.configured), self.devices.plan_is_there)
         self.in_work: int | None = None
         self._order: dict[str, Any] = {}
+        self._digest = ""
         self._pauses: dict[int, Backoff] = {}
         self._owed_to_cpu: set[int] = set()  # slides that broke another device: the CPU has them before it goes back
 
@@ -107,6 +110,14 @@ class AnalysisKeeper(Keeper):
         if facts.get("intended_use") == "demo" and books.config.outputs and not books.config.bundle.allow_demo:
             self.house.fatal = EdgeError("MDSE-DAEMON-003", where=str(books.config.bundle.path))
             return
+        try:
+            admit_bundle(books, self.facts)
+        except EdgeError as error:
+            self.house.fatal = error
+            return
+        if self._digest and self._digest != facts.get("digest"):
+            log.warning("the bundle was changed while the daemon runs: results name the one that made them")
+        self._digest = str(facts.get("digest"))
         with books.journal.change():
             detail = self.facts | {"device": self.device}
             books.journal.note(AuditEvent("daemon", "model ready", "journal", detail=detail))
@@ -198,12 +209,20 @@ class AnalysisKeeper(Keeper):
             "supersedes": last.message_id if last else None, "reason": slide.planned_reason if last else None,
             "status": status, "analysed_at": books.site_time(), "assess_all": books.config.assess.assess_all,
             "manifest_sha256": slide.manifest_sha256, "site": books.config.site.id,
-            "degraded": self.is_degraded, "warnings": warnings,
+            "degraded": self.is_degraded, "warnings": warnings, "reported": self._reported_by(last),
         }  # fmt: skip
         return {
             "kind": "analyze", "slide_key": slide.slide_key, "sample_id": slide.sample_id, "folder": folder,
-            "sample_id_pattern": pattern,  "job": job,
+            "sample_id_pattern": pattern, "attempt": slide.attempts + 1, "job": job,
         }  # fmt: skip
+
+    def _reported_by(self, last: RevisionRow | None) -> list[dict[str, Any]]:
+        """Return the targets that the earlier revision reported: the new one must say something of each of them."""
+        if last is None:
+            return []
+        names = ("target", "positive", "negative", "threshold")
+        rows = json.loads(archived_record(self.house.books.folders.archive, last))["assessments"]
+        return [{name: row[name] for name in names} for row in rows if row["call"] != "NOT-REQUESTED"]
 
     def _on_analyzed(self, record_bytes: bytes, report: bytes) -> None:
         books = self.house.books
@@ -307,6 +326,11 @@ class AnalysisKeeper(Keeper):
         self._pauses.pop(slide.id, None)
         quarantine_slide(books, slide, spooled_folder(books, slide), code=code, text=text, stage=stage)
         log.warning("slide %d is quarantined: %s", slide.id, code)
+        try:
+            plan_notice(books, slide, code=code, model=self.facts, message_id=message_id_of(slide, 1))
+        except (OSError, EdgeError) as error:
+            # The slide is set aside all the same: the notice is a courtesy, the quarantine's alarm is the rule.
+            self.house.alarms.raise_alarm("notice", f"slide {slide.id}: {error}", self.house.monotonic())
 
     def on_end(self, reason: str) -> None:
         """A worker that died with a slide in hand has used one attempt; one that was stopped with us has not."""

@@ -76,7 +76,9 @@ def accept_arrival(books: Books, newest: SlideRow, arrival: Arrival, *, in_work:
     key = idempotency_key(newest.source, newest.slide_key, arrival.manifest_sha256)
     slides = books.journal.slides
     known = slides.by_key(key)
-    has_result = bool(books.journal.results.revisions_of_folder(newest.source, newest.slide_key))
+    # A notice that there is no result (X) is none.
+    made = books.journal.results.revisions_of_folder(newest.source, newest.slide_key)
+    has_result = any(revision.status != "X" for revision in made)
     purged = slides.was_purged(key)
     with books.journal.change():
         if purged and newest.state in UNSENT and not has_result:

@@ -13,15 +13,19 @@ It keeps no state of its own: the journal says what is staged, and this process 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 from edge.daemon.channel import Channel, Message
 from edge.daemon.child_main import run_child
+from edge.daemon.durable import free_bytes
 from edge.daemon.trouble import error_number_of
-from edge.delivery.acknowledge import read_acknowledgement
-from edge.delivery.durable import STAGING_NAME, is_there, opened_folder, read_identity
+from edge.delivery.acknowledge import AckState, read_acknowledgement
+from edge.delivery.durable import STAGING_NAME, explained, is_there, opened_folder, read_identity
+from edge.delivery.owner import OwnerClaim
 from edge.delivery.publish import (
     Drop,
     prepare_drop,
@@ -32,6 +36,11 @@ from edge.delivery.publish import (
     sweep_staging,
 )
 from edge.errors import EdgeError
+
+log = logging.getLogger("mds_edge.daemon")
+IDLE_S = 5.0
+OWNER_ANSWERS_WITHIN_S = 60.0
+"""Twelve looks of an owner that has nothing to do; one that carries out an order looks again after it."""
 
 
 class Deliverer:
@@ -45,29 +54,47 @@ class Deliverer:
         self._identity = settings["identity"]
         self._drop: Drop | None = None
         self._named_before: set[int] = set()
+        self._unended: dict[int, AckState] = {}
+        self._claim = OwnerClaim(settings.get("machine", ""))
+        self._asked_at_s: float | None = None
 
     def run(self) -> None:
         """Carry out orders for ever; ends with EOFError when the supervisor is gone."""
-        while (message := self._channel.receive()) is not None:
+        while True:
+            message = self._channel.receive(IDLE_S)
+            if message is None:
+                self._answer_another_machine()
+                continue
             try:
                 answer = self._carry_out(message)
             except EdgeError as error:
                 answer = failure(message, error, error.code, str(error))
             except OSError as error:
                 answer = failure(message, error, "", f"{type(error).__name__}: {error}")
-            self._channel.send(answer)
+            self._channel.send(answer | {"free_bytes": self._free_bytes()})
+
+    def _free_bytes(self) -> int | None:
+        """Return what may still be written into the drop folder; None when that cannot be told now."""
+        try:
+            return free_bytes(self._folder)
+        except OSError:
+            return None
 
     def _carry_out(self, message: Message) -> dict[str, object]:
         order: dict[str, Any] = dict(message.header)
         if message.kind == "claim":
             return {"kind": "claimed", "taken": self._is_taken()}
         if message.kind == "prepare":
-            self._drop = prepare_drop(self._folder, expected_identity=self._identity)
+            drop = prepare_drop(self._folder, expected_identity=self._identity)
+            self._own(drop)
+            self._drop = drop
             self._identity = self._drop.identity
             return {"kind": "ready", "identity": self._drop.identity, "method": self._drop.method}
         drop = self._prepared()
         if message.kind == "recover":
             return self._recover(drop, order)
+        if message.kind in ("stage", "publish"):
+            self._require_ours(drop)
         if message.kind == "stage":
             stage_file(drop, order["staged_name"], message.blobs[0])
             return {"kind": "staged", "id": order["id"]}
@@ -85,6 +112,46 @@ class Deliverer:
                 return False
         with opened_folder(self._folder / STAGING_NAME) as staging:
             return bool(read_identity(staging))
+
+    def _own(self, drop: Drop) -> None:
+        """Take the folder for this machine; raises EdgeError MDSE-DAEMON-017 while another one may still deliver here.
+
+        Called again and again: the named owner is asked once and has a minute to answer.
+        """
+        with explained(drop.folder), opened_folder(drop.staging) as staging:
+            other = self._claim.owner(staging)
+            if not other:
+                self._claim.take(staging)
+                return
+            now_s = time.monotonic()
+            if self._asked_at_s is None:
+                self._claim.ask(staging)
+                self._asked_at_s = now_s
+            elif self._claim.is_answered(staging):
+                self._asked_at_s = None  # it lives; asked anew at the next try, for it may be switched off one day
+            elif now_s - self._asked_at_s >= OWNER_ANSWERS_WITHIN_S:
+                self._claim.take(staging)
+                self._asked_at_s = None
+                return
+        raise EdgeError("MDSE-DAEMON-017", where=str(drop.folder), owner=other[:8])
+
+    def _require_ours(self, drop: Drop) -> None:
+        """Raise EdgeError MDSE-DAEMON-017 when another machine has taken the folder over since."""
+        with explained(drop.folder), opened_folder(drop.staging) as staging:
+            other = self._claim.owner(staging)
+        if other:
+            raise EdgeError("MDSE-DAEMON-017", where=str(drop.folder), owner=other[:8])
+
+    def _answer_another_machine(self) -> None:
+        """Answer a machine that wants this folder; what cannot be read now is read at the next look."""
+        if self._drop is None:
+            return
+        try:
+            with opened_folder(self._drop.staging) as staging:
+                if not self._claim.owner(staging):
+                    self._claim.answer(staging)
+        except OSError as error:
+            log.debug("the owner's record cannot be read: %s", error)
 
     def _prepared(self) -> Drop:
         if self._drop is None:
@@ -104,6 +171,12 @@ class Deliverer:
 
     def _answer_to(self, drop: Drop, identity: int, final_name: str, message_id: str) -> list[object]:
         state = read_acknowledgement(self._ack, drop, final_name, message_id, ack_folder=self._ack_folder)
+        if state.kind in ("accepted", "refused") and not state.whole:
+            # Half a file must settle nothing: only the next look can tell that nothing was added.
+            before, self._unended[identity] = self._unended.get(identity), state
+            if before != state:
+                return [identity, "pending", "", False]
+        self._unended.pop(identity, None)
         if self._ack == "senaite-index" and state.kind == "accepted" and identity not in self._named_before:
             # The name is written before the errors of its import: only the next look can tell that there were none.
             self._named_before.add(identity)

@@ -30,6 +30,7 @@ class House:
     test_analyzer: str = ""
     fatal: Exception | None = None
     clock_doubt: str = ""
+    full_drops: set[str] = field(default_factory=set)
     account: dict[str, Any] = field(default_factory=dict)
 
     def has_room(self) -> bool:
@@ -56,3 +57,7 @@ class House:
         else:
             self.alarms.clear("state-disk")
         return True
+
+    def may_take(self) -> bool:
+        """Tell whether another slide may be copied: there is room for it here and for its results in every drop."""
+        return self.has_room() and not self.full_drops

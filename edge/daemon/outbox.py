@@ -28,6 +28,7 @@ from edge.daemon.decisions import reopen
 from edge.daemon.house import House
 from edge.daemon.keeper import Keeper
 from edge.daemon.trouble import longest_pause_s
+from edge.delivery.owner import machine_id
 from edge.errors import EdgeError
 from edge.journal_rows import SIDECAR_COPY, DeliveryRow
 
@@ -85,7 +86,7 @@ class OutputKeeper(Keeper):
         identity = self._identity()
         child.send({
             "kind": "begin", "folder": str(self.output.path), "ack": self.output.ack, "lock": str(self._lock),
-            "ack_folder": str(self.output.ack_folder), "identity": identity or None,
+            "ack_folder": str(self.output.ack_folder), "identity": identity or None, "machine": machine_id(),
         })  # fmt: skip
         self._phase = "claiming" if identity is None else "preparing"
         self._in_flight = None
@@ -176,11 +177,11 @@ class OutputKeeper(Keeper):
         return archived_report(books.folders.archive, books.journal.results.revision_by_id(row.revision_id))
 
     def _ask_for_acks(self) -> None:
-        if self.output.ack == "none":
-            return
         results = self.house.books.journal.results
-        waiting = results.deliveries(self.journal_name, self._awaited())
+        waiting = [] if self.output.ack == "none" else results.deliveries(self.journal_name, self._awaited())
         if not waiting:
+            if self.journal_name in self.house.full_drops:
+                self._send({"kind": "acks", "wanted": []})  # nothing else would tell that there is room again
             return
         later = [row for row in waiting if row.id > self._ack_after] or waiting
         asked = later[:ACKS_PER_ORDER]
@@ -199,6 +200,7 @@ class OutputKeeper(Keeper):
         if self.child is not None:
             self.child.expect_within(None, now_s)
         facts: dict[str, Any] = dict(message.header)
+        self._watch_space(facts.get("free_bytes"), now_s)
         if message.kind == "failed":
             self._on_failed(order or {}, facts, now_s)
             return
@@ -217,6 +219,21 @@ class OutputKeeper(Keeper):
             self._mark_sent(order["id"])
         elif message.kind == "acks":
             self._on_acks(facts["states"], now_s)
+
+    def _watch_space(self, free: int | None, now_s: float) -> None:
+        """Stop taking slides while a drop folder is nearly full; what is finished still leaves."""
+        if free is None:
+            return
+        floor, name = self.house.books.config.limits.min_free_drop_bytes, f"drop-disk-{self.journal_name}"
+        if free < floor:
+            self.house.full_drops.add(self.journal_name)
+            self.house.alarms.raise_alarm(name, f"less than {floor} bytes are free: no new slide is taken", now_s)
+            return
+        self.house.full_drops.discard(self.journal_name)
+        if free < 2 * floor:
+            self.house.alarms.raise_alarm(name, f"the drop folder fills: less than {2 * floor} bytes are free", now_s)
+        else:
+            self.house.alarms.clear(name)
 
     @property
     def _alarm(self) -> str:

@@ -74,6 +74,7 @@ class Scanner:
         self._sent_at_s = 0.0
         self._away = ""
         self._passes = 0
+        self._place: tuple[int, int] | None = None
         self._events: FolderEvents | None = None
 
     def run(self) -> None:
@@ -122,13 +123,16 @@ class Scanner:
         """One pass over the source."""
         try:
             names = list_slide_folders(self._root, self._settings["sentinel"], self._alive, known=self._folders)
+            facts = self._root.stat()
         except (OSError, EdgeError) as error:
             self._report_away(str(error))
             return
         present = set(names)
         waiting = any(not folder.finished for folder in self._folders.values())
         all_gone = bool(self._folders) and present.isdisjoint(self._folders)
-        if waiting and all_gone:
+        # The very folder that we looked at before, with other slides in it: what it no longer lists is really gone.
+        is_same_place = bool(present) and (facts.st_dev, facts.st_ino) == self._place
+        if waiting and all_gone and not is_same_place:
             # An empty mount point or another share looks like this. Nothing is concluded from it.
             self._report_away(f"none of the {len(self._folders)} known slide folders is there any more")
             return
@@ -141,8 +145,9 @@ class Scanner:
         for start in range(0, len(new), 500):
             self._send("seen", folders=new[start : start + 500])
         self._folders.update({name: KnownFolder() for name in new})
-        if not all_gone:
+        if not all_gone or is_same_place:
             self._forget_gone(present)
+        self._place = (facts.st_dev, facts.st_ino)
         self._judge(names, changed)
         self._passes += 1
         self._send("looked", folders=len(names), all_gone=all_gone, events=self._events.problem)

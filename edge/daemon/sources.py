@@ -271,7 +271,7 @@ class SourceKeeper(Keeper):
             return
         self._urgent &= self._settled.keys()
         is_full = len(self._slides.in_states(["SPOOLED"], limit=SPOOLED_MAX)) >= SPOOLED_MAX
-        if (is_full and not self._urgent) or not self.house.has_room():
+        if (is_full and not self._urgent) or not self.house.may_take():
             return
         waiting = sorted(self._settled, key=lambda folder: folder not in self._urgent)
         for folder in waiting[: len(self._urgent)] if is_full else waiting:

@@ -15,7 +15,8 @@ import signal
 import socket
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import edge
@@ -36,6 +37,7 @@ from edge.daemon.requests import answer_request
 from edge.daemon.retention import purge_old_copies
 from edge.daemon.sources import SourceKeeper
 from edge.daemon.systemd import Notifier
+from edge.delivery.owner import machine_id
 from edge.errors import EdgeError
 from edge.journal import is_transient
 
@@ -52,7 +54,16 @@ JOURNAL_PAUSE_S = 5.0
 class Supervisor:
     """The running daemon over open books."""
 
-    def __init__(self, books: Books, environment: Mapping[str, str], *, test_analyzer: str = "") -> None:
+    def __init__(
+        self,
+        books: Books,
+        environment: Mapping[str, str],
+        *,
+        test_analyzer: str = "",
+        reload: Callable[[], Config] | None = None,
+    ) -> None:
+        self.next_config: Config | None = None
+        self._reload = reload
         self.house = House(books, time.monotonic, test_analyzer=test_analyzer)
         config = books.config
         self.notifier = Notifier(environment)
@@ -77,7 +88,8 @@ class Supervisor:
             try:
                 while not self.house.stopping:
                     self.turn(TURN_S)
-                self.notifier.stopping()
+                if self.next_config is None:
+                    self.notifier.stopping()
                 self._drain()
             finally:
                 self._stop_children()
@@ -185,7 +197,26 @@ class Supervisor:
         for number in wakeup.recv(64):
             if number in (signal.SIGTERM, signal.SIGINT):
                 log.info("stopping at signal %s", signal.Signals(number).name)
-                self.house.stopping = True
+                self.next_config, self.house.stopping = None, True
+            elif number == signal.SIGHUP and self._reload is not None and not self.house.stopping:
+                self._begin_reload(self._reload)
+
+    def _begin_reload(self, reload: Callable[[], Config]) -> None:
+        """Read the configuration anew: a sound one takes effect with fresh children, a faulty one changes nothing."""
+        journal, present = self.house.books.journal, config_digest(self.house.books.config)
+        try:
+            config = reload()
+        except EdgeError as error:
+            self.house.alarms.raise_alarm("config", f"the old configuration stays: {error}", self.house.monotonic())
+            with journal.change():
+                detail = {"code": error.code}
+                journal.note(AuditEvent("daemon", "configuration refused", "journal", present, present, detail))
+            return
+        self.house.alarms.clear("config")
+        with journal.change():
+            journal.note(AuditEvent("daemon", "configuration read anew", "journal", present, config_digest(config)))
+        self.notifier.reloading()
+        self.next_config, self.house.stopping = config, True
 
     def _drain(self) -> None:
         """Give a delivery that is under way a moment to end; nothing new is begun."""
@@ -226,21 +257,34 @@ class signals_as_bytes:  # noqa: N801 - reads as the statement it is used in
         self._writing.close()
 
 
-def run_daemon(config: Config, environment: Mapping[str, str] = os.environ, *, test_analyzer: str = "") -> None:
+def run_daemon(
+    config: Config,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    test_analyzer: str = "",
+    reload: Callable[[], Config] | None = None,
+) -> None:
     """Run until SIGTERM or SIGINT; raises EdgeError for what a person has to put right.
+
+    `reload()` reads and checks the configuration anew at SIGHUP; what it raises leaves the present one in force.
 
     A journal whose disk is full or fails is closed and opened again: every step is written so that beginning anew
     from the journal is always right.
     """
     refuse_executable_memory()
+    notifier = Notifier(environment)
     while True:
         try:
-            with opened_books(config) as books:
+            with opened_books(config, on_progress=lambda: notifier.extend_start(time.monotonic())) as books:
                 start_books(books, config)
-                Supervisor(books, environment, test_analyzer=test_analyzer).run()
-                with books.journal.change():
-                    books.journal.note(AuditEvent("daemon", "daemon stopped", "journal"))
-            return
+                supervisor = Supervisor(books, environment, test_analyzer=test_analyzer, reload=reload)
+                supervisor.run()
+                if supervisor.next_config is None:
+                    with books.journal.change():
+                        books.journal.note(AuditEvent("daemon", "daemon stopped", "journal"))
+                    return
+                config = supervisor.next_config
+            continue
         except (sqlite3.OperationalError, OSError) as error:
             if isinstance(error, sqlite3.OperationalError) and not is_transient(error):
                 raise
@@ -250,10 +294,18 @@ def run_daemon(config: Config, environment: Mapping[str, str] = os.environ, *, t
 
 def start_books(books: Books, config: Config) -> None:
     """Record the start with version and configuration, and bring the state folder in order."""
-    detail = {"software": edge.__version__, "config": config_digest(config), "pid": os.getpid()}
+    detail = {
+        "software": edge.__version__, "config": config_digest(config), "pid": os.getpid(), "boot": boot_id(),
+        "machine": machine_id(),
+    }  # fmt: skip
     with books.journal.change():
         books.journal.note(AuditEvent("daemon", "daemon started", "journal", detail=detail))
     recover_state(books)
+
+
+def boot_id() -> str:
+    """Return the kernel's identity of this boot: monotonic times of two boots must never be compared."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
 
 
 def wait_for_disk(environment: Mapping[str, str]) -> None:

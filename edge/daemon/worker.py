@@ -14,11 +14,13 @@ import importlib
 import os
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from edge.daemon.channel import Channel
 from edge.daemon.child_main import run_child
+from edge.daemon.smaller_batches import engine_for_attempt
 from edge.daemon.trouble import error_number_of
 from edge.errors import EXIT_SLIDE_REJECTED, EdgeError
 
@@ -79,10 +81,13 @@ class BundleAnalyzer:
         )
         fields = dict(order["job"])
         fields["warnings"] = tuple(SlideWarning(code, text) for code, text in fields["warnings"])
+        fields["reported"] = tuple(fields["reported"])
         limits = ImageLimits(side_px_max=self._limits["cell_side_px"], bytes_max=self._limits["cell_bytes"])
         reference = ReferenceIntervals(self._report["reference_source"], limits_from_words(self._report["reference"]))
         rules = Rules(limits, self._limits["unreadable_fraction"], self._targets, self._report["language"], reference)
-        analyzed = analyze_slide(slide, self._model, Job(**fields), rules=rules)
+        # A worker that was killed for its memory is not given the same amount of work at once again.
+        model = replace(self._model, engine=engine_for_attempt(self._model.engine, int(order.get("attempt", 1))))
+        analyzed = analyze_slide(slide, model, Job(**fields), rules=rules)
         return record_bytes(analyzed.record), analyzed.report_html
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -46,11 +46,13 @@ class AckState:
         `ignored` an answer is there that does not settle this message: still pending, and somebody should look.
     text: the LIS's own words or the reason, in one printable line of at most 500 characters; "" when there is none.
     temporary: a refusal (AE or CE) for an error that the receiver itself calls one of its own (ERR-3 206 or 207).
+    whole: False where the file may still be being written: believed only when the next look finds the same.
     """
 
     kind: AckKind
     text: str = ""
     temporary: bool = False
+    whole: bool = True
 
 
 def read_acknowledgement(
@@ -110,10 +112,18 @@ def _state_of_ack_file(folder: Path, final_name: str, message_id: str) -> AckSta
     except OSError as error:
         raise EdgeError("MDSE-DELIVERY-012", where=str(folder), reason=error.strerror or str(error)) from error
     if refusal is not None:
-        return AckState("refused", _one_line(refusal) or "an error file without a text")
+        return AckState("refused", _one_line(refusal) or "an error file without a text", whole=_is_ended(refusal))
     if answer is None or answer == b"":
         return AckState("pending")
-    return state_from_ack(answer, message_id)
+    state = state_from_ack(answer, message_id)
+    # What refuses says why in a segment of its own, behind the one that refuses.
+    explained_too = state.kind != "refused" or b"ERR" in answer
+    return replace(state, whole=_is_ended(answer) and explained_too)
+
+
+def _is_ended(content: bytes) -> bool:
+    """Tell whether the file ends where a segment or a line does: one that does not may still be being written."""
+    return content.endswith((b"\r", b"\n", b"\x1c"))
 
 
 def state_from_ack(content: bytes, message_id: str) -> AckState:

@@ -20,7 +20,8 @@ from edge.errors import EdgeError
 STAGING_NAME = ".mds-edge-staging"
 IDENTITY_NAME = "drop.id"
 PROBE_NAMES = ("probe.a", "probe.b")
-OWN_NAMES = frozenset({IDENTITY_NAME, *PROBE_NAMES})
+OWNER_NAME, ASK_NAME, ANSWER_NAME = "owner", "owner.ask", "owner.answer"
+OWN_NAMES = frozenset({IDENTITY_NAME, *PROBE_NAMES, OWNER_NAME, ASK_NAME, ANSWER_NAME})
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,119}")
 # What a file system answers that has no fsync for folders (some SMB and FUSE servers).

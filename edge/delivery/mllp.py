@@ -4,20 +4,21 @@
     state    none of its own: a message is settled when its `<stem>.ack` or `<stem>.err` lies in the acknowledgement
              folder, where the daemon reads it with ack = "ack-file"
 
-Messages leave one at a time, in the order in which they were published: a revision must not overtake the result that it
-replaces. An answer counts only when its MSA-2 is our MSH-10; any other is passed over, and the wait goes on. Killed
-between sending and writing the answer down, the next start sends the same bytes with the same message id once more: the
-receiver gets a message at least once, and knows a repeated one by its id.
+Messages leave one at a time, those of one slide in the order of their revisions, whatever the times of their files say:
+a revision must not overtake the result that it replaces. An answer counts only when its MSA-2 is our MSH-10; any other
+is passed over, and the wait goes on. Killed between sending and writing the answer down, the next start sends the same
+bytes with the same message id once more: the receiver gets a message at least once, and knows a repeated one by its id.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,10 @@ from edge.errors import EdgeError, printable
 START, END = b"\x0b", b"\x1c\r"
 MESSAGE_BYTES_MAX = 16 * 1_048_576
 LOCK_NAME = ".mds-edge-mllp.lock"
+# As edge/delivery/names.py makes them.
+_RESULT_NAME = re.compile(
+    r"(?P<slide>.+)_r(?P<revision>[0-9]{1,4})_[0-9]{8}T[0-9]{6}Z_[0-9a-f]{8}(_d(?P<repeat>[0-9]{1,3}))?[.]hl7"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +163,7 @@ class MllpSender:
         self.left_alone: set[str] = set()
 
     def waiting(self) -> list[str]:
-        """Return the names of published messages without an answer, oldest first.
+        """Return the names of published messages without an answer, in the order in which they are to leave.
 
         Raises EdgeError MDSE-DELIVERY-001 or -012 when a folder cannot be read now.
         """
@@ -179,7 +184,8 @@ class MllpSender:
         except OSError as error:
             reason = error.strerror or str(error)
             raise EdgeError("MDSE-DELIVERY-012", where=str(self._settings.ack_folder), reason=reason) from error
-        return [name for _, name in sorted(found) if name.removesuffix(".hl7") not in answered]
+        ordered = names_in_order(found)
+        return [name for name in ordered if name.removesuffix(".hl7") not in answered]
 
     def send(self, name: str) -> Sent | None:
         """Send one message and write its answer; None for a file that is no message or has gone.
@@ -218,6 +224,24 @@ class MllpSender:
         except OSError as error:
             reason = error.strerror or str(error)
             raise EdgeError("MDSE-DELIVERY-034", where=str(self._settings.ack_folder / final), reason=reason) from error
+
+
+def names_in_order(found: Iterable[tuple[int, str]]) -> list[str]:
+    """Return file names in the order in which they are to leave, from (modification time in ns, name).
+
+    Slides leave by their oldest file; the files of one slide by revision and repeat, which their names tell: a clock
+    that was set back, or a copy with new times, must not turn them round.
+    """
+    slides: dict[str, list[tuple[int, int, str]]] = {}
+    oldest: dict[str, int] = {}
+    for mtime_ns, name in found:
+        match = _RESULT_NAME.fullmatch(name)
+        slide = match["slide"] if match else name
+        revision, repeat = (int(match["revision"]), int(match["repeat"] or 1)) if match else (0, 0)
+        slides.setdefault(slide, []).append((revision, repeat, name))
+        oldest[slide] = min(oldest.get(slide, mtime_ns), mtime_ns)
+    in_turn = sorted(slides, key=lambda slide: (oldest[slide], slide))
+    return [name for slide in in_turn for _, _, name in sorted(slides[slide])]
 
 
 def message_id_of(content: bytes) -> str:

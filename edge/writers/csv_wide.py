@@ -4,8 +4,8 @@ The reader splits on commas without quoting, takes every cell for a number (an e
 status nor slide nor unit. So only numbers go in, a value that could not be given has no column, and what the file
 cannot say is refused rather than left unsaid: tests, simulated slides, withdrawn or unevaluated results, a second slide
 of a sample, and counts from pictures that are in doubt.
-A score goes in only where nothing qualifies it: one that is indeterminate, or stands beside a reason or a warning that
-this file has no words for, has no column either.
+A score goes in only where nothing qualifies it: one that is indeterminate, was made on the fallback engine, or stands
+beside a reason or a warning that this file has no words for, has no column either.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _codes_of_qualified_scores(view: RecordView) -> set[str]:
     return {
         load_codes().target(assessment.target).local(ending)
         for assessment in view.assessments
-        if assessment.call == INDETERMINATE or assessment.reasons or view.warnings
+        if assessment.call == INDETERMINATE or assessment.reasons or view.warnings or view.provenance.degraded
         for ending in ("SCORE", "LOWER", "UPPER", "THRES")
     }
 

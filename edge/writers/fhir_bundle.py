@@ -72,8 +72,13 @@ def bundle_from_view(view: RecordView, options: WriterOptions) -> Resource:
 
 
 def slide_value(view: RecordView) -> str:
-    """Return the value that identifies a slide among all slides of all sites; every part percent-encoded."""
-    return "/".join(quote(part, safe="") for part in (view.site, view.slide.sample_id, slide_number(view)))
+    """Return the value that identifies a slide among all slides of all sites; every part percent-encoded.
+
+    The source is a part: two analyzers may both call a slide of one sample the first. A test has a value of its own, so
+    that no test ever replaces a patient's result.
+    """
+    parts = (view.site, view.slide.source, view.slide.sample_id, slide_number(view))
+    return "/".join(quote(part, safe="") for part in (("T", *parts) if view.mode == "T" else parts))
 
 
 def _meta(view: RecordView) -> Resource:

@@ -16,6 +16,7 @@ from typing import Any
 
 from edge.audit import verify_audit
 from edge.daemon.control_client import reply_from_daemon
+from edge.delivery.durable import OWN_NAMES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEADLINE_S = 60.0
@@ -41,6 +42,7 @@ max_wait_s = {max_wait_s}
 {outputs}
 [limits]
 min_free_bytes = 1048576
+min_free_drop_bytes = 1048576
 attempts = {attempts}
 worker_budget_s = {worker_budget_s}
 [health]
@@ -203,7 +205,7 @@ def findings_of(site: Site, names: list[str], format_name: str = "json") -> dict
     archived = {p.stem for p in (site.root / "state" / "archive").glob("*/*.json")}
     recorded = {row[0] for row in connection.execute("SELECT message_id FROM revisions")}
     staging = [
-        p.name for f in site.formats for p in (site.drop(f) / ".mds-edge-staging").iterdir() if p.name != "drop.id"
+        p.name for f in site.formats for p in (site.drop(f) / ".mds-edge-staging").iterdir() if p.name not in OWN_NAMES
     ]
     hidden = [
         p.name

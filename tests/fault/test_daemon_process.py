@@ -477,3 +477,70 @@ def test_ten_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     from tests.fault.random_kills import main
 
     assert main(["--kills", "10", "--keep", str(tmp_path), "--seed", "7", "--pause-s", "0.5"]) == 0
+
+
+@pytest.mark.case("G4")
+def test_a_changed_configuration_is_used_after_a_reload_and_a_faulty_one_never(running: Site) -> None:
+    whole = running.config.read_text()
+    running.config.write_text(whole.replace("quiet_s = 1", "quiet_s = -1"))
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_for(lambda: "config" in alarm_names(running), "the alarm of a faulty configuration")
+    write_slide(running.export, "A1")
+    running.wait_state("A1", "CLOSED")
+    (running.root / "drop-more").mkdir()
+    more = f'[[output]]\nformat = "json"\npath = "{running.root}/drop-more"\nack = "none"\n'
+    running.config.write_text(whole.replace("[limits]", f"{more}[limits]"))
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_for(lambda: running.answers() and len(running.ask("status")["outputs"]) == 2, "the second output")
+    assert "config" not in alarm_names(running)
+    write_slide(running.export, "A2")
+    running.wait_state("A2", "CLOSED")
+    assert len([p for p in (running.root / "drop-more").iterdir() if not p.name.startswith(".")]) == 1
+    assert running.stop() == 0
+    actions = [row[0] for row in running.journal().execute("SELECT action FROM audit")]
+    assert actions.count("configuration refused") == 1
+    assert actions.count("configuration read anew") == 1
+
+
+def alarm_names(site: Site) -> set[str]:
+    return {alarm["name"] for alarm in site.ask("status")["alarms"]} if site.answers() else set()
+
+
+@pytest.mark.case("D13")
+def test_a_new_state_folder_adopts_what_was_delivered_before_and_sends_only_what_comes_then(running: Site) -> None:
+    write_slide(running.export, "A1")
+    running.wait_state("A1", "CLOSED")
+    assert running.stop() == 0
+    (running.root / "state").rename(running.root / "lost")
+    running.start()
+    running.wait_ready()
+    running.wait_for(lambda: running.state_of("A1") == "COMPUTED", "the slide looks new")
+    reply = running.ask("adopt", by="K. Sato", reason="the disk was replaced; all of it was delivered")
+    assert (reply["ok"], reply["drop_folders"]) == (True, 1)
+    write_slide(running.export, "A2")
+    running.wait_state("A2", "CLOSED")
+    running.wait_state("A1", "CLOSED")
+    assert [record_of(path)["slide"]["slide_key"] for path in running.results()] == ["A1", "A2"]
+    account = running.ask("reconcile")
+    assert (account["whole"], account["delivered"], account["discarded"]) == (True, 1, 1)
+
+
+def test_stat_orders_are_analyzed_before_those_that_came_earlier(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    try:
+        site.start(MDS_EDGE_TEST_SECONDS="0.5")
+        site.wait_ready()
+        names = [f"A{index}" for index in range(6)]
+        for name in names:
+            write_slide(site.export, name)
+        folder = write_slide(site.export, "Z1")
+        (folder / "slide.json").write_text('{"sample_id": "S-Z1", "priority": "STAT"}')
+        for name in (*names, "Z1"):
+            site.wait_state(name, "CLOSED")
+        assert site.stop() == 0
+        rows = site.journal().execute(
+            "SELECT s.slide_key FROM revisions r JOIN slides s ON s.id = r.slide_id ORDER BY r.id"
+        )
+        assert [row[0] for row in rows].index("Z1") < 5
+    finally:
+        site.close()

@@ -121,8 +121,8 @@ def test_leading_zeros_stay_and_two_slides_of_one_order_are_told_apart(name):
     assert [read.slide for read in reads] == ["A0042_S1", "A0042_S2"]
     if name == "fhir":
         # The identifier on which a server updates must differ, or the second slide would overwrite the first.
-        assert b"HEMLAB/0012345678/1/SEGPC" in contents[0]
-        assert b"HEMLAB/0012345678/2/SEGPC" in contents[1]
+        assert b"HEMLAB/di60/0012345678/1/SEGPC" in contents[0]
+        assert b"HEMLAB/di60/0012345678/2/SEGPC" in contents[1]
 
 
 @EVERY_FORMAT
@@ -276,7 +276,7 @@ def scores_in_need_of_words(record: dict[str, Any]) -> set[str]:
         load_codes().target(made["target"]).local(ending)
         for made in record["assessments"]
         for ending in ("SCORE", "LOWER", "UPPER", "THRES")
-        if record["warnings"] or made["reasons"] or made["call"] == "INDETERMINATE"
+        if record["warnings"] or made["reasons"] or made["call"] == "INDETERMINATE" or record["provenance"]["degraded"]
     }
 
 
@@ -362,3 +362,15 @@ def test_a_revision_is_written_over_what_it_revises():
     second = rendered("fhir", example_record(revision=2, message_id="9F3C21AA04B7.R2")).decode()
     urls = [set(re.findall(r'"url":"([^"]+)"', text)) for text in (first, second)]
     assert urls[0] <= urls[1]
+
+
+def test_two_sources_and_a_test_never_share_a_fhir_identifier():
+    values = set()
+    for source, mode in (("di60", "P"), ("di60-b", "P"), ("di60", "T")):
+        record = example_record()
+        record["mode"] = mode
+        record["slide"] = {**record["slide"], "source": source}
+        bundle = json.loads(rendered("fhir", record))
+        report = bundle["entry"][-1]["resource"]
+        values.add(report["identifier"][0]["value"])
+    assert len(values) == 3

@@ -18,7 +18,7 @@ from records import example_record
 
 from edge.commands.mllp import main
 from edge.delivery.acknowledge import read_acknowledgement
-from edge.delivery.mllp import FrameReader, MllpSender, MllpSettings, message_id_of
+from edge.delivery.mllp import FrameReader, MllpSender, MllpSettings, message_id_of, names_in_order
 from edge.delivery.publish import Drop, prepare_drop
 from edge.errors import EdgeError
 from edge.writers.hl7_oru import Hl7OruWriter
@@ -289,3 +289,14 @@ def test_an_answer_with_other_delimiters_is_ours_all_the_same(drop: Drop) -> Non
     from edge.delivery.acknowledge import state_from_ack
 
     assert state_from_ack(ack_for("M1.R1").replace(b"|", b"#"), "M1.R1").kind == "accepted"
+
+
+def test_revisions_of_one_slide_leave_in_their_order_whatever_the_times_of_their_files():
+    first, second = "A1_A1_r1_20261123T083100Z_9f3c21aa", "A1_A1_r2_20161123T083100Z_1f3c21aa"
+    other = "B1_B1_r1_20261123T083100Z_2f3c21aa"
+    found = [(5, f"{second}.hl7"), (9, f"{first}.hl7"), (7, f"{other}.hl7"), (1, f"{first}_d2.hl7"), (6, "foreign.hl7")]
+    names = names_in_order(found)
+    assert names == [f"{first}.hl7", f"{first}_d2.hl7", f"{second}.hl7", "foreign.hl7", f"{other}.hl7"]
+    assert names_in_order([(1, "A_r10_20261123T083100Z_9f3c21aa.hl7"), (1, "A_r9_20261123T083100Z_9f3c21aa.hl7")]) == [
+        "A_r9_20261123T083100Z_9f3c21aa.hl7", "A_r10_20261123T083100Z_9f3c21aa.hl7",
+    ]  # fmt: skip

@@ -451,3 +451,47 @@ def test_the_alarm_about_a_foreign_answer_ends_when_the_right_one_comes(make: An
     place.run()
     assert place.state() == "ACCEPTED"
     assert "ack-hl7" not in place.alarms()
+
+
+@pytest.mark.case("L10")
+def test_a_resend_after_the_retention_is_refused_when_it_would_carry_other_bytes(make: Any) -> None:
+    place = make("none", "json")
+    add_result(place)
+    place.run()
+    results = place.books.journal.results
+    results.move_delivery(place.deliveries()[0].id, "ARCHIVED", text="retention")
+    resend(place.books, place.slide(), by="K. Sato", reason="the LIS lost it")
+    place.run()
+    first, second = place.published()
+    assert first.read_bytes() == second.read_bytes()
+    results.move_delivery(place.deliveries()[-1].id, "ARCHIVED", text="retention")
+    place.books.journal.connection.execute("UPDATE deliveries SET sha256 = ?", ("0" * 64,))
+    with pytest.raises(EdgeError, match="MDSE-JOURNAL-015"):
+        resend(place.books, place.slide(), by="K. Sato", reason="the LIS lost it")
+    place.run()
+    assert len(place.published()) == 2
+
+
+@pytest.mark.parametrize("cut", [5, 15, 30, -1])
+def test_an_answer_that_is_still_being_written_settles_nothing_and_is_read_again(make: Any, cut: int) -> None:
+    place = make()
+    add_result(place)
+    place.run()
+    row = place.deliveries()[0]
+    whole = ack("A1.R1", "AE", "busy", error="207^Application internal error")
+    place.answer(row, whole[: len(whole) - 1 if cut == -1 else cut])
+    place.run(for_s=1.9)
+    assert [delivery.state for delivery in place.deliveries()] == ["SENT"]
+    place.answer(row, whole)
+    place.run()
+    assert place.deliveries()[0].state == "REFUSED"
+    assert len(place.deliveries()) == 2  # the error is the receiver's own: sent again
+
+
+def test_an_answer_without_a_line_end_is_believed_when_it_has_not_grown(make: Any) -> None:
+    place = make()
+    add_result(place)
+    place.run()
+    place.answer(place.deliveries()[0], ack("A1.R1").rstrip(b"\r"))
+    place.run(for_s=10)
+    assert place.state("A1.R1") == "ACCEPTED"

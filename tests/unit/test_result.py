@@ -461,3 +461,19 @@ def test_the_page_about_the_record_names_every_warning_about_a_slide(repository)
     codes = set(re.findall(r'"((?:META|EMPTY|LINKS|NESTED|DUPLICATE|UNREADABLE)-[A-Z]+)"', text))
     assert len(codes) == 9
     assert all(code in page for code in codes)
+
+
+def test_a_target_that_an_earlier_revision_reported_and_this_one_does_not_is_taken_back():
+    earlier = {"target": "mds_icus", "positive": "MDS", "negative": "ICUS", "threshold": 0.4}
+    known = {"target": "mds_aa", "positive": "MDS", "negative": "AA", "threshold": 0.5}
+    record = build(job=replace(JOB, reported=(earlier, known)))
+    kept, gone = record["assessments"]
+    assert (kept["target"], kept["score"]) == ("mds_aa", 0.8731)
+    assert (gone["target"], gone["score"], gone["call"]) == ("mds_icus", None, "NOT-EVALUABLE")
+    assert [reason["code"] for reason in gone["reasons"]] == ["TARGET-GONE"]
+    assert record_bytes(record)
+    # A target that is there but was not asked for this time would leave the old score standing as well.
+    silent = replace(ASSESSMENT, call="NOT-REQUESTED", score=None, margin=None, interval=None, contributions=(),
+                     groups=(), contrast=(), what_would_change=())  # fmt: skip
+    record = build(job=replace(JOB, reported=(known,)), assessments=(silent,))
+    assert [(row["target"], row["call"]) for row in record["assessments"]] == [("mds_aa", "NOT-EVALUABLE")]

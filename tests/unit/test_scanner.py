@@ -163,3 +163,37 @@ def test_only_new_folders_are_asked_for_their_time(export: Path) -> None:
         os.utime(export / name, (1000 - index, 1000 - index))
     assert list_slide_folders(export, None, lambda: None) == ["C", "A", "B"]
     assert list_slide_folders(export, None, lambda: None, known={"B": 1}) == ["B", "C", "A"]
+
+
+@pytest.mark.case("A5")
+@pytest.mark.case("A19")
+def test_the_only_folder_that_is_renamed_while_it_waits_is_gone_and_its_new_name_is_taken(
+    export: Path, clock: list[float]
+) -> None:
+    told = Told()
+    scanner = scanner_of(export, told)
+    write_slide(export, "A1", cells=1)
+    passes(scanner, clock, 2)
+    (export / "A1").rename(export / "B1")
+    passes(scanner, clock, 8)
+    assert [m["folder"] for m in told.of("vanished")] == ["A1"]
+    assert [m["folder"] for m in told.of("settled")] == ["B1"]
+    assert told.of("source") == []
+
+
+@pytest.mark.case("D17")
+def test_another_place_without_the_waiting_folders_is_away_and_nothing_of_it_is_taken(
+    export: Path, clock: list[float]
+) -> None:
+    told = Told()
+    scanner = scanner_of(export, told)
+    write_slide(export, "A1", cells=1)
+    passes(scanner, clock, 2)
+    export.rename(export.with_name("right"))
+    export.mkdir()
+    passes(scanner, clock, 4)
+    write_slide(export, "WRONG", cells=1)
+    passes(scanner, clock, 8)
+    assert told.of("vanished") == []
+    assert "WRONG" not in {name for m in told.of("seen") for name in m["folders"]}
+    assert [bool(m["away"]) for m in told.of("source")] == [True]
