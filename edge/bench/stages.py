@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.delivery.publish import Drop, prepare_drop, publish_file, stage_file
 from edge.model import Model
@@ -88,6 +89,21 @@ def time_slides(
 def _publish(drop: Drop, content: bytes, name: str) -> None:
     stage_file(drop, f"{name}.tmp", content)
     publish_file(drop, f"{name}.tmp", name, hashlib.sha256(content).hexdigest(), len(content))
+
+
+def engine_rate(model: Model, seconds: float, *, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Return images per second of the network alone, on the golden cells again and again for so many seconds."""
+    spec, images = model.engine.spec, model.golden_cells.images
+    batch = np.ascontiguousarray(np.resize(images, (spec.max_batch, *images.shape[1:])))
+    done, start_s = 0, clock()
+
+    def batches() -> Iterator[NDArray[np.uint8]]:
+        while clock() - start_s < seconds:
+            yield batch
+
+    for outputs in model.engine.infer(batches()):
+        done += len(outputs.findings)
+    return done / (clock() - start_s)
 
 
 def peak_rss_mb() -> float:

@@ -1,6 +1,6 @@
 """The CPU engine: OpenVINO on one self-contained ONNX file. The only file that imports openvino.
 
-- The network is read from verified bytes and compiled for one fixed batch of eight images; a shorter batch is filled up
+- The network is read from verified bytes and compiled for one fixed batch of images; a shorter batch is filled up
   with zeros and the surplus rows are dropped. Fixed shapes give the same kernels, so the same bits, however cells are
   grouped, and measured fastest.
 - ONE stream in each compiled network, always. With two, OpenVINO 2026.4 prepares one graph per stream at the same time,
@@ -32,20 +32,19 @@ from numpy.typing import NDArray
 
 from edge.bundle.digest import sha256_hex
 from edge.engines.base import INPUT_NAME, OUTPUT_NAMES, Engine, EngineOutputs, EngineSpec, check_batch, checked_outputs
-from edge.engines.layout import Layout, Measured, candidate_layouts, tuned_layout
+from edge.engines.layout import Layout, Measured, batch_of_size, candidate_layouts, tuned_layout
 from edge.engines.private_folder import private_folder
 from edge.engines.processors import processor_name, usable_cores
 from edge.errors import EdgeError
 
-MAX_BATCH = 8
 REQUESTS_PER_COPY = 2
 _TUNING_S = 0.3
 _PROBE_SEED = 20190913
 _CONVERSION_TOOL = "openvino.tools.ovc"  # imports the sender; openvino itself does without (its import is optional)
 
 
-def _import_openvino() -> Any:
-    """Import openvino with its telemetry barred for the whole life of this process."""
+def import_openvino() -> Any:
+    """Import openvino with its telemetry barred for the life of this process; raises EdgeError MDSE-ENGINE-007."""
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # None makes any import of it fail
     barred = _CONVERSION_TOOL not in sys.modules
     if barred:
@@ -62,7 +61,7 @@ def _import_openvino() -> Any:
 
 def openvino_version() -> str:
     """Return the version of OpenVINO, as it goes into benchmarks and provenance."""
-    return str(_import_openvino().__version__)
+    return str(import_openvino().__version__)
 
 
 def open_openvino(
@@ -76,7 +75,7 @@ def open_openvino(
     Raises EdgeError MDSE-ENGINE-004 for a network that computes otherwise each time it is compiled, -005 for a model
     that is not as the contract says, -006 for a folder that others can write, -007 where OpenVINO is not installed.
     """
-    openvino = _import_openvino()
+    openvino = import_openvino()
     # One folder per network and version: two networks can never be taken for each other.
     key = sha256_hex(onnx)[:32] + "-" + sha256_hex(openvino.__version__.encode())[:8]
     folder = None if cache_dir is None else private_folder(cache_dir) / key
@@ -110,7 +109,7 @@ class _Network:
             for _ in range(layout.copies):
                 model = self.core.read_model(model=self.onnx)
                 spec = _spec_from_model(model, self.precision, self.size_px, layout)
-                model.reshape({INPUT_NAME: [MAX_BATCH, self.size_px, self.size_px, 3]})
+                model.reshape({INPUT_NAME: [spec.max_batch, self.size_px, self.size_px, 3]})
                 copies.append(self.core.compile_model(model, "CPU", self._properties(layout.threads)))
         except RuntimeError as error:
             raise EdgeError("MDSE-ENGINE-005", where="openvino", reason=_first_line(error)) from error
@@ -251,7 +250,7 @@ def _spec_from_model(model: Any, precision: str, size_px: int, layout: Layout) -
         device="cpu",
         precision=precision,
         size_px=size_px,
-        max_batch=MAX_BATCH,
+        max_batch=batch_of_size(size_px),
         embedding_dim=widths["embedding"],
         type_count=widths["cell_type"],
         finding_count=widths["findings"],

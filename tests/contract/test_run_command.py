@@ -7,7 +7,8 @@ import json
 import pytest
 from bundles import PUBLIC_KEY, write_bundle, write_slide
 
-from edge.bench.report import check_claim, percentile
+from edge.bench.claims import check_claim
+from edge.bench.report import percentile
 from edge.bundle.signature import generate_key_pair
 from edge.commands import bench, run
 from edge.errors import EdgeError
@@ -122,7 +123,7 @@ def bench_on(site, *options):
 
 
 def test_the_benchmark_reports_what_it_measured(site, capsys):
-    assert bench_on(site, "--json", "--assert", "slide_s.p99<600", "--assert", "images_per_s>0") == 0
+    assert bench_on(site, "--json", "--without-limit", "--assert", "p99<600s", "--assert", "images_per_s>0") == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["slides"], report["cells"], report["image_px"]) == (2, 21, 32)
     assert (report["engine"], report["precision"], report["simulated"]) == ("openvino-cpu", "fp32", False)
@@ -133,8 +134,33 @@ def test_the_benchmark_reports_what_it_measured(site, capsys):
     assert report["machine"]["versions"]["openvino"]
 
 
+def test_the_benchmark_knows_the_limit_and_draws_and_compares(site, capsys, tmp_path):
+    earlier, picture = tmp_path / "earlier.json", tmp_path / "bench.svg"
+    assert bench_on(site, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    limit = report["limit"]
+    assert limit["fp32_gflops"] > 0
+    assert limit["gmac_per_image"] >= 0
+    assert limit["engine_images_per_s"] > 0
+    assert report["layout"]["copies"] >= 1
+    earlier.write_text(json.dumps(report))
+    assert bench_on(site, "--without-limit", "--compare", str(earlier), "--picture", str(picture)) == 0
+    heard = capsys.readouterr()
+    assert "compared with the earlier run" in heard.out
+    assert "slide 2 of 2" in heard.err
+    assert picture.read_text().startswith("<svg ")
+
+
+@pytest.mark.parametrize("picture", ["bench.png", "nowhere/bench.svg"])
+def test_a_picture_that_could_not_be_written_is_refused_before_anything_is_measured(site, tmp_path, picture, capsys):
+    assert bench_on(site, "--picture", str(tmp_path / picture)) == 2
+    heard = capsys.readouterr()
+    assert "MDSE-BENCH-004" in heard.err
+    assert "model ready" not in heard.err
+
+
 def test_a_claim_that_does_not_hold_ends_with_3(site, capsys):
-    assert bench_on(site, "--assert", "slide_s.p50<0.000001") == 3
+    assert bench_on(site, "--without-limit", "--assert", "slide_s.p50<0.000001") == 3
     assert "MDSE-BENCH-001" in capsys.readouterr().err
 
 

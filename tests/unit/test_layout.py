@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from edge.engines.layout import Layout, Measured, candidate_layouts, fastest, tuned_layout
+from edge.engines.layout import Layout, Measured, batch_of_size, candidate_layouts, fastest, tuned_layout
 from edge.engines.processors import cpu_quota, processor_name, usable_cores
 from edge.errors import EdgeError
 
@@ -49,6 +49,11 @@ def test_no_layout_uses_more_threads_than_there_are_cores(cores, layouts):
     found = candidate_layouts(cores)
     assert {(layout.copies, layout.threads) for layout in found} == layouts
     assert all(layout.copies * layout.threads <= cores for layout in found)
+
+
+@pytest.mark.parametrize(("size_px", "batch"), [(32, 8), (112, 8), (160, 8), (224, 4), (299, 2), (1024, 2)])
+def test_large_images_go_in_small_batches_and_never_alone(size_px, batch):
+    assert batch_of_size(size_px) == batch
 
 
 def test_the_fastest_layout_is_measured_once_and_kept(file):
