@@ -218,6 +218,7 @@ def timing(scorer: Scorer) -> dict[str, Any]:
     random = np.random.default_rng([SEED, 3])
     catalogue, gates = scorer.bundle.catalogue, scorer.bundle.manifest.decision.gates
     spec, trees, calibration = scorer.spec, scorer.trees, scorer.spec.calibration
+    cohort = scorer.bundle.manifest.cohort[spec.target]
     scored: list[tuple[float, float]] = []
     rest: list[tuple[float, float]] = []
     for number in range(TIMED):
@@ -233,7 +234,7 @@ def timing(scorer: Scorer) -> dict[str, Any]:
 
         def what_else(profile: SlideProfile = profile, score: float = score, interval: Any = interval) -> None:
             more_cells_to_halve(profile, interval, trees=trees, calibration=calibration, catalogue=catalogue)
-            count_changes(profile, score, spec=spec, gates=gates, trees=trees, catalogue=catalogue)
+            count_changes(profile, score, spec=spec, gates=gates, cohort=cohort, trees=trees, catalogue=catalogue)
 
         rest.append(_milliseconds(what_else)[0])
     return {

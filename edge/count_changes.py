@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.assessment import CountChange
-from edge.bundle.manifest import AssessmentSpec, Gates
+from edge.bundle.manifest import AssessmentSpec, Cohort, Gates
 from edge.catalogue import Catalogue
 from edge.findings import applicability_from_catalogue
+from edge.gates import count_outside
 from edge.score import scores_from_margins
 from edge.slide_profile import SlideProfile, parameters_from_counts
 from edge.trees import TreeModel
@@ -40,21 +41,22 @@ def count_changes(
     *,
     spec: AssessmentSpec,
     gates: Gates,
+    cohort: Cohort,
     trees: TreeModel,
     catalogue: Catalogue,
 ) -> tuple[CountChange, ...]:
     """Return up to five single-count changes that put the score on the other side, the smallest first.
 
-    A film that could not be scored (too few cells, too many blasts) is no answer. Empty where no count changed by at
-    most 40 cells moves the score over the threshold. Raises EdgeError MDSE-TREES-005.
+    A film that could not be scored (too few cells, too many blasts, unlike the cohort) is no answer. Empty where no
+    count changed by at most 40 cells moves the score over the threshold. Raises EdgeError MDSE-TREES-005.
     """
     counts, shown, order = _counts_in_catalogue_order(profile, catalogue)
     trials = _trials(counts, shown, order, profile, trees, catalogue)
     values = parameters_from_counts(trials.counts, trials.shown, catalogue)[2]
     scores = scores_from_margins(trees.predict_margin(values.astype(np.float32)), spec.calibration)
-    turned = ((scores >= spec.threshold) != (score >= spec.threshold)) & _scorable(
-        trials.counts, spec, gates, catalogue
-    )
+    like_cohort = count_outside(values, profile.names, cohort) <= cohort.outside_allowed
+    scorable = _scorable(trials.counts, spec, gates, catalogue) & like_cohort
+    turned = ((scores >= spec.threshold) != (score >= spec.threshold)) & scorable
     best: dict[int, CountChange] = {}
     steps = np.abs(trials.needed - profile.numerators[trials.columns])
     # The smallest step first; among equals what was met on the film before what was not, and the clearer score.

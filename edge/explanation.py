@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from edge.assessment import Assessment
-from edge.bundle.manifest import AssessmentSpec, Gates
+from edge.bundle.manifest import AssessmentSpec, Cohort, Gates
 from edge.catalogue import Catalogue
 from edge.cohort import CohortSlides, contrast_rows
 from edge.contributions import Explainer, groups_from_contributions, rows_from_contributions
@@ -28,6 +28,7 @@ def explain_assessment(
     trees: TreeModel,
     explainer: Explainer,
     cohort: CohortSlides | None,
+    ranges: Cohort,
     catalogue: Catalogue,
 ) -> Assessment:
     """Return the assessment with its explanation; one without a score is returned as it is.
@@ -48,7 +49,7 @@ def explain_assessment(
         sufficiency=with_more_cells(assessment.sufficiency, more),
         contrast=contrast_rows(rows, profile, cohort),
         what_would_change=count_changes(
-            profile, assessment.score, spec=spec, gates=gates, trees=trees, catalogue=catalogue
+            profile, assessment.score, spec=spec, gates=gates, cohort=ranges, trees=trees, catalogue=catalogue
         ),
     )
 

@@ -7,14 +7,20 @@ the infection pattern is limitation 4 of Kimura et al., Sci Rep 2019;9:13385.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.bundle.manifest import AssessmentSpec, Cohort, Gates
 from edge.catalogue import Catalogue
 from edge.slide import SlideWarning
 from edge.slide_profile import SlideProfile
+
+if TYPE_CHECKING:
+    from edge.findings import CellFindings
 
 WBC_TOO_FEW = "WBC-TOO-FEW"
 NEUTROPHILS_TOO_FEW = "NEUTROPHILS-TOO-FEW"
@@ -22,6 +28,7 @@ BLAST_EXCESS = "BLAST-EXCESS"
 BLAST_REVIEW = "BLAST-REVIEW"
 PROFILE_OOD = "PROFILE-OOD"
 INFECTION_PATTERN = "INFECTION-PATTERN"
+DOUBTFUL_CELLS = "DOUBTFUL-CELLS"
 AUER_RODS = "AUER-RODS"
 
 _NEUTROPHIL_GROUP = "GN"  # groups of Fig. 3 of the paper, as the catalogue names them
@@ -166,6 +173,30 @@ def parameters_outside(profile: SlideProfile, cohort: Cohort) -> tuple[str, ...]
         if not np.isnan(value) and not low - _ROUNDING <= value <= high + _ROUNDING:
             outside.append(name)
     return tuple(outside)
+
+
+def count_outside(values: NDArray[np.float64], names: Sequence[str], cohort: Cohort) -> NDArray[np.int64]:
+    """Return how many parameters of each film lie outside the cohort's range, int64 [N].
+
+    `values` float64 [N, parameters], columns as `names`; missing values (NaN) are inside, as in `parameters_outside`.
+    """
+    bounds = np.array([cohort.range.get(name, (np.inf, -np.inf)) for name in names], np.float64)
+    inside = (values >= bounds[:, 0] - _ROUNDING) & (values <= bounds[:, 1] + _ROUNDING)
+    return np.asarray((~np.isnan(values) & ~inside).sum(axis=1), np.int64)
+
+
+def doubtful_warnings(cells: Sequence[CellFindings], gates: Gates) -> tuple[SlideWarning, ...]:
+    """Return a warning when too large a share of the film's cells has no type: every count rests on the others alone.
+
+    `gates.doubtful_review_share` None (a bundle from before it, or one that states no limit) warns of nothing.
+    """
+    doubtful = sum(cell.cell_type is None for cell in cells)
+    limit = gates.doubtful_review_share
+    if limit is None or not doubtful or doubtful / len(cells) < limit - _ROUNDING:
+        return ()
+    share = doubtful / len(cells)
+    text = f"{doubtful} of {len(cells)} cells ({share:.0%}) are unidentified or unlike the training cells"
+    return (SlideWarning(DOUBTFUL_CELLS, f"{text}; the counts rest on the others alone"),)
 
 
 def _blasts(counted: Counted) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from edge.audit import AuditEvent
@@ -163,6 +163,16 @@ class SlideBook:
         """Return the latest arrival of every folder of a source: what a scanner has to know."""
         condition = "WHERE id IN (SELECT max(id) FROM slides WHERE source = ? GROUP BY slide_key) ORDER BY id"
         return self._select(condition, (source,))
+
+    def listed_folders(self, source: str) -> Iterator[tuple[bytes, str, str | None, int]]:
+        """Yield folder, state, signature and release of the latest arrival of every folder that is still listed."""
+        query = (
+            "SELECT folder, state, signature, released, max(id), unlisted_at FROM slides WHERE source = ?"
+            " GROUP BY slide_key"  # the bare columns are those of the row with max(id) (SQLite's documentation)
+        )
+        for folder, state, signature, released, _, unlisted_at in self._connection.execute(query, (source,)):
+            if unlisted_at is None:
+                yield bytes(folder), str(state), signature, int(released)
 
     def counts(self) -> dict[str, int]:
         """Return the number of slides per state, every state named."""

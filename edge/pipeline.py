@@ -27,7 +27,7 @@ from edge.class_families import names_of, settle_families
 from edge.engines.base import EngineOutputs
 from edge.explanation import explain_assessment
 from edge.findings import CellFindings, decode_findings
-from edge.gates import count_film, film_warnings
+from edge.gates import count_film, doubtful_warnings, film_warnings
 from edge.image_measures import MEASURES, measures_from_tensors
 from edge.images import DEFAULT_LIMITS, ImageLimits, RefusedCell
 from edge.model import Model
@@ -149,7 +149,10 @@ def analyze_slide(
             catalogue=model.catalogue,
             stage_ms={**stages.stage_ms, "infer": stages.stage_ms["infer"] + stages.stage_ms["wait"]},
             warnings=[
-                *_warnings(slide, model, rules, profile), *quality_warnings(quality), *preclass_warnings(preclass)
+                *_warnings(slide, model, rules, profile),
+                *doubtful_warnings(cells, model.manifest.decision.gates),
+                *quality_warnings(quality),
+                *preclass_warnings(preclass),
             ],
             quality=document_from_quality(quality),
             preclass=None if preclass is None else {"compared": preclass.compared, "disagree": preclass.disagree},
@@ -272,6 +275,7 @@ def _assess(
                 trees=model.trees[spec.target],
                 explainer=model.explainers[spec.target],
                 cohort=model.cohorts[spec.target],
+                ranges=model.manifest.cohort[spec.target],
                 catalogue=model.catalogue,
             )
         assessments.append(explained)

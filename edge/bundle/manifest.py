@@ -93,11 +93,15 @@ class QualityLimits(_Part):
 
 
 class Gates(_Part):
-    """Rules that hold back a score or add a warning whatever the network says (design section 2)."""
+    """Rules that hold back a score or add a warning whatever the network says (design section 2).
+
+    `doubtful_review_share`: share of cells without a type from which on the film is to be reviewed; None: no limit.
+    """
 
     blast_review_share: Fraction
     blast_not_evaluable_share: Fraction
     infection_rate: dict[Code, Fraction]
+    doubtful_review_share: Fraction | None = None
 
 
 class Decision(_Part):

@@ -42,11 +42,11 @@ def is_opencv_override(name: str) -> bool:
 
 
 def check_environment(environment: Mapping[str, str]) -> list[str]:
-    """Return the faults; raises EdgeError MDSE-DAEMON-018 when there are any and systemd started us.
+    """Return the faults; raises EdgeError MDSE-DAEMON-018 when there are any and systemd started us as a service.
 
     Started by hand, as a test or a demonstration does, the faults are only told.
     """
     faults = environment_faults(environment, isolated=bool(sys.flags.isolated))
-    if faults and environment.get("NOTIFY_SOCKET"):
+    if faults and environment.get("INVOCATION_ID"):
         raise EdgeError("MDSE-DAEMON-018", reason="; ".join(faults))
     return faults

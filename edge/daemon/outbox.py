@@ -91,6 +91,12 @@ class OutputKeeper(Keeper):
         self._phase = "claiming" if identity is None else "preparing"
         self._in_flight = None
 
+    def look_again(self) -> None:
+        """Forget that the drop folder was another journal's: a person has said that it is ours."""
+        if self._phase == "claiming" and self._in_flight is None:
+            self._phase = "preparing"
+            self._pause.succeeded()
+
     def _identity(self) -> str | None:
         """Return the drop folder's identity as the books know it; "" when claimed but not prepared, None when new."""
         row = self.house.books.journal.connection.execute(
@@ -245,12 +251,13 @@ class OutputKeeper(Keeper):
         Either two machines write there, or our own journal was lost: then everything in the export folder looks new,
         and sending it again is for a person to say.
         """
-        if facts["taken"]:
+        if facts["taken"] and self._identity() is None:
             wait_s = self._pause.failed(now_s)
             error = EdgeError("MDSE-DAEMON-015", where=str(self.output.path))
             self.house.alarms.raise_alarm(self._alarm, f"looked at again in {wait_s:.0f} s: {error}", now_s)
             return
-        self._remember_identity("")
+        if self._identity() is None:
+            self._remember_identity("")
         self._phase = "preparing"
 
     def _remember_identity(self, identity: str) -> None:

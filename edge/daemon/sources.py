@@ -61,9 +61,9 @@ class SourceKeeper(Keeper):
             "cell_bytes": limits.cell_bytes, "spool": str(self.house.books.folders.spool),
         })  # fmt: skip
         # What is gone is told again as new when it comes back; until then it must not look like an empty source.
-        rows = [row for row in self._slides.newest_of_source(self.source.id) if row.unlisted_at is None]
+        rows = list(self._slides.listed_folders(self.source.id))
         for start in range(0, len(rows), KNOWN_PER_MESSAGE):
-            known = [known_folder(row) for row in rows[start : start + KNOWN_PER_MESSAGE]]
+            known = [standing(*row) for row in rows[start : start + KNOWN_PER_MESSAGE]]
             child.send({"kind": "known", "folders": known})
         child.expect_within(SILENT_BUDGET_S, self.house.monotonic())
 
@@ -331,6 +331,10 @@ class SourceKeeper(Keeper):
 
 def known_folder(row: SlideRow) -> list[Any]:
     """Return how a folder stands in the books, as the scanner takes it: name, finished, signature, released."""
-    unread = row.state == "HELD" and row.signature is None
-    watched = row.state in WATCHED or unread
-    return [os.fsdecode(row.folder), not watched, row.signature or "", bool(row.released)]
+    return standing(row.folder, row.state, row.signature, row.released)
+
+
+def standing(folder: bytes, state: str, signature: str | None, released: int) -> list[Any]:
+    """As `known_folder`, from the columns."""
+    unread = state == "HELD" and signature is None
+    return [os.fsdecode(folder), not (state in WATCHED or unread), signature or "", bool(released)]

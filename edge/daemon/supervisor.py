@@ -186,6 +186,8 @@ class Supervisor:
         if request.get("command") == "adopt" and reply.get("ok"):
             for keeper in self.sources:
                 keeper.end_child("its slides were adopted", expected=True)
+            for output in self.outputs:
+                output.look_again()
         if isinstance(reply.get("slide"), int):
             row = self.house.books.journal.slides.get(reply["slide"])
             for keeper in self.sources:
@@ -213,6 +215,9 @@ class Supervisor:
                 journal.note(AuditEvent("daemon", "configuration refused", "journal", present, present, detail))
             return
         self.house.alarms.clear("config")
+        if config_digest(config) == present:
+            log.info("the configuration is as it was")
+            return
         with journal.change():
             journal.note(AuditEvent("daemon", "configuration read anew", "journal", present, config_digest(config)))
         self.notifier.reloading()

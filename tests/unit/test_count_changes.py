@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.bundle.manifest import AssessmentSpec, Calibration, Gates, Minimum
+from edge.bundle.manifest import AssessmentSpec, Calibration, Cohort, Gates, Minimum
 from edge.catalogue import load_catalogue
 from edge.count_changes import LARGEST_STEP, ROWS_SHOWN, count_changes
 from edge.score import score_from_margin
@@ -28,11 +28,16 @@ def profile(counts=None, shown=None):
     return profile_from_counts(numbers, findings, CATALOGUE)
 
 
-def changes(found, margin_of_row, *, spec=SPEC, used=None):
+EVERYTHING = Cohort(
+    simulated=True, cases={"MDS": 1, "AA": 1}, range=dict.fromkeys(NAMES, (0.0, 1000.0)), outside_allowed=0
+)
+
+
+def changes(found, margin_of_row, *, spec=SPEC, used=None, cohort=EVERYTHING):
     margins = lambda rows: np.array([margin_of_row(row) for row in rows], np.float64)  # noqa: E731 - one line says it
     trees = TreeModel("mds_aa", "treelite", len(NAMES), margins, used)
     score = score_from_margin(margin_of_row(found.values.astype(np.float32)), spec.calibration)
-    return count_changes(found, score, spec=spec, gates=GATES, trees=trees, catalogue=CATALOGUE)
+    return count_changes(found, score, spec=spec, gates=GATES, cohort=cohort, trees=trees, catalogue=CATALOGUE)
 
 
 def rising(name, limit):
@@ -122,3 +127,13 @@ def test_findings_that_no_tree_reads_are_not_tried_and_the_answer_is_the_same():
     used[NAMES.index("NE04_rate")] = True
     found = profile(shown={"NE04": 6})
     assert changes(found, margin, used=used) == changes(found, margin)
+
+
+def test_a_film_unlike_the_cohort_is_no_answer():
+    found = profile(shown={"NE04": 6})
+    narrow = EVERYTHING.model_copy(update={"range": {**EVERYTHING.range, "NE04_rate": (0.0, 0.15)}})
+    named = {row.name for row in changes(found, rising("NE04_rate", 0.2))}
+    assert "NE04_rate" in named
+    assert "NE04_rate" not in {row.name for row in changes(found, rising("NE04_rate", 0.2), cohort=narrow)}
+    one_may = narrow.model_copy(update={"outside_allowed": 1})
+    assert "NE04_rate" in {row.name for row in changes(found, rising("NE04_rate", 0.2), cohort=one_may)}

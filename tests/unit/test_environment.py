@@ -39,5 +39,5 @@ def test_a_start_by_systemd_with_another_environment_is_refused_and_one_by_hand_
     changed = SOUND | {"LD_PRELOAD": "/tmp/x.so"}
     assert any("LD_PRELOAD" in fault for fault in check_environment(changed))
     with pytest.raises(EdgeError, match=r"MDSE-DAEMON-018.*LD_PRELOAD") as caught:
-        check_environment(changed | {"NOTIFY_SOCKET": "/run/systemd/notify"})
+        check_environment(changed | {"INVOCATION_ID": "0123456789abcdef"})
     assert caught.value.exit_status == 78
