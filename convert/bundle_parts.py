@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from typing import Any
 
 from convert.conversion_request import Preflight
@@ -15,6 +16,8 @@ from convert.onnx_check import Precision
 from convert.onnx_from_keras import OriginModel
 from convert.parity import FINDING_TOLERANCE, TYPE_TOLERANCE, document_from_parity
 from convert.tree_model import TrainedTrees
+
+_LIBRARIES = ("keras", "onnx", "onnxruntime", "openvino", "numpy", "xgboost-cpu", "treelite", "tl2cgen")
 
 
 def engine_entries(proved: Sequence[ProvedEngine], precisions: Sequence[Precision]) -> list[dict[str, str]]:
@@ -66,6 +69,7 @@ def parity_document(
         "other_engines": engines[1:],
         "reference": dict(reference),
         "calibration": None if calibration is None else dict(calibration),
+        "versions": library_versions(),
         "tolerance": {"types": TYPE_TOLERANCE, "findings": FINDING_TOLERANCE, "level": 0.95, "correction": "Holm"},
         "trees": {
             trained.target: {
@@ -76,6 +80,11 @@ def parity_document(
             for trained, made in trees
         },
     }
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions that made and proved the bundle: a set that was seen to work together."""
+    return {name: metadata.version(name) for name in _LIBRARIES}
 
 
 def tree_files(trained: TrainedTrees, made: CompiledTrees) -> dict[str, bytes]:

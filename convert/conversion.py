@@ -22,15 +22,20 @@ from convert.certificate import Evidence, refuse_bad_engines, write_certificate,
 from convert.conversion_request import ConversionRequest, Preflight, preflight
 from convert.derived_files import FILE_OF, check_models, derive_models
 from convert.engine_proof import ProofMaterial, ProvedEngine, prove_cpu_engine, with_views
+from convert.first_difference import describe_difference
 from convert.golden import chosen_golden_images, drawn_golden_images, golden_files
 from convert.keras_model import load_keras_model
 from convert.library_from_xgboost import compile_trees
 from convert.model_card import require_image
+from convert.name_check import require_own_names
+from convert.network_digest import network_sha256, require_same_network
 from convert.onnx_check import Precision
 from convert.onnx_from_keras import OriginModel, has_linear_type_head, keras_outputs, onnx_from_keras, origin_from_keras
 from convert.onnx_graph import bytes_from_onnx
 from convert.pack import manifest_from_parts, write_bundle
 from convert.parity import outputs_of_onnx, require_keras_equality
+from convert.pixel_proof import CELLS as PIXEL_CELLS
+from convert.pixel_proof import jpeg_of_drawn_cell, require_pixels
 from convert.progress import Progress
 from convert.report import model_card_text
 from convert.slide_parity import prove_slides, require_slides
@@ -139,6 +144,7 @@ def _open(request: ConversionRequest, stream: TextIO | None) -> _Opened:
             temperature=ready.card.temperature,
         )
         require_image(ready.card_size, origin.size_px, str(request.model))
+        require_same_network(ready.trees, network_sha256(origin.keras_model))
         graph = onnx_from_keras(origin)
     check_models({"fp32": graph}, size_px=origin.size_px, widths=origin.heads.widths())
     chosen = None
@@ -210,17 +216,38 @@ def _proof_material(opened: _Opened) -> tuple[ProofMaterial, dict[str, Any]]:
     else:
         golden = drawn_golden_images(opened.ready.catalogue, size_px)
     checked = golden if parity is None else np.concatenate([golden, parity[:_KERAS_CHECKED_CELLS]])
+    pixels = require_pixels(_files_of_cells(opened), size_px)
     with Progress("comparing with Keras", len(checked), opened.stream) as progress:
         # One thread: the golden outputs must come out the same, bit by bit, whenever the bundle is built again.
         written = outputs_of_onnx(opened.graph, checked, progress, threads=1)
-        differences = require_keras_equality(keras_outputs(opened.origin, checked), written)
+        differences = _require_equality(opened, checked, written)
     expected = _first_rows(written, len(golden))
     reference = {
         "compared_with": "the fp32 graph in ONNX Runtime, equal to the Keras original in the same run",
         "keras_cells": len(checked),
+        "network_sha256": network_sha256(opened.origin.keras_model),
+        "pixels_max_difference": float(f"{pixels:.2g}"),
         "keras_max_difference": {name: float(f"{value:.1e}") for name, value in differences.items()},
     }
     return _with_parity(opened, golden, expected, parity), reference
+
+
+def _require_equality(opened: _Opened, images: NDArray[np.uint8], written: EngineOutputs) -> dict[str, float]:
+    expected = keras_outputs(opened.origin, images)
+    codes = (opened.ready.catalogue.type_codes, opened.ready.catalogue.finding_codes)
+    return require_keras_equality(
+        expected,
+        written,
+        lambda: describe_difference(opened.origin, opened.graph, images, expected, written, codes),
+    )
+
+
+def _files_of_cells(opened: _Opened) -> list[tuple[str, bytes]]:
+    """Files for the pixel proof: labelled cells where there are some, else a drawn cell as the analyzer stores one."""
+    if opened.chosen is None:
+        return [("a drawn cell", jpeg_of_drawn_cell())]
+    cells = opened.chosen.parity or opened.chosen.calibration
+    return [(cell.cell_id, cell.path.read_bytes()) for cell in cells[:: max(1, len(cells) // PIXEL_CELLS)]]
 
 
 def _first_rows(outputs: EngineOutputs, count: int) -> EngineOutputs:
@@ -236,6 +263,8 @@ def _with_parity(
     images, cells = with_views(parity, opened.request.parity_views)
     with Progress("reference of the test cells", len(images), opened.stream) as progress:
         outputs = outputs_of_onnx(opened.graph, images, progress, threads=opened.request.threads or 0)
+    if opened.chosen is not None:
+        require_own_names(outputs, cells, [c.cell_type for c in opened.chosen.parity], opened.ready.catalogue)
     return ProofMaterial(golden, expected, images, outputs, cells, threshold)
 
 

@@ -39,7 +39,7 @@ class ProofMaterial:
 class ProvedEngine:
     """The manifest's entry of an engine, its parity, and its outputs on the test cells (for composed slides).
 
-    `golden_fault`: MDSE-PARITY-005 where the golden cells came out otherwise; such an engine must not be shipped.
+    `golden_fault`: why, where the golden cells came out otherwise; such an engine must not be shipped.
     """
 
     entry: dict[str, str]
@@ -69,7 +69,7 @@ def prove_cpu_engine(
     fault, difference = None, (0.0, 0.0)
     try:
         try:
-            difference = require_golden(file, engine, GoldenCells(material.golden_images, material.golden_expected))
+            difference = require_golden(engine, GoldenCells(material.golden_images, material.golden_expected))
         except EdgeError as error:
             fault = error
         if material.parity_images is None or material.parity_expected is None or material.parity_cells is None:
@@ -110,15 +110,12 @@ def gpu_entry(file: str, precision: str) -> dict[str, str]:
     return _entry(file, "gpu", precision, "none yet: a plan built from it is proved on its own machine")
 
 
-def require_golden(file: str, engine: Engine, cells: GoldenCells) -> tuple[float, float]:
+def require_golden(engine: Engine, cells: GoldenCells) -> tuple[float, float]:
     """Apply the runtime's own golden proof: a bundle must not leave here that a site would refuse.
 
-    Returns the mean differences of types and findings. Raises EdgeError MDSE-PARITY-005.
+    Returns the mean differences of types and findings. Raises EdgeError MDSE-BUNDLE-014.
     """
-    try:
-        proof = prove_golden(engine, cells)
-    except EdgeError as error:
-        raise EdgeError("MDSE-PARITY-005", where=file, reason=error.text) from error
+    proof = prove_golden(engine, cells)
     return proof.mean_type_difference, proof.mean_finding_difference
 
 

@@ -89,6 +89,7 @@ def _card_from_document(document: dict[str, Any], model: Path, catalogue: Catalo
     unknown = sorted(set(evidence) - set(codes))
     if unknown:
         raise ValueError(f"its evidence names {unknown[0]!r}, which the catalogue does not have")
+    _require_order(dict(document.get("outputs", {})), catalogue)
     stem = "".join(c if c.isalnum() else "-" for c in model.name.split(".")[0]).strip("-") or "model"
     return ModelCard(
         name=str(document.get("name", stem)),
@@ -101,6 +102,21 @@ def _card_from_document(document: dict[str, Any], model: Path, catalogue: Catalo
         validation=dict(document.get("validation", {})),
         given=given,
     )
+
+
+def _require_order(outputs: dict[str, Any], catalogue: Catalogue) -> None:
+    """Outputs have no names inside of a network: training says which is which, and the catalogue must say the same."""
+    for what, known in (("types", catalogue.type_codes), ("findings", catalogue.finding_codes)):
+        trained = outputs.get(what)
+        if trained is None or tuple(trained) == known:
+            continue
+        place = next((i for i, pair in enumerate(zip(trained, known, strict=False)) if pair[0] != pair[1]), None)
+        difference = (
+            f"{len(trained)} {what} instead of {len(known)}"
+            if place is None
+            else f"number {place + 1} of the {what} was trained as {trained[place]}, the catalogue has {known[place]}"
+        )
+        raise ValueError(difference)
 
 
 def _decision(given: dict[str, Any], catalogue: Catalogue) -> dict[str, Any]:

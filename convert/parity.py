@@ -7,7 +7,7 @@ the cells it applies to on which one says yes and the other no. Tolerances: 1 po
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,8 +152,12 @@ def outputs_of_onnx(
     return _joined(results, progress)
 
 
-def require_keras_equality(keras: Mapping[str, NDArray[np.float32]], written: EngineOutputs) -> dict[str, float]:
-    """Return the largest differences between Keras and the written graph.
+def require_keras_equality(
+    keras: Mapping[str, NDArray[np.float32]],
+    written: EngineOutputs,
+    describe: Callable[[], str] = lambda: "where was not asked",
+) -> dict[str, float]:
+    """Return the largest differences between Keras and the written graph; `describe` says where they part.
 
     Raises EdgeError MDSE-PARITY-004 above 1e-5 for probabilities, or 1e-4 of the largest value for the features.
     """
@@ -166,7 +170,9 @@ def require_keras_equality(keras: Mapping[str, NDArray[np.float32]], written: En
     for name, difference in differences.items():
         limit = KERAS_EMBEDDING_TOLERANCE if name == "embedding_relative" else KERAS_PROBABILITY_TOLERANCE
         if not difference <= limit:
-            raise EdgeError("MDSE-PARITY-004", where=name, difference=f"{difference:.3g}", limit=f"{limit:g}")
+            raise EdgeError(
+                "MDSE-PARITY-004", where=name, difference=f"{difference:.3g}", limit=f"{limit:g}", place=describe()
+            )
     return differences
 
 

@@ -18,6 +18,7 @@ from convert.assessment_report import save_assessment
 from convert.slide_cohort import Cohort, SlideReading, cohort_from_slides, write_profiles
 from convert.slide_labels import read_slide_labels, read_unlabelled_slides
 from convert.train_assessment import AssessmentTraining, TrainedAssessment, train_assessment
+from edge.bundle.reader import Bundle, open_bundle
 from edge.model import open_model
 
 REST = "OTHER"
@@ -47,12 +48,13 @@ def train_slides(
 
     Raises EdgeError MDSE-TRAIN-014 to -020, and what opening the bundle and reading the slides raise.
     """
-    training = request.training
-    classes = request.classes or (training.positive, training.negative)
-    labelled = read_slide_labels(request.table, training.target, classes, say, leave_out=request.leave_out)
+    classes = request.classes or (request.training.positive, request.training.negative)
+    labelled = read_slide_labels(request.table, request.training.target, classes, say, leave_out=request.leave_out)
     tables = [read_unlabelled_slides(folder / "slides.csv") for folder in request.others]
-    reading = SlideReading(training.positive, say, request.allow_unreadable, stream)
+    reading = SlideReading(request.training.positive, say, request.allow_unreadable, stream)
+    network = network_of_bundle(open_bundle(request.bundle, public_key=request.public_key))
     model = open_model(request.bundle, public_key=request.public_key, threads=request.threads)
+    request = replace(request, training=replace(request.training, network=network))
     try:
         cohort = cohort_from_slides(request.folder, labelled, model, reading)
         others = [
@@ -66,8 +68,16 @@ def train_slides(
     for number, group in enumerate(others, start=1):
         write_profiles(request.out.with_suffix(f".others{number}.profiles.csv"), group)
     if request.classes is None:
-        return [_trained(cohort, training, request.out, others, say, stream)]
+        return [_trained(cohort, request.training, request.out, others, say, stream)]
     return _train_family(request, request.classes, cohort, others, say, stream)
+
+
+def network_of_bundle(bundle: Bundle) -> str | None:
+    """Return the digest of the network that a bundle was made of, from its certificate; None in older bundles."""
+    if "parity.json" not in bundle:
+        return None
+    found = json.loads(bundle.read("parity.json")).get("reference", {}).get("network_sha256")
+    return None if found is None else str(found)
 
 
 def _train_family(

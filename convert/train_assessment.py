@@ -35,7 +35,8 @@ class AssessmentTraining:
     """The question and all settings.
 
     depths, monotone, penalties, rounds: what the inner loop may choose from. `specificity` None: Youden's threshold.
-    Minimum counts of cells for a score. `family`: the common name of one-versus-rest questions.
+    Minimum counts of cells for a score. `family`: the common name of one-versus-rest questions. `network`: digest of
+    the network that made the profiles, None where its bundle does not say.
     """
 
     target: str
@@ -53,6 +54,7 @@ class AssessmentTraining:
     minimum_wbc: int = 100
     minimum_neutrophil: int = 20
     family: str | None = None
+    network: str | None = None
 
     def nested_settings(self) -> NestedSettings:
         """Return the settings of the two loops."""
@@ -107,6 +109,8 @@ def train_assessment(
         scores_from_calibration(chosen.margins, chosen.calibration),
     )
     carried = {**report, "cohort_arrays": arrays, "scope": document_from_scope(scope, cohort.names)}
+    if training.network is not None:
+        carried["network"] = training.network
     booster.set_attr(**{ATTRIBUTE: json.dumps(carried, sort_keys=True)})
     return TrainedAssessment(booster, report, cohort, judged)
 

@@ -91,6 +91,7 @@ def save_trained(
         "version": head.version,
         "intended_use": head.intended_use,
         "image": {"size": size_px, "decoder": "strict-v1", "resize": "area-v1"},
+        "outputs": {"types": list(catalogue.type_codes), "findings": list(catalogue.finding_codes)},
         "evidence": evidence,
         "trained_on": _trained_on(labelled, head.sources),
         "decision": decision,

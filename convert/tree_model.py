@@ -27,9 +27,10 @@ _SPEC_KEYS = ("target", "positive", "negative", "threshold", "calibration", "min
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedTrees:
-    """One tree model with its specification. `model_json` is the file as it was given, byte for byte.
+    """One tree model with its specification. `model_json` is the file as it was given (UBJ as JSON).
 
-    `files` are further files of the target's folder by name (cohort.npz, scope.npz), if the model carries them.
+    `network`: digest of the network whose profiles it was trained on, None where the trees do not say. `files` are
+    further files of the target's folder by name (cohort.npz, scope.npz), if the model carries them.
     """
 
     target: str
@@ -38,6 +39,7 @@ class TrainedTrees:
     model_json: bytes
     booster: xgboost.Booster
     split_values: NDArray[np.float32]
+    network: str | None = None
     files: dict[str, bytes] = field(default_factory=dict)
 
     def margins(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -57,8 +59,10 @@ def read_trained_trees(path: Path, target: str, catalogue: Catalogue) -> Trained
     data = path.read_bytes()
     booster = xgboost.Booster()
     try:
-        document = json.loads(data)
         booster.load_model(bytearray(data))
+        if not data.lstrip().startswith(b'{"'):  # UBJ, XGBoost's other format: kept as JSON, which contributions need
+            data = bytes(booster.save_raw("json"))
+        document = json.loads(data)
     except (ValueError, xgboost.core.XGBoostError) as error:
         reason = str(error).strip().splitlines()[0]
         raise EdgeError("MDSE-CONVERT-030", where=str(path), reason=reason) from error
@@ -78,7 +82,7 @@ def read_trained_trees(path: Path, target: str, catalogue: Catalogue) -> Trained
         first = error.errors(include_url=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise EdgeError("MDSE-CONVERT-031", where=str(path), reason=f"{place}: {first['msg']}") from error
-    return TrainedTrees(target, assessment, cohort, data, booster, _split_values(document), files)
+    return TrainedTrees(target, assessment, cohort, data, booster, _split_values(document), spec.get("network"), files)
 
 
 def _carried_files(spec: dict[str, Any], assessment: dict[str, Any], where: str) -> dict[str, bytes]:
