@@ -310,7 +310,8 @@ class AnalysisKeeper(Keeper):
         log.warning("slide %d failed (attempt %d)", slide_id, slide.attempts)
         if slide.attempts >= books.config.limits.attempts:
             self.in_work = slide_id
-            self._set_aside(str(facts["code"]), str(facts["text"]), "analyzing")
+            trace = str(facts.get("traceback", ""))
+            self._set_aside(str(facts["code"]), str(facts["text"]), "analyzing", traceback=trace)
         else:
             self._pauses.setdefault(slide_id, Backoff(CRASH_PAUSE_S)).failed(now_s)
 
@@ -319,12 +320,13 @@ class AnalysisKeeper(Keeper):
         self.house.books.journal.slides.refund_attempt(slide_id)
         self._owed_to_cpu.add(slide_id)
 
-    def _set_aside(self, code: str, text: str, stage: str) -> None:
+    def _set_aside(self, code: str, text: str, stage: str, *, traceback: str = "") -> None:
         books = self.house.books
         slide = books.journal.slides.get(self.in_work or 0)
         self.in_work = None
         self._pauses.pop(slide.id, None)
-        quarantine_slide(books, slide, spooled_folder(books, slide), code=code, text=text, stage=stage)
+        files = spooled_folder(books, slide)
+        quarantine_slide(books, slide, files, code=code, text=text, stage=stage, traceback=traceback)
         log.warning("slide %d is quarantined: %s", slide.id, code)
         try:
             plan_notice(books, slide, code=code, model=self.facts, message_id=message_id_of(slide, 1))

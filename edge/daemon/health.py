@@ -43,6 +43,7 @@ def take_snapshot(
             keeper.source.id: {
                 "folders": keeper.folders_seen,
                 "away": house.alarms.is_raised(f"source-{keeper.source.id}"),
+                "looked_s_ago": round(keeper.looked_s_ago(now_s), 1),
             }
             for keeper in sources
         },
@@ -152,6 +153,11 @@ def metrics_text(snapshot: dict[str, Any]) -> str:
         }))  # fmt: skip
         add("account_difference", "gauge", "Slides seen that are not accounted for; 0 is right.", {"": missing})
     add("model_ready", "gauge", "1 when slides can be analyzed.", {"": float(snapshot["model"]["ready"])})
+    facts = {name: str(snapshot["model"].get(name, "")) for name in ("bundle", "version", "digest")}
+    info = ",".join(f'{name}="{escaped(value)}"' for name, value in facts.items())
+    add("model_info", "gauge", "The bundle that is open.", {f"{{{info}}}": float(snapshot["model"]["ready"])})
+    looks = {name: source["looked_s_ago"] for name, source in snapshot["sources"].items()}
+    add("source_looked_seconds", "gauge", "Seconds since the last whole look at a source.", labelled("source", looks))
     add(
         "degraded",
         "gauge",

@@ -15,7 +15,15 @@ from edge.journal_rows import SlideRow
 
 
 def quarantine_slide(
-    books: Books, slide: SlideRow, files: Path | None, *, code: str, text: str, stage: str, **columns: Any
+    books: Books,
+    slide: SlideRow,
+    files: Path | None,
+    *,
+    code: str,
+    text: str,
+    stage: str,
+    traceback: str = "",
+    **columns: Any,
 ) -> SlideRow:
     """Put the spooled files (hard links: no space, no time) into the quarantine with `reason.json`, and record it.
 
@@ -27,7 +35,7 @@ def quarantine_slide(
     reason = {
         "slide": slide.id, "source": slide.source, "slide_key": slide.slide_key, "sample_id": slide.sample_id,
         "code": code, "text": text, "stage": stage, "attempts": slide.attempts,
-        "software": f"mds-edge {edge.__version__}", "at": books.journal.now(),
+        "software": f"mds-edge {edge.__version__}", "at": books.journal.now(), "traceback": traceback,
     }  # fmt: skip
     try:
         make_folder(target.parent)

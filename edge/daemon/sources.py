@@ -97,6 +97,10 @@ class SourceKeeper(Keeper):
         elif kind in ("fetched", "moved", "refused", "failed"):
             self._on_fetch_answer(kind, facts, now_s)
 
+    def looked_s_ago(self, now_s: float) -> float:
+        """Return the seconds since the last whole look at the source, or the last copy out of it."""
+        return now_s - self._looked_at_s
+
     def _watch_emptiness(self, all_gone: bool, now_s: float) -> None:
         """Say that none of the finished folders is listed: they were cleaned away, or another share is mounted."""
         if all_gone:

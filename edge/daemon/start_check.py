@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 
 from edge.config import Config
 from edge.config_places import check_places
 from edge.daemon.analysis import model_settings
+from edge.daemon.durable import free_bytes
+from edge.daemon.environment import environment_faults
 from edge.daemon.folder_look import list_slide_folders
 from edge.daemon.state_folders import StateFolders
 from edge.delivery.publish import prepare_drop
@@ -19,6 +23,8 @@ def check_start(config: Config) -> Iterator[str]:
 
     A source that is away is told, not refused: the daemon would start and wait for it.
     """
+    faults = environment_faults(os.environ, isolated=bool(sys.flags.isolated))
+    yield f"environment: {'as the unit sets it' if not faults else 'NOT that of the unit (' + '; '.join(faults) + ')'}"
     yield f"configuration: {len(config.sources)} source(s), {len(config.outputs)} output(s)"
     folders = StateFolders(config.site.state_dir)
     try:
@@ -38,7 +44,9 @@ def check_start(config: Config) -> Iterator[str]:
             yield f"source {source.id}: AWAY ({error})"
     for output in config.outputs:
         drop = prepare_drop(output.path)
-        yield f"output {output.format}: {output.path}, rename {drop.method}, folder sync {drop.folder_sync}"
+        free = free_bytes(output.path)
+        room = "" if free >= config.limits.min_free_drop_bytes else f", TOO FULL ({free} bytes free)"
+        yield f"output {output.format}: {output.path}, rename {drop.method}, folder sync {drop.folder_sync}{room}"
 
 
 def check_models(config: Config) -> str:

@@ -10,7 +10,7 @@ import pytest
 from edge.assessment import assess_profile
 from edge.bundle.manifest import AssessmentSpec, Calibration, Cohort, Gates, Minimum
 from edge.catalogue import load_catalogue
-from edge.gates import count_film, film_warnings
+from edge.gates import count_film, count_outside, doubtful_warnings, film_warnings, parameters_outside
 from edge.score import score_from_margin
 from edge.slide_profile import profile_from_counts
 from edge.trees import TreeModel
@@ -236,3 +236,28 @@ def test_a_catalogue_without_auer_rods_is_asked_nothing_about_them():
     found = profile({"SNE": 60, "BL": 1, "LY": 139}, {"BL04": 1})
     warnings = film_warnings(found, count_film(found, without), without, GATES)
     assert "AUER-RODS" not in [warning.code for warning in warnings]
+
+
+class Cell:
+    def __init__(self, cell_type):
+        self.cell_type = cell_type
+
+
+@pytest.mark.parametrize(("limit", "warned"), [(None, False), (0.21, False), (0.2, True), (0.0, True), (1.0, False)])
+def test_many_cells_without_a_type_are_warned_of_where_the_bundle_states_a_limit(limit, warned):
+    cells = [Cell(None)] * 20 + [Cell("SNE")] * 80
+    found = doubtful_warnings(cells, GATES.model_copy(update={"doubtful_review_share": limit}))
+    assert [warning.code for warning in found] == (["DOUBTFUL-CELLS"] if warned else [])
+    assert all("20 of 100 cells (20%)" in warning.text for warning in found)
+
+
+def test_a_film_whose_every_cell_has_a_type_is_never_doubtful():
+    assert doubtful_warnings([Cell("SNE")] * 3, GATES.model_copy(update={"doubtful_review_share": 0.0})) == ()
+
+
+def test_the_parameters_of_many_films_are_outside_as_those_of_one_are():
+    cohort = cohort_with(SNE_share=(0.0, 0.5), LY_share=(0.4, 1.0))
+    films = [profile(), profile({"SNE": 10, "LY": 90}), profile({"LY": 50})]
+    counted = count_outside(np.stack([film.values for film in films]), NAMES, cohort)
+    assert counted.tolist() == [len(parameters_outside(film, cohort)) for film in films]
+    assert counted[0] == 2

@@ -495,3 +495,31 @@ def test_an_answer_without_a_line_end_is_believed_when_it_has_not_grown(make: An
     place.answer(place.deliveries()[0], ack("A1.R1").rstrip(b"\r"))
     place.run(for_s=10)
     assert place.state("A1.R1") == "ACCEPTED"
+
+
+@pytest.mark.case("D15")
+def test_a_drop_folder_that_does_not_answer_is_an_alarm_before_its_deliverer_is_replaced(make: Any) -> None:
+    place = make()
+    add_result(place)
+    place.keeper.child.send = lambda order, blobs=(): None
+    place.keeper.work()
+    place.now_s[0] += 24.0
+    place.keeper.work()
+    assert place.alarms() == ""
+    place.now_s[0] += 2.0
+    place.keeper.work()
+    assert "output-" in place.alarms()
+
+
+@pytest.mark.case("D2")
+def test_a_drop_folder_that_fills_stops_new_slides_and_nothing_else(make: Any) -> None:
+    place = make()
+    house, floor = place.keeper.house, place.books.config.limits.min_free_drop_bytes
+    for free, may_take, alarm in ((2 * floor, True, False), (2 * floor - 1, True, True), (floor - 1, False, True)):
+        place.keeper.on_message(Message({"kind": "acks", "states": [], "free_bytes": free}))
+        assert (not house.full_drops, "drop-disk" in place.alarms()) == (may_take, alarm)
+    add_result(place)
+    place.run()
+    assert place.deliveries()[0].state == "SENT"
+    place.keeper.on_message(Message({"kind": "acks", "states": [], "free_bytes": 2 * floor}))
+    assert (house.full_drops, "drop-disk" in place.alarms()) == (set(), False)
