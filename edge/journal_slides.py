@@ -132,7 +132,7 @@ class SlideBook:
             for row in rows:
                 self._connection.execute(
                     "INSERT OR IGNORE INTO purged VALUES (?, ?, ?)",
-                    (row.idempotency_key or f"unread {row.id}", row.content_sha256, now),
+                    (row.idempotency_key or f"without a key {row.id} {now}", row.content_sha256, now),
                 )
             mine = "(SELECT id FROM slides WHERE source = ? AND slide_key = ?)"
             names = (source, slide_key)

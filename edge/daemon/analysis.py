@@ -25,7 +25,7 @@ from edge.daemon.plan_keeping import PlanKeeper
 from edge.daemon.quarantine import quarantine_slide
 from edge.daemon.records import is_same_outcome, proved_record
 from edge.daemon.spool import FILES_NAME, read_manifest
-from edge.daemon.trouble import error_number_of, longest_pause_s
+from edge.daemon.trouble import Doubts, error_number_of, longest_pause_s
 from edge.errors import EXIT_BUNDLE_DOES_NOT_FIT, EXIT_CONFIGURATION, EdgeError
 from edge.journal_results import NewRevision
 from edge.journal_rows import RevisionRow, SlideRow
@@ -36,6 +36,7 @@ OPENING_BUDGET_S = 600.0
 DEVICE_OPENING_BUDGET_S = 120.0
 """A GPU's plan is there already: loading it takes seconds, and slides must not wait long for a device that hangs."""
 CRASH_PAUSE_S = 1.0
+UNFORESEEN = "MDSE-DAEMON-006"
 
 
 class AnalysisKeeper(Keeper):
@@ -54,6 +55,7 @@ class AnalysisKeeper(Keeper):
         self.in_work: int | None = None
         self._order: dict[str, Any] = {}
         self._digest = ""
+        self._doubts = Doubts()
         self._pauses: dict[int, Backoff] = {}
         self._owed_to_cpu: set[int] = set()  # slides that broke another device: the CPU has them before it goes back
 
@@ -250,6 +252,7 @@ class AnalysisKeeper(Keeper):
             return
         self.in_work = None
         self._pauses.pop(slide.id, None)
+        self._doubts.forget(slide.id)
         self.house.alarms.clear("worker")
         self.devices.worked()
         self.on_result()
@@ -300,9 +303,17 @@ class AnalysisKeeper(Keeper):
             self._owe_to_cpu(slide_id)
             self._fall_back(str(facts["code"]), str(facts["text"]))
             return
+        number = int(facts.get("errno", 0))
+        from_worker = facts.get("retry") and facts["code"] == UNFORESEEN
+        if from_worker and self._doubts.is_of_the_slide(slide_id, number, now_s):
+            # The worker could not read its copy: the disk's trouble, until nobody believes that any more.
+            error = EdgeError("MDSE-SPOOL-009", where=f"slide {slide_id}", reason=facts["text"])
+            self.in_work = slide_id
+            self._set_aside(error.code, str(error), "analyzing")
+            return
         if facts.get("retry"):
             books.journal.slides.refund_attempt(slide_id)
-            at_most_s = longest_pause_s(int(facts.get("errno", 0)))
+            at_most_s = longest_pause_s(number)
             wait_s = self._pauses.setdefault(slide_id, Backoff()).failed(now_s, at_most_s=at_most_s)
             text = f"slide {slide_id} is tried again in {wait_s:.0f} s: {facts['text']}"
             self.house.alarms.raise_alarm("worker", text, now_s)
@@ -325,6 +336,7 @@ class AnalysisKeeper(Keeper):
         slide = books.journal.slides.get(self.in_work or 0)
         self.in_work = None
         self._pauses.pop(slide.id, None)
+        self._doubts.forget(slide.id)
         files = spooled_folder(books, slide)
         quarantine_slide(books, slide, files, code=code, text=text, stage=stage, traceback=traceback)
         log.warning("slide %d is quarantined: %s", slide.id, code)
