@@ -101,6 +101,7 @@ def spoil_link(path):
 @pytest.mark.parametrize(
     "spoil", [spoil_truncate, spoil_flip, spoil_facts, spoil_no_facts, spoil_foreign, spoil_link, os.unlink]
 )
+@pytest.mark.case("H9")
 def test_a_broken_or_foreign_plan_is_removed_and_never_reaches_tensorrt(planned, machine, spoil, monkeypatch):
     bundle, choice, plans, made = planned
     spoil(made.path)
@@ -180,6 +181,7 @@ def test_a_plan_in_a_bundle_is_used_when_a_trusted_key_signed_it(tmp_path, machi
     engine.close()
 
 
+@pytest.mark.case("H8")
 def test_a_plan_in_a_bundle_that_nobody_vouches_for_is_passed_over(tmp_path, machine):
     bundle, choice = carrying_bundle(tmp_path, machine, signed_for_us=False)
     with pytest.raises(EdgeError, match="MDSE-PLAN-007"):

@@ -113,6 +113,7 @@ def test_the_same_images_under_another_sample_id_are_held(running: Site) -> None
 
 
 @pytest.mark.case("C2")
+@pytest.mark.case("C9")
 def test_slides_that_break_the_worker_are_quarantined_and_the_others_go_on(running: Site) -> None:
     for name, word in (("CRASHES", b"CRASH"), ("FAILS", b"FAULT"), ("REFUSED", b"REJECT")):
         write_slide(running.export, name, contents=(word,))
@@ -323,6 +324,7 @@ def test_a_command_takes_the_lock_itself_when_no_daemon_runs(site: Site) -> None
     connection.close()
 
 
+@pytest.mark.case("S17")
 def test_the_control_socket_is_for_owner_and_group_and_survives_nonsense(running: Site) -> None:
     import socket
 
@@ -342,6 +344,7 @@ def test_the_control_socket_is_for_owner_and_group_and_survives_nonsense(running
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.case("C3")
 def test_a_stop_signal_ends_everything_quickly_and_counts_no_attempt(tmp_path: Path, number: signal.Signals) -> None:
     site = Site(tmp_path)
     try:
@@ -466,6 +469,7 @@ print(subprocess.run([sys.executable, "-c", code], capture_output=True, text=Tru
     assert ended.stdout.split("\n")[:2] == ["refused", "child may"]
 
 
+@pytest.mark.case("C15")
 def test_the_supervisor_loads_no_array_library(running: Site) -> None:
     assert running.process is not None
     mapped = Path(f"/proc/{running.process.pid}/maps").read_text()
@@ -473,6 +477,7 @@ def test_the_supervisor_loads_no_array_library(running: Site) -> None:
         assert f"/{library}/" not in mapped
 
 
+@pytest.mark.case("C11")
 def test_ten_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     from tests.fault.random_kills import main
 

@@ -98,6 +98,7 @@ def refusal(folder, public_key=PUBLIC):
     return caught.value
 
 
+@pytest.mark.case("H10")
 def test_a_signed_bundle_opens_and_gives_the_bytes_that_were_verified(folder):
     bundle = open_bundle(folder, public_key=PUBLIC)
     shutil.rmtree(folder)

@@ -54,6 +54,7 @@ def test_a_finding_of_another_name_is_refused_for_every_format_that_sends_names(
         with_type("ERB", leucocyte=True),
     ],
 )
+@pytest.mark.case("B19")
 def test_another_name_group_or_cell_type_is_another_meaning(catalogue):
     refusal(catalogue, ["hl7"])
     check_meanings(catalogue, ["json"])
@@ -67,6 +68,7 @@ def test_the_packaged_catalogue_a_part_of_it_and_other_words_of_definition_are_f
 
 
 @pytest.mark.parametrize("catalogue", [with_finding("NE08", code="NE77"), with_type("BL", code="BLX")])
+@pytest.mark.case("B19")
 def test_a_code_that_the_table_of_codes_does_not_know_is_refused_before_a_writer_stops_at_it(catalogue):
     assert "has no code under which it could be sent" in refusal(catalogue, ["csv"])
     check_meanings(catalogue, ["json"])

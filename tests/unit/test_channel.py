@@ -49,12 +49,14 @@ def test_lone_surrogates_of_file_names_survive(tmp_path) -> None:
         struct.pack(">4sII", b"MDE1", 40_000, 0) + b"[" * 40_000,
     ],
 )
+@pytest.mark.case("S8")
 def test_a_broken_or_oversized_frame_is_refused_before_it_is_kept(stream: bytes) -> None:
     with pytest.raises(EdgeError, match="MDSE-DAEMON-010"):
         list(FrameReader().feed(stream))
 
 
 @given(st.binary(max_size=200))
+@pytest.mark.case("S8")
 def test_no_bytes_whatever_raise_anything_but_our_own_error(stream: bytes) -> None:
     with contextlib.suppress(EdgeError):
         assert all(isinstance(message, Message) for message in FrameReader().feed(stream))

@@ -108,6 +108,7 @@ def plain(cells: int) -> np.ndarray:
     return np.zeros((cells, len(MEASURES)), np.float32)
 
 
+@pytest.mark.case("B13")
 def test_a_cell_far_from_all_training_cells_is_out_of_distribution_whatever_its_probability():
     outputs = outputs_of(("SNE", 0.99, {"NE04": 0.9}), ("SNE", 0.99, {"NE04": 0.9}), ("SNE", 0.2, {}))
     outputs.embedding[0, 0] = 10
@@ -121,6 +122,7 @@ def test_a_cell_far_from_all_training_cells_is_out_of_distribution_whatever_its_
     assert far_and_low.flags == ("OOD",)
 
 
+@pytest.mark.case("B13")
 def test_a_blurred_picture_is_out_of_distribution_although_the_network_sees_nothing_odd():
     outputs = outputs_of(("SNE", 0.99, {}), ("SNE", 0.99, {}))
     outputs.embedding[:, 0] = 10

@@ -198,6 +198,8 @@ def test_a_value_that_could_not_be_given_is_absent_and_never_zero(name):
     assert "NO-LEUCOCYTES" in "\n".join(read.report_notes)
 
 
+@pytest.mark.case("L11")
+@pytest.mark.case("L13")
 def test_identifiers_that_a_format_cannot_carry_unchanged_stop_it_and_no_other():
     record = example_record()
     record["slide"] = {**record["slide"], "sample_id": "12É34"}

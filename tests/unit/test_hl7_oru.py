@@ -139,6 +139,7 @@ def test_the_bytes_are_plain_and_the_same_every_time(record):
 
 @QUICK
 @given(st.lists(HOSTILE, min_size=1, max_size=4))
+@pytest.mark.case("L11")
 def test_warnings_arrive_line_by_line_in_ascii_and_cannot_forge_a_segment(texts):
     warnings = [{"code": "WARN", "text": text + "\rOBX|99|NM|FORGED"} for text in texts]
     content = rendered(example_record(warnings=warnings))

@@ -123,6 +123,7 @@ def test_an_image_cut_at_any_byte_is_refused(name):
 
 @pytest.mark.case("B1")
 @pytest.mark.parametrize("name", [name for name in WHOLE if not name.startswith("BMP")])
+@pytest.mark.case("A13")
 def test_an_image_whose_rest_was_reserved_but_not_written_is_refused(name):
     whole = WHOLE[name]
     for length in range(0, len(whole) - 2, 7):

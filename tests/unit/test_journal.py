@@ -58,6 +58,7 @@ def test_the_journal_is_opened_so_that_an_acknowledged_commit_survives_a_power_c
     }  # fmt: skip
 
 
+@pytest.mark.case("S12")
 def test_the_journal_is_readable_by_its_owner_alone(journal: Journal, path: Path) -> None:
     assert path.stat().st_mode & 0o077 == 0
 
@@ -131,6 +132,7 @@ def test_result_and_delivery_intents_are_recorded_together_or_not_at_all(journal
     assert not journal.results.is_delivered(slide_id)
 
 
+@pytest.mark.case("L14")
 def test_the_bytes_to_deliver_are_kept_and_proved_by_their_digest(journal: Journal) -> None:
     made = journal.results.add_revision(spooled(journal), revision(), [intent()])
     delivery = journal.results.deliveries_of(made.id)[0]
@@ -162,6 +164,7 @@ def test_a_column_name_from_outside_never_becomes_sql(journal: Journal) -> None:
         journal.slides.move(spooled(journal), "COMPUTED", **{"state = 'CLOSED' --": 1})
 
 
+@pytest.mark.case("D11")
 def test_a_damaged_journal_is_refused_and_left_as_it_is(journal: Journal, path: Path) -> None:
     for index in range(300):
         journal.slides.add("di60", f"A{index}", b"x" * 200)
@@ -177,6 +180,7 @@ def test_a_damaged_journal_is_refused_and_left_as_it_is(journal: Journal, path: 
     assert path.read_bytes() == bytes(content)
 
 
+@pytest.mark.case("C18")
 def test_a_journal_of_a_newer_version_is_refused_with_both_versions_named(journal: Journal, path: Path) -> None:
     journal.connection.execute("PRAGMA user_version = 99")
     journal.close()

@@ -38,11 +38,13 @@ def test_an_untouched_chain_is_whole(journal: Journal) -> None:
 
 
 @pytest.mark.parametrize("column", ["at", "actor", "action", "subject", "old", "new", "detail"])
+@pytest.mark.case("S14")
 def test_an_edited_column_breaks_the_chain_at_its_row(journal: Journal, column: str) -> None:
     tampered(journal, f"UPDATE audit SET {column} = 'x' WHERE seq = 4")  # noqa: S608 - fixed names
     assert verify_audit(journal.connection).broken_at == 4
 
 
+@pytest.mark.case("S14")
 def test_a_removed_row_breaks_the_chain(journal: Journal) -> None:
     assert verify_audit(tampered(journal, "DELETE FROM audit WHERE seq = 4").connection).broken_at == 5
 

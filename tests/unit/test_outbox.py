@@ -306,6 +306,7 @@ def test_results_leave_while_the_folder_of_the_answers_is_away(make: Any) -> Non
     assert "ack-folder" not in place.alarms()
 
 
+@pytest.mark.case("L3")
 def test_a_result_that_nobody_takes_raises_an_alarm_and_is_not_sent_again(make: Any) -> None:
     place = make("file-gone")
     add_result(place)
@@ -367,6 +368,7 @@ def test_what_waits_is_listed_with_the_words_of_the_receiver(make: Any) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.case("L12")
 def test_a_report_is_published_whole_before_its_message_and_waits_for_no_answer(make: Any) -> None:
     place = make("file-gone", report=True)
     add_result(place)

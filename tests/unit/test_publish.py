@@ -59,6 +59,7 @@ def code_of(failure: pytest.ExceptionInfo[EdgeError]) -> str:
     return failure.value.code
 
 
+@pytest.mark.case("L8")
 def test_a_staged_file_is_invisible_and_a_published_one_is_whole_and_alone(drop: Drop) -> None:
     stage_file(drop, STAGED, CONTENT)
     assert visible_files(drop) == []

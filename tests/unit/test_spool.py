@@ -50,6 +50,7 @@ def test_the_copy_holds_the_bytes_and_the_manifest_their_digests(slide: Path, tm
     assert read_manifest(tmp_path / "spool") == manifest
 
 
+@pytest.mark.case("S12")
 def test_the_copy_is_readable_by_its_owner_alone(slide: Path, tmp_path: Path) -> None:
     copy(slide, tmp_path / "spool")
     for path in (tmp_path / "spool").rglob("*"):
@@ -64,6 +65,7 @@ def test_a_link_in_place_of_an_image_is_refused_and_not_followed(slide: Path, tm
         copy(slide, tmp_path / "spool")
 
 
+@pytest.mark.case("S2")
 def test_a_file_swapped_for_a_link_after_the_look_is_refused(slide: Path, tmp_path: Path) -> None:
     names = names_to_spool(slide)
     (slide / "wbc" / "0002.jpg").unlink()
@@ -72,6 +74,7 @@ def test_a_file_swapped_for_a_link_after_the_look_is_refused(slide: Path, tmp_pa
         copy(slide, tmp_path / "spool", names)
 
 
+@pytest.mark.case("S2")
 def test_a_folder_swapped_for_a_link_after_the_look_is_refused(slide: Path, tmp_path: Path) -> None:
     names = names_to_spool(slide)
     (slide / "wbc").rename(tmp_path / "elsewhere")
