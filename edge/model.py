@@ -97,13 +97,14 @@ def open_model(
         "digest": bundle.digest,
         "signed_by_trusted_key": bundle.signed_by_trusted_key,
         "choice": choice,
-        "trees": {spec.target: open_trees(bundle, spec.target) for spec in specs},
-        "explainers": {spec.target: _open_explainer(bundle, spec.target) for spec in specs},
-        "scopes": {spec.target: scope_from_bundle(bundle, spec) for spec in specs},
-        "cohorts": {spec.target: cohort_from_bundle(bundle, spec) for spec in specs},
+        # Plain numbers first: what is wrong with them is said before a library reads anything of the bundle.
+        "golden_cells": golden_from_bundle(bundle),
         "outlier_rule": outlier_rule_from_bundle(bundle),
         "atlas": atlas_from_bundle(bundle),
-        "golden_cells": golden_from_bundle(bundle),
+        "scopes": {spec.target: scope_from_bundle(bundle, spec) for spec in specs},
+        "cohorts": {spec.target: cohort_from_bundle(bundle, spec) for spec in specs},
+        "trees": {spec.target: open_trees(bundle, spec.target) for spec in specs},
+        "explainers": {spec.target: _open_explainer(bundle, spec.target) for spec in specs},
     }
     # Last, because nothing that fails after it would give its memory back.
     if choice.device == "gpu":
