@@ -10,7 +10,7 @@ import pytest
 
 from edge.audit import AuditEvent, verify_audit
 from edge.errors import EdgeError
-from edge.journal import Journal, fold_log, open_journal, prepare_connection
+from edge.journal import Journal, fold_log, is_transient, open_journal, prepare_connection
 from edge.journal_results import NewRevision
 from edge.journal_rows import DeliveryIntent
 from edge.journal_schema import MIGRATIONS
@@ -389,8 +389,9 @@ class Answers:
 @pytest.mark.case("D8")
 @pytest.mark.parametrize("row", [(1, 5, 5), (0, 5, 4)])
 def test_a_log_that_cannot_be_folded_in_whole_stops_the_start(row: tuple[int, int, int]) -> None:
-    with pytest.raises(sqlite3.OperationalError, match="folded"):
+    with pytest.raises(sqlite3.OperationalError, match="folded") as caught:
         fold_log(Answers(*row))
+    assert is_transient(caught.value)  # tried again, and never called damage
     fold_log(Answers(0, 5, 5))
 
 
