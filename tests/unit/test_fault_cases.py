@@ -233,5 +233,6 @@ def forged(message: Any, change: dict[str, Any]) -> Any:
     return Message(message.header, (json.dumps(record).encode(), message.blobs[1]))
 
 
+@pytest.mark.case("L8")
 def test_the_staging_folder_is_hidden_from_a_receiver_that_reads_everything() -> None:
     assert publish.STAGING_NAME.startswith(".")
