@@ -25,6 +25,7 @@ Reads and changes the journal: through the daemon's control socket while it runs
   reconcile     account for every slide that was ever seen
   adopt         a new state folder: count everything that is there now as delivered before
   accept-clock  the machine's clock is right although the daemon doubts it
+  purge         give back now what is older than the retention (only while the daemon runs)
 """
 EXAMPLES = """\
 examples:
@@ -34,7 +35,7 @@ examples:
   edge-journal reanalyze di60/A0042_S1 --by "K. Sato" --reason "bundle wbc-2026.2 is in use"
 """
 DECISIONS = ("requeue", "release", "discard", "reanalyze")
-SITE_DECISIONS = ("adopt", "accept-clock")
+SITE_DECISIONS = ("adopt", "accept-clock", "purge")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,7 +72,7 @@ def _run(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config)
     names = ("command", "slide", "by", "reason", "state", "limit")
     request = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    if arguments.command == "status" or is_daemon_listening(config.health.socket):
+    if arguments.command in ("status", "purge") or is_daemon_listening(config.health.socket):
         reply = reply_from_daemon(config.health.socket, request)
     else:
         from edge.daemon.books import opened_books
@@ -106,6 +107,8 @@ def _text(command: str, reply: Mapping[str, Any]) -> str:
     if command == "adopt":
         told = f"{reply['slides']} slides and {reply['deliveries']} deliveries count as delivered before"
         return f"{told}, {reply['drop_folders']} drop folders were taken over"
+    if command == "purge":
+        return f"{reply['copies']} spooled copies were removed"
     if command == "accept-clock":
         return f"the clock is believed; {reply['rows']} rows were dated anew"
     if command == "status":

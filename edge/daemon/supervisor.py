@@ -33,7 +33,7 @@ from edge.daemon.keeper import Keeper
 from edge.daemon.outbox import OutputKeeper
 from edge.daemon.reconciliation import FIRST_AFTER_S, RECONCILE_EVERY_S, is_whole, note_account, reconcile
 from edge.daemon.recovery import recover_state
-from edge.daemon.requests import answer_request
+from edge.daemon.requests import answer_request, text_of
 from edge.daemon.retention import purge_old_copies
 from edge.daemon.sources import SourceKeeper
 from edge.daemon.systemd import Notifier
@@ -153,6 +153,17 @@ class Supervisor:
         if not self.house.clock_doubt:
             purge_old_copies(self.house.books)
 
+    def _purge_at_request(self, request: Mapping[str, Any], uid: int) -> dict[str, Any]:
+        """Give back at once what is old enough; raises EdgeError MDSE-DAEMON-012 while the clock is in doubt."""
+        by, reason = f"uid:{uid} {text_of(request, 'by')}", text_of(request, "reason")
+        self._watch_clock(self.house.monotonic())
+        if self.house.clock_doubt:
+            raise EdgeError("MDSE-DAEMON-012", reason=f"{self.house.clock_doubt}: nothing is removed by age")
+        books = self.house.books
+        with books.journal.change():
+            books.journal.note(AuditEvent(by, "asked to purge", "journal", detail={"reason": reason}))
+        return {"ok": True, "copies": purge_old_copies(books)}
+
     def _watch_clock(self, now_s: float) -> None:
         """See whether the wall clock can be believed; while it cannot, results say so and nothing is removed by age."""
         books = self.house.books
@@ -180,6 +191,8 @@ class Supervisor:
     def _answer(self, request: Mapping[str, Any], uid: int) -> dict[str, Any]:
         if request.get("command") == "status":
             return {"ok": True} | self.snapshot()
+        if request.get("command") == "purge":
+            return self._purge_at_request(request, uid)
         reply = answer_request(self.house.books, request, uid=uid)
         if request.get("command") == "accept-clock" and reply.get("ok"):
             self._guard.accept(self.house.books.wall(), self.house.monotonic())

@@ -549,3 +549,18 @@ def test_stat_orders_are_analyzed_before_those_that_came_earlier(tmp_path: Path)
         assert [row[0] for row in rows].index("Z1") < 5
     finally:
         site.close()
+
+
+def test_a_person_has_old_images_removed_at_once(running: Site) -> None:
+    write_slide(running.export, "A1")
+    running.wait_state("A1", "CLOSED")
+    assert running.ask("purge", by="K. Sato", reason="the disk is full")["copies"] == 0
+    assert running.ask("purge", by="K. Sato")["code"] == "MDSE-DAEMON-012"
+    assert running.stop() == 0
+    with running.journal() as journal:
+        journal.execute("UPDATE slides SET changed_at = '2026-01-02T00:00:00.000Z'")
+    running.start()
+    running.wait_ready()
+    assert running.ask("purge", by="K. Sato", reason="the disk is full")["copies"] == 1
+    actions = [row["action"] for row in running.ask("show", slide="di60/A1")["audit"]]
+    assert "spooled images removed after retention" in actions
