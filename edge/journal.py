@@ -138,10 +138,7 @@ def fold_log(connection: sqlite3.Connection) -> None:
     """
     busy, in_log, folded = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy or in_log != folded:
-        # Another program reads the journal: that passes, and is no damage.
-        error = sqlite3.OperationalError(f"the log could not be folded in ({busy}, {folded} of {in_log} pages)")
-        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
-        raise error
+        raise sqlite3.OperationalError(f"the log could not be folded in ({busy}, {folded} of {in_log} pages)")
 
 
 def prepare_connection(connection: sqlite3.Connection) -> None:

@@ -7,6 +7,7 @@ content begins with one of these words makes trouble on purpose:
     REJECT   the slide is refused (exit 5)              FAULT   an unforeseen exception
     CRASH-ONCE <path>   dies when <path> does not exist yet, after making it
 
+The file `version` in the bundle's folder, where there is one, is the version of the model: each counts otherwise.
 The speed is set by the environment variable MDS_EDGE_TEST_SECONDS (per slide); MDS_EDGE_TEST_BROKEN_DEVICE names a
 device that cannot be opened.
 """
@@ -29,9 +30,12 @@ from edge.slide import read_slide
 
 
 class FakeAnalyzer:
-    facts: Mapping[str, object] = {"bundle": "fake", "version": "1", "digest": "0" * 64, "intended_use": "demo"}
-
-    def __init__(self) -> None:
+    def __init__(self, version: str = "1") -> None:
+        digest = "0" * 64 if version == "1" else hashlib.sha256(version.encode()).hexdigest()
+        self._version = version
+        self.facts: Mapping[str, object] = {
+            "bundle": "fake", "version": version, "digest": digest, "intended_use": "demo",
+        }  # fmt: skip
         self._catalogue = load_catalogue()
         self._seconds = float(os.environ.get("MDS_EDGE_TEST_SECONDS", "0.02"))
 
@@ -46,7 +50,8 @@ class FakeAnalyzer:
         return record_bytes(record), b"<!doctype html><title>test</title>"
 
     def _record(self, job: Mapping[str, Any], slide: Any, contents: list[bytes]) -> dict[str, Any]:
-        codes = [self._catalogue.leucocyte_codes[hashlib.sha256(c).digest()[0] % 11] for c in contents]
+        salt = b"" if self._version == "1" else self._version.encode()
+        codes = [self._catalogue.leucocyte_codes[hashlib.sha256(salt + c).digest()[0] % 11] for c in contents]
         counts = Counter(codes)
         cells = [
             {"id": f.cell_id, "file": f.path, "sha256": hashlib.sha256(c).hexdigest(), "type": code, "p": 0.9,
@@ -69,7 +74,8 @@ class FakeAnalyzer:
             "out_of_distribution": 0, "profile": self._profile(counts, len(cells)), "assessments": [], "cells": cells,
             "warnings": [{"code": code, "text": text} for code, text in job["warnings"]],
             "provenance": {
-                "bundle": {"name": "fake", "version": "1", "digest": "0" * 64, "intended_use": "demo"},
+                "bundle": {"name": "fake", "version": self._version, "digest": self.facts["digest"],
+                           "intended_use": "demo"},
                 "engine": {"name": "fake", "device": "cpu", "precision": "fp32"}, "trees": "compiled",
                 "software": f"mds-edge {edge.__version__}", "degraded": job["degraded"],
             },
@@ -109,4 +115,5 @@ def make_trouble(content: bytes) -> None:
 def open_fake_analyzer(settings: Mapping[str, Any]) -> FakeAnalyzer:
     if settings["device"] == os.environ.get("MDS_EDGE_TEST_BROKEN_DEVICE"):
         raise RuntimeError("the device fell off the bus")
-    return FakeAnalyzer()
+    version = Path(settings["bundle"]) / "version"
+    return FakeAnalyzer(version.read_text() if version.exists() else "1")
