@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY))  # as a script, this file has only its own folder to import from
 BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
 
@@ -46,6 +47,13 @@ def speed(figures: dict[str, Any]) -> str:
     return table(rows, f"{note} of {machine['cpu']}", figures)
 
 
+def side_by_side(figures: dict[str, Any]) -> str:
+    """Return the table of the pipeline beside other ways to run the same network."""
+    from benchmarks.side_by_side.tables import readme_table
+
+    return readme_table(figures)
+
+
 def table(rows: list[tuple[str, str]], note: str, figures: dict[str, Any]) -> str:
     """Return a Markdown table of two columns with a note that says where and when it was measured."""
     lines = ["| | |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows)]
@@ -56,6 +64,7 @@ WRITERS: dict[str, Callable[[dict[str, Any]], str]] = {
     "first_use": first_use,
     "demo_bundle": demo_bundle,
     "speed": speed,
+    "side_by_side": side_by_side,
 }
 
 
@@ -64,7 +73,10 @@ def filled(text: str) -> str:
 
     def block(match: re.Match[str]) -> str:
         name = match[2]
-        figures = json.loads((REPOSITORY / "benchmarks" / f"{name}.json").read_text(encoding="utf-8"))
+        measured = REPOSITORY / "benchmarks" / f"{name}.json"
+        if not measured.exists():
+            return match[0]  # a mark may stand before its first measurement
+        figures = json.loads(measured.read_text(encoding="utf-8"))
         return match[1] + WRITERS[name](figures) + match[3]
 
     return BLOCK.sub(block, text)

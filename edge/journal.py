@@ -138,7 +138,10 @@ def fold_log(connection: sqlite3.Connection) -> None:
     """
     busy, in_log, folded = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy or in_log != folded:
-        raise sqlite3.OperationalError(f"the log could not be folded in ({busy}, {folded} of {in_log} pages)")
+        # Another program reads the journal: that passes, and is no damage.
+        error = sqlite3.OperationalError(f"the log could not be folded in ({busy}, {folded} of {in_log} pages)")
+        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        raise error
 
 
 def prepare_connection(connection: sqlite3.Connection) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edge.atlas import Atlas, atlas_from_bundle
 from edge.bundle.manifest import AssessmentSpec, Manifest
@@ -90,44 +91,45 @@ def open_model(
     bundle = open_bundle(bundle_path, public_key=public_key)
     choice = choose_engine(bundle.manifest.engines, libraries_of_machine(), engine)
     specs = bundle.manifest.assessments
-    return Model(
-        manifest=bundle.manifest,
-        catalogue=bundle.catalogue,
-        digest=bundle.digest,
-        signed_by_trusted_key=bundle.signed_by_trusted_key,
-        choice=choice,
-        trees={spec.target: open_trees(bundle, spec.target) for spec in specs},
-        explainers={spec.target: _open_explainer(bundle, spec.target) for spec in specs},
-        scopes={spec.target: scope_from_bundle(bundle, spec) for spec in specs},
-        cohorts={spec.target: cohort_from_bundle(bundle, spec) for spec in specs},
-        outlier_rule=outlier_rule_from_bundle(bundle),
-        atlas=atlas_from_bundle(bundle),
-        golden_cells=golden_from_bundle(bundle),
-        # Last, because nothing that fails after it would give its memory back.
-        engine=_open_engine(bundle, choice, cache_dir, plans_dir, threads),
-    )
-
-
-def _open_engine(
-    bundle: Bundle, choice: EngineChoice, cache_dir: Path | None, plans_dir: Path | None, threads: int | None
-) -> Engine:
-    manifest = bundle.manifest
-    engine: Engine
-    # Imported here: a machine without these libraries can still open a bundle, and an import takes its time.
+    parts: dict[str, Any] = {
+        "manifest": bundle.manifest,
+        "catalogue": bundle.catalogue,
+        "digest": bundle.digest,
+        "signed_by_trusted_key": bundle.signed_by_trusted_key,
+        "choice": choice,
+        # Plain numbers first: what is wrong with them is said before a library reads anything of the bundle.
+        "golden_cells": golden_from_bundle(bundle),
+        "outlier_rule": outlier_rule_from_bundle(bundle),
+        "atlas": atlas_from_bundle(bundle),
+        "scopes": {spec.target: scope_from_bundle(bundle, spec) for spec in specs},
+        "cohorts": {spec.target: cohort_from_bundle(bundle, spec) for spec in specs},
+        "trees": {spec.target: open_trees(bundle, spec.target) for spec in specs},
+        "explainers": {spec.target: _open_explainer(bundle, spec.target) for spec in specs},
+    }
+    # Last, because nothing that fails after it would give its memory back.
     if choice.device == "gpu":
         from edge.gpu_plans import open_gpu_engine
 
-        engine = open_gpu_engine(bundle, choice, plans_dir)
-    else:
-        from edge.engines.openvino import open_openvino
+        return Model(**parts, engine=_fitting(open_gpu_engine(bundle, choice, plans_dir), choice, bundle.manifest))
+    manifest, network = bundle.manifest, bundle.read(choice.file)
+    del bundle  # a bundle holds every network file; compiling needs that memory for the one that runs
+    return Model(**parts, engine=_open_cpu_engine(network, choice, manifest, cache_dir, threads))
 
-        engine = open_openvino(
-            bundle.read(choice.file),
-            precision=choice.precision,
-            size_px=manifest.image.size,
-            cache_dir=cache_dir,
-            threads=threads,
-        )
+
+def _open_cpu_engine(
+    network: bytes, choice: EngineChoice, manifest: Manifest, cache_dir: Path | None, threads: int | None
+) -> Engine:
+    # Imported here: a machine without this library can still open a bundle, and an import takes its time.
+    from edge.engines.openvino import open_openvino
+
+    opened = open_openvino(
+        network, precision=choice.precision, size_px=manifest.image.size, cache_dir=cache_dir, threads=threads
+    )
+    return _fitting(opened, choice, manifest)
+
+
+def _fitting(engine: Engine, choice: EngineChoice, manifest: Manifest) -> Engine:
+    """Return the engine; close it and raise EdgeError MDSE-ENGINE-005 when its outputs are not the manifest's."""
     spec = engine.spec
     found = (spec.type_count, spec.finding_count, spec.embedding_dim)
     expected = (len(manifest.types), len(manifest.findings), manifest.embedding_dim)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +55,7 @@ def report_from_timings(
     """
     spec = model.engine.spec
     return {
+        "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         "machine": dict(machine),
         "bundle": {"name": model.manifest.name, "version": model.manifest.version, "digest": model.digest},
         "engine": f"{spec.name}-{spec.device}",

@@ -1,6 +1,6 @@
 """Open a bundle: everything is verified before anything is used, and the verified bytes are the bytes that are loaded.
 
-Order: schema, path safety, sizes, digests, signature, networks without external data, agreement with the catalogue.
+Order: schema, path safety, sizes, signature, digests, networks without external data, agreement with the catalogue.
 Each file is opened once, by a descriptor of its folder and without following links, read once, and kept in memory; the
 folder may be swapped or removed afterwards without effect.
 
@@ -80,8 +80,8 @@ def _open_at(root: int, public_key: bytes | None) -> Bundle:
     manifest = manifest_from_bytes(manifest_data, where=MANIFEST_NAME)
     found = _list_files(root)
     _check_listing(found, manifest)
-    contents = {name: _read_listed(root, name, entry) for name, entry in manifest.files.items()}
     signed = _check_signature(root, manifest_data, public_key, present=SIGNATURE_NAME in found)
+    contents = {name: _read_listed(root, name, entry) for name, entry in manifest.files.items()}
     linked = sorted(name for name, status in found.items() if status.st_nlink > 1)
     if linked and not signed:
         raise EdgeError("MDSE-BUNDLE-003", where=linked[0], reason="it has a second name (hard link)")

@@ -16,13 +16,16 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edge.daemon.channel import Channel
 from edge.daemon.child_main import run_child
 from edge.daemon.smaller_batches import engine_for_attempt
 from edge.daemon.trouble import error_number_of
 from edge.errors import EXIT_SLIDE_REJECTED, EdgeError
+
+if TYPE_CHECKING:
+    from edge.engines.base import EngineSpec
 
 ALLOW_TEST_ANALYZER = "MDS_EDGE_TEST_ANALYZER"
 
@@ -65,6 +68,7 @@ class BundleAnalyzer:
             "version": manifest.version,
             "digest": self._model.digest,
             "intended_use": manifest.intended_use,
+            "engine": engine_words(self._model.engine.spec),
         }
 
     def analyze(self, order: Mapping[str, Any]) -> tuple[bytes, bytes]:
@@ -89,6 +93,12 @@ class BundleAnalyzer:
         model = replace(self._model, engine=engine_for_attempt(self._model.engine, int(order.get("attempt", 1))))
         analyzed = analyze_slide(slide, model, Job(**fields), rules=rules)
         return record_bytes(analyzed.record), analyzed.report_html
+
+
+def engine_words(spec: EngineSpec) -> str:
+    """Return what runs here, for the journal: library, precision, and how it is laid out over the processor."""
+    layout = f", {spec.copies} x {spec.threads} threads" if spec.threads else ""
+    return f"{spec.name} {spec.device} {spec.precision}{layout}, batches of {spec.max_batch}"
 
 
 def trusted_key(path: str | None) -> bytes | None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
+import stat
+import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ from edge.daemon.worker import failure_of
 from edge.delivery import publish
 from edge.delivery.publish import is_collected, prepare_drop, publish_file, stage_file, staged_state
 from edge.errors import EdgeError
+from edge.slide_files import SLIDE_FILES_MAX, list_slide_folder, open_folder, read_file_below
 
 
 class Unkillable:
@@ -233,5 +238,95 @@ def forged(message: Any, change: dict[str, Any]) -> Any:
     return Message(message.header, (json.dumps(record).encode(), message.blobs[1]))
 
 
+@pytest.mark.case("L8")
 def test_the_staging_folder_is_hidden_from_a_receiver_that_reads_everything() -> None:
     assert publish.STAGING_NAME.startswith(".")
+
+
+@pytest.mark.case("S2")
+def test_a_link_that_is_swapped_in_again_and_again_is_never_read_through(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"secret")
+    folder = tmp_path / "A1"
+    (folder / "wbc").mkdir(parents=True)
+    (folder / "wbc" / "1.jpg").write_bytes(b"image")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "1.jpg").write_bytes(b"secret")
+    stop = threading.Event()
+
+    def swap() -> None:
+        while not stop.is_set():
+            (folder / "link").symlink_to(secret)
+            (folder / "link").rename(folder / "wbc" / "1.jpg")
+            (folder / "new").write_bytes(b"image")
+            (folder / "new").rename(folder / "wbc" / "1.jpg")
+            (folder / "wbc").rename(folder / "away")
+            (folder / "wbc").symlink_to(tmp_path / "other")
+            (folder / "wbc").unlink()
+            (folder / "away").rename(folder / "wbc")
+
+    swapping = threading.Thread(target=swap)
+    swapping.start()
+    read: Counter[bytes] = Counter()
+    try:
+        with open_folder(folder) as descriptor:
+            for _ in range(20_000):
+                try:
+                    read[read_file_below(descriptor, "wbc/1.jpg", bytes_max=100)] += 1
+                except (OSError, EdgeError):
+                    read[b"refused"] += 1
+    finally:
+        stop.set()
+        swapping.join()
+    assert set(read) == {b"image", b"refused"}
+
+
+@pytest.mark.case("S3")
+def test_devices_and_sockets_named_as_images_are_listed_as_what_they_are_and_never_read(tmp_path: Path) -> None:
+    folder = tmp_path / "A1"
+    folder.mkdir()
+    (folder / "1.jpg").write_bytes(b"image")
+    os.mkfifo(folder / "2.jpg")
+    bound = socket.socket(socket.AF_UNIX)
+    bound.bind(str(folder / "3.jpg"))
+    names = ["2.jpg", "3.jpg"]
+    if os.geteuid() == 0:
+        os.mknod(folder / "4.jpg", 0o600 | stat.S_IFCHR, os.makedev(1, 5))  # /dev/zero never ends
+        names.append("4.jpg")
+    listing = list_slide_folder(folder)
+    assert list(listing.links) == names
+    assert [image.path for image in listing.images] == ["1.jpg"]
+    with open_folder(folder) as descriptor:
+        for name in names:
+            with pytest.raises((OSError, EdgeError)):
+                read_file_below(descriptor, name, bytes_max=100)
+    bound.close()
+
+
+@pytest.mark.case("S19")
+def test_a_folder_of_a_hundred_thousand_files_is_given_up_without_reading_it_whole(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    class Entries:
+        """A folder that never ends, as `os.scandir` shows it."""
+
+        def __init__(self) -> None:
+            self.shown = 0
+
+        def __enter__(self) -> Entries:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            """Nothing is held."""
+
+        def __iter__(self) -> Any:
+            while True:
+                self.shown += 1
+                yield type("Entry", (), {"name": f".{self.shown}"})()
+
+    entries = Entries()
+    monkeypatch.setattr(os, "scandir", lambda _: entries)
+    with pytest.raises(EdgeError) as refusal:
+        list_slide_folder(tmp_path)
+    assert refusal.value.code == "MDSE-SLIDE-009"
+    assert entries.shown <= SLIDE_FILES_MAX + 1

@@ -10,7 +10,7 @@ import pytest
 
 from edge.audit import AuditEvent, verify_audit
 from edge.errors import EdgeError
-from edge.journal import Journal, open_journal
+from edge.journal import Journal, fold_log, is_transient, open_journal, prepare_connection
 from edge.journal_results import NewRevision
 from edge.journal_rows import DeliveryIntent
 from edge.journal_schema import MIGRATIONS
@@ -334,3 +334,67 @@ def test_checking_a_large_journal_tells_that_it_goes_on(
     told = []
     open_journal(path, now=lambda: "t", on_progress=lambda: told.append(1)).close()
     assert told
+
+
+def test_what_is_not_in_the_journal_is_said_to_be_unknown(journal: Journal) -> None:
+    for ask in (
+        lambda: journal.slides.get(99),
+        lambda: journal.results.revision("NONE.R1"),
+        lambda: journal.results.revision_by_id(99),
+        lambda: journal.results.delivery(99),
+    ):
+        with pytest.raises(EdgeError, match="MDSE-JOURNAL-005"):
+            ask()
+    with pytest.raises(ValueError, match="does not begin"):
+        journal.slides.add("di60", "A1", b"A1", state="CLOSED")
+
+
+def test_a_scanner_is_told_of_the_latest_arrival_of_every_folder_that_is_still_listed(journal: Journal) -> None:
+    first = journal.slides.add("di60", "A1", b"A1")
+    journal.slides.add("di60", "A1", b"A1", state="LATE", signature="s2", related_slide=first.id)
+    gone = journal.slides.add("di60", "A2", b"A2")
+    journal.slides.amend(gone.id, "no longer listed", unlisted_at="2026-11-23T08:00:00.000Z")
+    journal.slides.add("other", "A3", b"A3")
+    assert list(journal.slides.listed_folders("di60")) == [(b"A1", "LATE", "s2", 0)]
+
+
+@pytest.mark.case("D9")
+def test_trouble_that_passes_while_opening_is_told_as_it_is_and_not_as_damage(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+
+    def refuse(connection: sqlite3.Connection) -> None:
+        raise full
+
+    monkeypatch.setattr("edge.journal.prepare_connection", refuse)
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        open_journal(path, now=lambda: "t")
+
+
+class Answers:
+    """Stands for a connection that gives one answer to everything."""
+
+    def __init__(self, *row: object) -> None:
+        self._row = row
+
+    def execute(self, statement: str) -> Answers:
+        return self
+
+    def fetchone(self) -> tuple[object, ...]:
+        return self._row
+
+
+@pytest.mark.case("D8")
+@pytest.mark.parametrize("row", [(1, 5, 5), (0, 5, 4)])
+def test_a_log_that_cannot_be_folded_in_whole_stops_the_start(row: tuple[int, int, int]) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="folded") as caught:
+        fold_log(Answers(*row))
+    assert is_transient(caught.value)  # tried again, and never called damage
+    fold_log(Answers(0, 5, 5))
+
+
+def test_a_disk_that_does_not_take_the_durable_settings_is_refused() -> None:
+    with pytest.raises(sqlite3.DatabaseError, match="instead of wal"):
+        prepare_connection(Answers("delete"))

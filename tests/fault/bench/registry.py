@@ -10,15 +10,10 @@ from tests.fault.bench.contract import Bench
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 MODULES: tuple[str, ...] = (
-    "sweeps",
-    "random_kill",
-    "power_cuts",
-    "mutated_images",
-    "truncations",
-    "hostile_fields",
-    "arrivals",
-    "soak",
-)
+    "sweeps", "random_kill", "power_cuts",
+    "mutated_images", "truncations", "hostile_fields", "arrivals", "soak",
+    "full_disk", "share", "clock", "stuck", "systemd", "network",
+)  # fmt: skip
 """Modules of this package that hold benches: each exports `BENCHES: tuple[Bench, ...]`."""
 TESTED = ("journal*.py", "daemon/**/*.py", "delivery/**/*.py", "writers/**/*.py")
 RESERVED = frozenset({"controls", "date", "machine", "digest", "schema"})

@@ -1,0 +1,220 @@
+"""Does edge-convert refuse every damaged conversion, and no good one? Writes conversion_refusals.json.
+
+    python -m benchmarks.conversion_refusals --cells CELLS --good FOLDER --trees TREES
+
+FOLDER holds trained networks (*.keras with their cards). The first by name is damaged in every way of
+conversion_damages.py, through the shipped steps of edge-convert; all of them are converted undamaged. What a damage
+costs is measured apart from the refusal: the worst type's loss of agreement on the test cells.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from benchmarks.conversion_damages import DAMAGES, Damage, applied, outputs_of
+from convert import cell_pixels, conversion
+from convert.calibration_cells import choose_cells
+from convert.cell_honesty import HonestyParts
+from convert.cell_pixels import pixels_from_cells
+from convert.conversion_request import ConversionRequest
+from edge.catalogue import load_catalogue
+from edge.engines.base import EngineOutputs
+from edge.errors import EdgeError
+
+RESULT = Path(__file__).with_suffix(".json")
+FEWEST_CELLS = 20
+CATALOGUE = load_catalogue()
+
+
+def main() -> int:
+    """Run both halves and write the figures."""
+    options = _options()
+    networks = sorted(options.good.glob("*.keras"))
+    document: dict[str, Any] = json.loads(RESULT.read_text()) if RESULT.is_file() else {}
+    if options.only != "good":
+        document["damaged"] = damaged_conversions(options, options.network or networks[0])
+    if options.only != "damaged":
+        document["good"] = [_good(options, network) for network in networks]
+    document["summary"] = summary_of(document)
+    RESULT.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
+    print(json.dumps(document["summary"], indent=1))
+    return 0
+
+
+def summary_of(document: Mapping[str, Any]) -> dict[str, int]:
+    """Count what was refused, what was refused for a true cause, and what a damage had to cost at least."""
+    damaged, good = document.get("damaged", []), document.get("good", [])
+    return {
+        "damaged": len(damaged),
+        "damaged_refused": sum(row["refused"] is not None for row in damaged),
+        "damaged_named_truly": sum(row["names_the_cause"] for row in damaged),
+        "damaged_costing_two_points_or_structural": sum(
+            row["kind"] == "structure" or (row["worst_type_loss"] or 0) >= 0.02 for row in damaged
+        ),
+        "good": len(good),
+        "good_refused": sum(row["refused"] is not None for row in good),
+    }
+
+
+def damaged_conversions(options: argparse.Namespace, network: Path) -> list[dict[str, Any]]:
+    """Convert one network undamaged, then with every damage; return a row each."""
+    chosen = choose_cells(options.cells, CATALOGUE)
+    size_px = json.loads(network.with_suffix(".card.json").read_text())["image"]["size"]
+    pixels = pixels_from_cells(chosen.parity, size_px)
+    models: dict[str, Any] = {}
+    # Out-of-distribution limits and atlas come after every proof; here the proofs are in question.
+    with mock.patch.object(conversion, "_honesty", return_value=HonestyParts({}, {}, ())):
+        refused = _converted(options, network, None, models)
+    if refused is not None:
+        raise SystemExit(f"the undamaged network is refused already: {refused}")
+    print("undamaged: not refused", file=sys.stderr, flush=True)
+    original = outputs_of(models["graph"], pixels)
+    rows = []
+    for damage in DAMAGES:
+        if options.names and damage.name not in options.names:
+            continue
+        started, made = time.monotonic(), {}
+        error = _converted(options, network, damage, made)
+        row = {"name": damage.name, "kind": damage.kind, "refused": error, "network": network.name}
+        row["worst_type_loss"], row["worst_type"] = _cost(damage, made, original, pixels, chosen, size_px)
+        row["names_the_cause"] = error is not None and _names_the_cause(damage, error)
+        rows.append(row)
+        took = f"{time.monotonic() - started:.0f} s"
+        cost = (
+            "-" if row["worst_type_loss"] is None else f"{100 * row['worst_type_loss']:.1f} points {row['worst_type']}"
+        )
+        print(f"{damage.name}: {cost}; {error or 'NOT REFUSED'} ({took})", file=sys.stderr, flush=True)
+    return rows
+
+
+def _names_the_cause(damage: Damage, error: str) -> bool:
+    """A true cause by the damage's own words; for a coarse file a type, finding or layer that it hurts."""
+    words = damage.words or (*CATALOGUE.type_codes, *CATALOGUE.finding_codes)
+    return any(word in error for word in words)
+
+
+def _converted(options: argparse.Namespace, network: Path, damage: Damage | None, made: dict[str, Any]) -> str | None:
+    """Convert a copy; return the refusal's text, None where a bundle was written. `made` takes graph and files."""
+    with tempfile.TemporaryDirectory(dir=options.work) as name:
+        folder = Path(name)
+        shutil.copy(network, folder / "model.keras")
+        shutil.copy(network.with_suffix(".card.json"), folder / "model.card.json")
+        shutil.copy(options.trees, folder / "trees.json")
+        request = ConversionRequest(
+            model=folder / "model.keras", out=folder / "bundle", trees={"mds_aa": folder / "trees.json"},
+            cells=options.cells, precision="int8", parity_views=options.views,
+        )  # fmt: skip
+        try:
+            with ExitStack() as stack:
+                if damage is not None:
+                    stack.enter_context(applied(damage, folder))
+                stack.enter_context(_kept(made))
+                if damage is None or damage.kind != "pixels":
+                    stack.enter_context(mock.patch.object(cell_pixels, "_decoded", _decoded_once))
+                made["facts"] = conversion.convert(request, None).facts
+        except EdgeError as error:
+            return str(error).replace(f"{folder}/", "")
+        return None
+
+
+def _decoded_once(cells: Any, size_px: int) -> Any:
+    """Decode the same cells once: the pixels are in question only where the damage lies in them."""
+    key = (size_px, *(cell.cell_id for cell in cells))
+    if key not in _decoded:
+        _decoded[key] = _DECODE(cells, size_px)
+        _decoded[key].flags.writeable = False
+    return _decoded[key]
+
+
+_decoded: dict[Any, Any] = {}
+_DECODE = cell_pixels._decoded  # the step itself, to keep its result
+
+
+def _kept(made: dict[str, Any]) -> Any:
+    """Keep the graph and the derived models as the conversion has them."""
+    return mock.patch.multiple(
+        conversion,
+        onnx_from_keras=_keeping(made, "graph", conversion.onnx_from_keras),
+        derive_models=_keeping(made, "models", conversion.derive_models),
+    )
+
+
+def _keeping(made: dict[str, Any], key: str, right: Any) -> Any:
+    def call(*given: Any, **options: Any) -> Any:
+        made[key] = right(*given, **options)
+        return made[key]
+
+    return call
+
+
+def _cost(
+    damage: Damage, made: Mapping[str, Any], original: EngineOutputs, pixels: Any, chosen: Any, size_px: int
+) -> tuple[float | None, str | None]:
+    """Return the loss of the type that suffers most, as a share of its cells, and the type."""
+    if damage.kind == "structure":
+        return None, None
+    if damage.kind == "pixels":
+        with tempfile.TemporaryDirectory() as folder, applied(damage, Path(folder)):
+            found = outputs_of(made["graph"], pixels_from_cells(chosen.parity, size_px))
+    else:
+        found = outputs_of(made["graph"] if damage.kind == "graph" else made["models"][damage.kind], pixels)
+    own, other = original.cell_type.argmax(axis=1), found.cell_type.argmax(axis=1)
+    losses = {
+        code: float((other != own)[own == place].mean())
+        for place, code in enumerate(CATALOGUE.type_codes)
+        if (own == place).sum() >= FEWEST_CELLS
+    }
+    worst = max(losses, key=lambda code: losses[code])
+    return round(losses[worst], 4), worst
+
+
+def _good(options: argparse.Namespace, network: Path) -> dict[str, Any]:
+    card = json.loads(network.with_suffix(".card.json").read_text())
+    made: dict[str, Any] = {}
+    started = time.monotonic()
+    error = _converted(options, network, None, made)
+    row = {
+        "network": network.name,
+        "size_px": card["image"]["size"],
+        "embedding_dim": None,
+        "accuracy_real_test": card["validation"].get("real", {}).get("accuracy"),
+        "refused": error,
+    }
+    if error is None:
+        parity = made["facts"]["parity"]
+        row |= {
+            "embedding_dim": made["facts"]["embedding_dim"],
+            "verdict": parity["verdict"],
+            "gates": {name: {"value": g["value"], "verdict": g["verdict"]} for name, g in parity["gates"].items()},
+            "slides": parity.get("slides"),
+        }
+    agreement = row["gates"]["top1_agreement"]["value"] if error is None else error
+    print(f"{network.name}: {agreement} ({time.monotonic() - started:.0f} s)", file=sys.stderr, flush=True)
+    return row
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cells", type=Path, required=True, metavar="DIR", help="labelled real cells")
+    parser.add_argument("--good", type=Path, required=True, metavar="DIR", help="trained networks with their cards")
+    parser.add_argument("--trees", type=Path, required=True, metavar="FILE", help="trees for mds_aa")
+    parser.add_argument("--network", type=Path, metavar="MODEL", help="the network to damage (default: the first)")
+    parser.add_argument("--views", type=int, default=1, help="orientations of each test cell (default: %(default)s)")
+    parser.add_argument("--only", choices=("damaged", "good"), help="one half only; the other half's figures stay")
+    parser.add_argument("--names", action="append", default=[], metavar="DAMAGE", help="only these, to look closer")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()), metavar="DIR")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
