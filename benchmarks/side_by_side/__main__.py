@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--sizes", default="299,128,160,224", help="image sides in pixels (default %(default)s)")
     made.add_argument("--rounds", type=int, default=5, help="rounds at 299 and 128 px (default %(default)s)")
     made.add_argument("--other-rounds", type=int, default=3, help="rounds at other sizes (default %(default)s)")
-    made.add_argument("--slice-s", type=float, default=2.0, help="seconds of a rate slice (default %(default)s)")
+    made.add_argument("--slice-s", type=float, default=1.5, help="seconds of a rate slice (default %(default)s)")
     made.add_argument(
         "--cold", type=int, default=3, help="pairs of cold starts at 299 and 128 px (default %(default)s)"
     )

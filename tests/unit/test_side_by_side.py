@@ -314,6 +314,13 @@ def test_the_table_says_who_did_not_run_and_why() -> None:
     assert "| not run: no interpreter / given |" in text
 
 
+def test_the_results_name_no_folder_of_the_machine() -> None:
+    reason = "NoSuchFile: Load model from /home/a.b/x-1/unsigned.onnx failed (1/2 of it)"
+    found = size_document(five(pipeline__rate=1.0), {"ort_u8": {"not_run": reason}}, 1.0)
+    kept = found["contestants"]["ort_u8"]["not_run"]
+    assert kept == "NoSuchFile: Load model from unsigned.onnx failed (1/2 of it)"
+
+
 def test_the_readme_table_shows_the_ratios_that_have_a_bar_with_their_spread() -> None:
     lines = tables.readme_table(made_up_results()).splitlines()
     assert lines[0] == "| network of the paper's size, random weights | 299 px |"  # no size without a bar
