@@ -12,6 +12,8 @@ from benchmarks.side_by_side.spread import ratios, spread, verdict
 Rounds = Sequence[Mapping[str, Any]]
 JUDGED_ROUNDS = 5
 """A ratio is judged on at least so many rounds."""
+JUDGED_COLD = 3
+"""A cold start is long, and is judged on fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def judged(size_px: int, rounds: Rounds, giga_operations: float, giga_per_produc
 def judged_cold(size_px: int, rounds: Rounds) -> list[dict[str, Any]]:
     """Return the claim about cold starts; each of its rounds is a pair of processes."""
     steal = {row["round"]: row["steal"] for row in rounds}
-    row = _row(COLD, size_px, _of(COLD, rounds), steal, least_rounds=1)
+    row = _row(COLD, size_px, _of(COLD, rounds), steal, least_rounds=JUDGED_COLD)
     return [] if row is None else [row]
 
 

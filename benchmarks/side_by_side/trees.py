@@ -9,6 +9,7 @@ row at a time, one thread, as a slide is scored; every form in turn, several rou
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import sys
 import time
@@ -115,4 +116,5 @@ def _microseconds(call: Callable[[], object], rows: int) -> float:
 
 
 if __name__ == "__main__":
+    os.environ["OMP_NUM_THREADS"] = "1"  # shap has no other way to be told, and XGBoost is imported only below
     print(json.dumps(measured(Path(sys.argv[1]), int(sys.argv[2]))))
