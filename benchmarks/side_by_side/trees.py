@@ -41,8 +41,8 @@ def _row(count: int, folder: Path, rounds: int) -> dict[str, Any]:
     return {"trees": count, "us": figures}
 
 
-def _forms(count: int, folder: Path) -> dict[str, tuple[Callable[[], object], int]]:
-    """Return every form as a call, and the rows that one call scores."""
+def _forms(count: int, folder: Path) -> dict[str, tuple[Callable[[int], object], int]]:
+    """Return every form as a call on row number n, another each time, and the rows that one call scores."""
     import shap
     import xgboost
 
@@ -57,19 +57,19 @@ def _forms(count: int, folder: Path) -> dict[str, tuple[Callable[[], object], in
     interpreted = trees_from_checkpoint(checkpoint, "timing", PARAMETERS, where="checkpoint")
     explainer = explainer_from_json(model_json, "timing", names, where="model.json")
     rows = np.random.default_rng(SEED).gamma(0.7, 0.3, (ROWS, PARAMETERS)).astype(np.float32)
-    row = rows[:1]
+    single = [rows[number : number + 1] for number in range(ROWS)]
+    margins = [float(margin) for margin in compiled.predict_margin(rows)]
     whole = np.zeros(PARAMETERS, np.int64)
-    profile = SlideProfile(tuple(names), row[0].astype(np.float64), whole, whole)
-    margin = float(compiled.predict_margin(row)[0])
+    profiles = [SlideProfile(tuple(names), row.astype(np.float64), whole, whole) for row in rows]
     tree_explainer = shap.TreeExplainer(booster)
     return {
-        "library_row": (lambda: compiled.predict_margin(rows), ROWS),
-        "library_call": (lambda: compiled.predict_margin(row), 1),
-        "gtil": (lambda: interpreted.predict_margin(row), 1),
-        "booster": (lambda: booster.predict(xgboost.DMatrix(row, feature_names=names, nthread=1)), 1),
-        "inplace": (lambda: booster.inplace_predict(row, validate_features=False), 1),
-        "contributions": (lambda: explainer.explain(profile, margin), 1),
-        "shap": (lambda: tree_explainer.shap_values(row), 1),
+        "library_row": (lambda _: compiled.predict_margin(rows), ROWS),
+        "library_call": (lambda n: compiled.predict_margin(single[n]), 1),
+        "gtil": (lambda n: interpreted.predict_margin(single[n]), 1),
+        "booster": (lambda n: booster.predict(xgboost.DMatrix(single[n], feature_names=names, nthread=1)), 1),
+        "inplace": (lambda n: booster.inplace_predict(single[n], validate_features=False), 1),
+        "contributions": (lambda n: explainer.explain(profiles[n], margins[n]), 1),
+        "shap": (lambda n: tree_explainer.shap_values(single[n]), 1),
     }
 
 
@@ -104,13 +104,13 @@ def _trained(count: int, names: list[str]) -> Any:
     return TrainedTrees("timing", {}, {}, model_json, booster, np.empty(0, np.float32))
 
 
-def _microseconds(call: Callable[[], object], rows: int) -> float:
+def _microseconds(call: Callable[[int], object], rows: int) -> float:
     """Return microseconds a row: the median of calls, as many as fit into a slice, three at least."""
     samples: list[float] = []
     until_s = time.perf_counter() + SLICE_S
     while time.perf_counter() < until_s or len(samples) < 3:
         start_s = time.perf_counter()
-        call()
+        call(len(samples) % ROWS)
         samples.append(1e6 * (time.perf_counter() - start_s) / rows)
     return statistics.median(samples)
 
