@@ -22,6 +22,7 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from tests.fault.case_controls import (
@@ -44,6 +45,7 @@ def load_cases() -> dict[str, list[str]]:
     return {case: facts for group in groups.values() for case, facts in group.items()}
 
 
+@cache
 def named_in_tests() -> dict[str, list[str]]:
     """Return which test functions name each case (read from the source: nothing is imported)."""
     found: dict[str, list[str]] = {}

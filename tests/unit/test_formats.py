@@ -330,6 +330,7 @@ def test_a_test_result_replaces_no_result_of_the_sample_that_a_person_typed():
     assert not of_test & of_patient
 
 
+@pytest.mark.case("S5")
 def test_no_free_text_of_a_table_is_taken_for_a_formula_and_identifiers_stay_as_they_are():
     record = example_record(
         reason="=HYPERLINK(1)", revision=2, message_id="9F3C21AA04B7.R2", supersedes="9F3C21AA04B7.R1"

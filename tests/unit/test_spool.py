@@ -57,6 +57,7 @@ def test_the_copy_is_readable_by_its_owner_alone(slide: Path, tmp_path: Path) ->
         assert path.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.case("S1")
 def test_a_link_in_place_of_an_image_is_refused_and_not_followed(slide: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(b"not yours")
