@@ -39,11 +39,11 @@ class Control:
     replace: str
     test: str
 
-    def digest(self) -> str:
-        """Return a digest of the control, the file that it changes and the test's module."""
+    def digest(self, root: Path = REPOSITORY) -> str:
+        """Return a digest of the control, the file that it changes and the test's module, as they lie below `root`."""
         content = json.dumps(asdict(self)).encode()
         for name in (self.file, self.test.partition("::")[0]):
-            content += (REPOSITORY / name).read_bytes()
+            content += (root / name).read_bytes()
         return hashlib.sha256(content).hexdigest()[:24]
 
 
@@ -135,8 +135,8 @@ class ControlLedger:
         lines = self._path.read_text(encoding="utf-8").splitlines()
         return {row["digest"]: row["verdict"] for row in map(json.loads, lines)}
 
-    def add(self, control: Control, verdict: str) -> None:
-        """Keep a verdict."""
+    def add(self, control: Control, verdict: str, root: Path = REPOSITORY) -> None:
+        """Keep a verdict about the files below `root`."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"digest": control.digest(), "case": control.case, "verdict": verdict}) + "\n")
+            file.write(json.dumps({"digest": control.digest(root), "case": control.case, "verdict": verdict}) + "\n")

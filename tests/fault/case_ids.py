@@ -110,7 +110,7 @@ def run_controls(arguments: argparse.Namespace) -> int:
                 print(f"{len(todo) - number + 1} controls are left for the next run")  # noqa: T201 - a command prints
                 return 1
             verdict = prove(control, Path(folder))
-            ledger.add(control, verdict)
+            ledger.add(control, verdict, Path(folder))
             bad += verdict != "fails"
             print(  # noqa: T201 - a command prints
                 f"{number} of {len(todo)}, {time.monotonic() - started_s:.0f} s: {control.case} {verdict}", flush=True
