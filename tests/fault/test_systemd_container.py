@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.bench.systemd import hang_once
+from tests.fault.bench.systemd import PATCHED, hang_once
 from tests.fault.container import Container, booted_container, missing_for_container, prepare_inside
 from tests.real.real_site import drawn_files, export_slide
 
@@ -158,6 +158,20 @@ def test_what_a_restart_cannot_mend_stays_down_and_says_why(machine: Container) 
         else:
             machine.wait_for(lambda: int(machine.shown("NRestarts")["NRestarts"]) >= 2, 30.0, "it is tried again")
         machine.run("systemctl", "stop", "mds-edge", check=False)
+
+
+@pytest.mark.parametrize(
+    ("part", "ended"), [("journal_check_takes_long", ""), ("long_check_asks_for_no_time", "timeout")]
+)
+def test_a_long_check_of_the_journal_at_start_is_given_its_time(machine: Container, part: str, ended: str) -> None:
+    machine.run("systemctl", "stop", "mds-edge", check=False)
+    start = PATCHED.format(module=f"tests.fault.patched_daemon {part}", watchdog_s=30)
+    machine.drop_in("test", f"{start}TimeoutStartSec=8\nRestart=no\n")
+    machine.run("systemctl", "reset-failed", "mds-edge", check=False)
+    machine.run("systemctl", "start", "mds-edge", check=False)
+    shown = machine.shown("Result", "ActiveState")
+    machine.run("systemctl", "stop", "mds-edge")
+    assert shown == {"Result": ended or "success", "ActiveState": "failed" if ended else "active"}
 
 
 @pytest.mark.case("C7")
