@@ -65,7 +65,7 @@ def _in_graph(name: str, change: Callable) -> Callable[[ExitStack, Path], None]:
 
 def _changed(graph: Any, name: str, change: Made) -> Any:
     constants = constants_of(graph)
-    constants[name] = np.ascontiguousarray(change(constants[name]), constants[name].dtype)
+    constants[name] = np.array(change(constants[name]), constants[name].dtype, order="C")
     replace_constants(graph, constants)
     return graph
 
@@ -182,9 +182,9 @@ def _nearest(_: Made, target: Any, pixels: Any) -> None:
     target[...] = cv2.resize(pixels, target.shape[1::-1], interpolation=cv2.INTER_NEAREST)
 
 
-def _reduced(right: Made, data: bytes, where: str) -> Any:
+def _reduced(right: Made, data: bytes, where: str, *more: Any) -> Any:
     small = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_COLOR_8)[:, :, ::-1]
-    height, width = right(data, where).shape[:2]
+    height, width = right(data, where, *more).shape[:2]
     return np.ascontiguousarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST))
 
 
@@ -286,7 +286,7 @@ DAMAGES = (
     Damage("percentile calibration", "int8", (), _ranges(_percentile)),
     Damage(
         "calibrated on dark pixels", "int8", (),
-        _ranges(lambda ranges, *_: {name: seen.scaled(np.float32(0.2)) for name, seen in ranges.items()}),
+        _ranges(lambda ranges, *_: {name: seen.scaled(np.float32(0.4)) for name, seen in ranges.items()}),
     ),
     Damage("equalization on one side only", "int8", (), _one_sided),
     Damage(

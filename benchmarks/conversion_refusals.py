@@ -42,7 +42,10 @@ def main() -> int:
     networks = sorted(options.good.glob("*.keras"))
     document: dict[str, Any] = json.loads(RESULT.read_text()) if RESULT.is_file() else {}
     if options.only != "good":
-        document["damaged"] = damaged_conversions(options, options.network or networks[0])
+        rows = damaged_conversions(options, options.network or networks[0])
+        anew = {row["name"]: row for row in rows}
+        kept = {row["name"]: row for row in document.get("damaged", [])} if options.names else {}
+        document["damaged"] = [row for d in DAMAGES if (row := (kept | anew).get(d.name))]
     if options.only != "damaged":
         document["good"] = [_good(options, network) for network in networks]
     document["summary"] = summary_of(document)
@@ -211,7 +214,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--network", type=Path, metavar="MODEL", help="the network to damage (default: the first)")
     parser.add_argument("--views", type=int, default=1, help="orientations of each test cell (default: %(default)s)")
     parser.add_argument("--only", choices=("damaged", "good"), help="one half only; the other half's figures stay")
-    parser.add_argument("--names", action="append", default=[], metavar="DAMAGE", help="only these, to look closer")
+    parser.add_argument(
+        "--names", action="append", default=[], metavar="DAMAGE", help="only these anew; the others' figures stay"
+    )
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()), metavar="DIR")
     return parser.parse_args()
 

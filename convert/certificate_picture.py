@@ -11,13 +11,14 @@ from html import escape
 from typing import Any
 
 _ROW_PX, _LEFT_PX, _WIDTH_PX, _RIGHT_PX, _TOP_PX = 24, 250, 560, 210, 34
-_LEAST_AXIS, _MOST_AXIS = 0.04, 0.20
+_LEAST_AXIS, _MOST_AXIS, _FEWEST_FOR_AXIS = 0.04, 0.20, 20
 _SHAPES = {"PROVEN": "circle", "NOT PROVEN": "ring", "REFUSED": "square"}
 
 
 def losses_svg(rows: Sequence[tuple[str, str, Mapping[str, Any]]], tolerance: float, title: str) -> str:
     """Return an SVG of rows (code, name, entry of parity.json); losses and `tolerance` are fractions 0 to 1."""
-    highest = max((entry["hi"] for _, _, entry in rows if entry["hi"] is not None), default=0.0)
+    # One cell of a type has an interval from 0 to 98 points: it must not press all others together.
+    highest = max((entry["hi"] for _, _, entry in rows if entry["n"] >= _FEWEST_FOR_AXIS), default=0.0)
     axis = min(max(_LEAST_AXIS, highest), _MOST_AXIS)
     height = _TOP_PX + _ROW_PX * len(rows) + 30
     width = _LEFT_PX + _WIDTH_PX + _RIGHT_PX
@@ -63,7 +64,7 @@ def _row(y: int, code: str, name: str, entry: Mapping[str, Any], axis: float) ->
         f'<line class="interval {kind}" x1="{_x(entry["lo"], axis)}" x2="{_x(entry["hi"], axis)}" y1="{y}" y2="{y}"/>'
     )
     beyond = f'<text class="tick" x="{_LEFT_PX + _WIDTH_PX - 4}" y="{y - 3}">&#8594;</text>' if cut else ""
-    numbers = f"{100 * entry['loss']:.2f} of {entry['n']}"
+    numbers = f"{100 * entry['loss']:.2f} % of {entry['n']}"
     words = f'<text class="verdict {kind}" x="{right}" y="{y + 5}">{entry["verdict"]} <tspan>{numbers}</tspan></text>'
     return [label, line, beyond, _mark(_x(entry["loss"], axis), y, entry["verdict"], kind), words]
 

@@ -6,6 +6,7 @@ A refusal on the way leaves the certificate as a page for people, and nothing el
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TextIO
@@ -321,6 +322,23 @@ def _other_files(
     }
 
 
+def cell_counts(chosen: ChosenCells) -> dict[str, Any]:
+    """Return how many cells calibrate and how many prove, the latter by type."""
+    by_type = Counter(cell.cell_type for cell in chosen.parity)
+    return {
+        "calibration": len(chosen.calibration),
+        "parity": len(chosen.parity),
+        "parity_by_type": dict(sorted(by_type.items())),
+    }
+
+
+def planned_files(precision: str, *, for_gpu: bool, with_fp32: bool) -> list[str]:
+    """Return the network files that a conversion to `precision` makes, in the order of the engines."""
+    made = {"fp32": with_fp32, "fp16": precision != "fp32", "int8": precision == "int8"}
+    made["int8-fp16"] = made["int8"] and for_gpu
+    return [file for key, file in FILE_OF.items() if made[key]]
+
+
 def _plain_facts(opened: _Opened) -> dict[str, Any]:
     """What is known before anything long ran; all that a dry run says."""
     request, card = opened.request, opened.ready.card
@@ -339,5 +357,9 @@ def _plain_facts(opened: _Opened) -> dict[str, Any]:
         "assessments": [trees.target for trees in opened.ready.trees],
         "signed": opened.ready.private_key is not None,
         "notices": list(opened.chosen.notices) if opened.chosen else [],
+        "network_sha256": network_sha256(opened.origin.keras_model),
+        "golden": request.golden,
+        "planned_files": planned_files(request.precision, for_gpu=request.target != "cpu", with_fp32=request.with_fp32),
+        "cells": cell_counts(opened.chosen) if opened.chosen else None,
         "digest": None,
     }

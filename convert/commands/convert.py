@@ -196,7 +196,7 @@ def summary_lines(facts: Mapping[str, Any]) -> list[str]:
     lines = [f"{facts['name']} {facts['version']} ({facts['intended_use']}), {facts['size_px']} px"]
     lines += [f"  note: {notice}" for notice in facts["notices"]]
     if facts["digest"] is None:
-        lines += [f"dry run: everything that is quick to check is well; {facts['out']} was not written"]
+        lines += _plan_lines(facts)
     else:
         total = sum(facts["files"].values())
         lines += [f"certificate {facts['certificate']}"]
@@ -206,6 +206,23 @@ def summary_lines(facts: Mapping[str, Any]) -> list[str]:
             f"  trees {t}: margins equal XGBoost's on {m['rows']:,} rows" for t, m in facts["parity"]["trees"].items()
         ]
     return lines + _remaining_lines(facts)
+
+
+def _plan_lines(facts: Mapping[str, Any]) -> list[str]:
+    """What a dry run knows: what was found in the model, what would be made of it and how it would be proved."""
+    cells = facts["cells"]
+    lines = [
+        f"network {facts['layers']} layers, {facts['embedding_dim']} features, SHA-256 {facts['network_sha256'][:12]}",
+        f"would make {', '.join(facts['planned_files'])} for {facts['out']}",
+        f"would prove the fp32 graph against Keras, and every engine on the golden cells ({facts['golden']})",
+    ]
+    if cells:
+        by_type = ", ".join(f"{code} {count}" for code, count in cells["parity_by_type"].items())
+        lines.append(f"would calibrate on {cells['calibration']} cells and compare on {cells['parity']}: {by_type}")
+    if facts["assessments"]:
+        slides = "200 composed slides each, and " if cells else ""
+        lines.append(f"would prove the trees of {', '.join(facts['assessments'])} on {slides}10,000 rows")
+    return [*lines, "dry run: everything that is quick to check is well; nothing was written"]
 
 
 def _remaining_lines(facts: Mapping[str, Any]) -> list[str]:

@@ -120,6 +120,24 @@ def test_a_network_for_a_gpu_is_called_unproved_and_taken_by_the_real_builder(wo
     assert facts["proof"].startswith("none")
 
 
+INT8_PLAN = """
+import sys
+from pathlib import Path
+from edge.engines.tensorrt_binding import load_binding
+from edge.engines.tensorrt_plan import PlanRequest, build_plan
+data = Path({file!r}).read_bytes()
+made = build_plan(load_binding("rtx"), data, PlanRequest(size_px={size}, compute_capabilities=("SM89",)), where="int8")
+print(len(made.plan), sorted(set(made.quantized_layers.values())))
+"""
+
+
+def test_the_int8_file_for_processors_is_taken_by_the_real_parser_and_builder_too(full):
+    given = {"file": str(full / "cells.int8.onnx"), "size": SIZE_PX}
+    size_bytes, kinds = run_with(INT8_PLAN.format(**given), library_folder("rtx")).split(maxsplit=1)
+    assert int(size_bytes) > 10_000
+    assert kinds.strip() == "['int8']"
+
+
 def test_the_same_inputs_give_the_same_bundle_byte_for_byte(workshop, full, tmp_path):
     again = tmp_path / "again"
     run(
@@ -203,6 +221,22 @@ def test_a_dry_run_checks_and_writes_nothing(workshop, tmp_path, capsys):
     facts = json.loads(capsys.readouterr().out)
     assert facts["digest"] is None
     assert any("no cell of" in notice for notice in facts["notices"])
+    assert not out.exists()
+
+
+def test_a_dry_run_tells_a_person_what_would_be_made_and_how_it_would_be_proved(workshop, tmp_path, capsys):
+    out = tmp_path / "bundle"
+    options = ("--cells", workshop / "cells", "--precision", "int8", "--trees", f"mds_aa={workshop / 'trees.json'}")
+    assert run(workshop, "--out", out, "--dry-run", "--target", "rtx", *options) == 0
+    page = capsys.readouterr().out
+    for words in (
+        "cells.int8.onnx, cells.onnx, cells.fp16.onnx, cells.int8.fp16.onnx",
+        "golden cells (drawn)",
+        "200 composed slides",
+        "calibrate on",
+        "nothing was written",
+    ):
+        assert words in page, words
     assert not out.exists()
 
 

@@ -1,0 +1,90 @@
+"""The certificate's page shows what parity.json says, in words and shapes, and why a conversion was refused."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from convert.certificate_picture import losses_svg
+from convert.certificate_report import Heading, certificate_html
+from convert.parity import compare_outputs, document_from_parity
+from edge.catalogue import load_catalogue
+from edge.engines.base import EngineOutputs
+
+CATALOGUE = load_catalogue()
+THRESHOLDS = dict.fromkeys(CATALOGUE.finding_codes, 0.5)
+HEADING = Heading("wbc", "1", 96, None)
+
+
+def outputs(types):
+    cell_type = np.full((len(types), 17), 0.001, np.float32)
+    cell_type[np.arange(len(types)), types] = 0.984
+    return EngineOutputs(cell_type, np.zeros((len(types), 97), np.float32), np.zeros((len(types), 4), np.float32))
+
+
+def parity(found_types, **more):
+    original = outputs([0] * 800 + [6] * 100)
+    engine = compare_outputs("openvino cpu int8", original, outputs(found_types), np.arange(900), CATALOGUE, THRESHOLDS)
+    slides = {
+        "n": 200, "near_threshold": 99, "flipped": 3, "flipped_unforeseen": 0,
+        "score_diff": {"mean": 0.0012, "p99": 0.03}, "one_other_cell": {"mean": 0.004, "p99": 0.1}, "verdict": "PROVEN",
+    }  # fmt: skip
+    return {
+        **document_from_parity(engine),
+        "slides": slides,
+        "other_engines": [{"engine": "openvino cpu fp16", "n": 0, "verdict": "NOT PROVEN"}],
+        "reference": {"compared_with": "Keras", "keras_cells": 66, "keras_max_difference": {"cell_type": 7e-7}},
+        "tolerance": {"types": 0.01, "findings": 0.02},
+        "trees": {"mds_aa": {"rows": 10000, "checkpoint_max_difference": 1e-7, "library_max_difference": None}},
+        **more,
+    }
+
+
+SAME, LOST = [0] * 800 + [6] * 100, [0] * 800 + [6] * 60 + [8] * 40
+
+
+def test_every_type_stands_in_the_picture_with_its_verdict_in_words():
+    page = certificate_html(HEADING, parity(SAME), CATALOGUE)
+    for cell_type in CATALOGUE.cell_types:
+        assert f">{cell_type.code} <tspan" in page
+        assert cell_type.name in page
+    assert page.count("no cell: nothing is known") == 15
+    assert re.search(r'class="verdict proven"[^>]*>PROVEN <tspan>0\.00 % of 800', page)
+    assert re.search(r'class="verdict not-proven"[^>]*>NOT PROVEN <tspan>0\.00 % of 100', page)
+    for words in ("99 within 0.1", "0.0012 in the mean", "100.00 %", "10,000 rows", "7.0e-07", "only the golden cells"):
+        assert words in page, words
+
+
+def test_a_refusal_says_why_and_marks_the_type_by_shape():
+    page = certificate_html(Heading("wbc", "1", 96, "MDSE-PARITY-001 LY <40 %>"), parity(LOST), CATALOGUE)
+    assert "No bundle was written" in page
+    assert "MDSE-PARITY-001 LY &lt;40 %&gt;" in page
+    assert re.search(r'<rect class="mark refused"', page)
+    assert "REFUSED <tspan>40.00 % of 100" in page
+    assert '<rect class="mark refused"' not in certificate_html(HEADING, parity(SAME), CATALOGUE)
+
+
+def test_a_refusal_before_any_engine_was_built_has_a_page_too():
+    nothing = parity(SAME, engine="none was built", n=0, verdict="NOT PROVEN", other_engines=[], trees={})
+    page = certificate_html(Heading("wbc", "1", 96, "differs from Keras"), nothing, CATALOGUE)
+    assert "differs from Keras" in page
+    assert "<svg" not in page
+
+
+def test_the_page_loads_nothing_from_elsewhere_and_is_the_same_for_the_same_facts():
+    page = certificate_html(HEADING, parity(LOST), CATALOGUE)
+    assert page == certificate_html(HEADING, parity(LOST), CATALOGUE)
+    assert not re.search(r"https?:|<script|<link|url\(|@import|src=", page)
+
+
+@pytest.mark.parametrize(("highest", "n", "cut"), [(0.9, 1, True), (0.9, 100, True), (0.15, 100, False)])
+def test_one_wide_interval_does_not_press_the_others_together(highest, n, cut):
+    entry = {"n": 300, "loss": 0.01, "lo": 0.0, "hi": 0.03, "verdict": "NOT PROVEN"}
+    wide = {"n": n, "loss": 0.0, "lo": 0.0, "hi": highest, "verdict": "NOT PROVEN"}
+    picture = losses_svg([("SNE", "a", entry), ("TAG", "b", wide)], 0.01, "t")
+    assert ("&#8594;" in picture) == cut
+    ends = [float(x) for x in re.findall(r'class="interval[^"]*" x1="[\d.]+" x2="([\d.]+)"', picture)]
+    assert ends[0] > 250 + 560 * 0.03 / 0.2 - 1
+    assert ends[1] <= 810
