@@ -1,7 +1,7 @@
 """Which numbered fault and attack case is covered by a test that ran and that can fail.
 
     python -m tests.fault.case_ids                the cases without a test
-    python -m tests.fault.case_ids run            runs every test that names a case (minutes)
+    python -m tests.fault.case_ids run            runs every test that names a case (resumes; many minutes)
     python -m tests.fault.case_ids controls       makes the product wrong, case by case: the test must fail (resumes)
     python -m tests.fault.case_ids write          writes benchmarks/fault_cases.json
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import hashlib
 import json
 import os
 import re
@@ -25,6 +26,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from tests.fault.bench.registry import digest_of_tested
 from tests.fault.case_controls import (
     REPOSITORY,
     Control,
@@ -71,11 +73,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--state", type=Path, default=STATE)
     parser.add_argument("--out", type=Path, default=FIGURES)
     parser.add_argument("--only", help="controls of these cases alone, a regular expression")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no control after that")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after that")
     arguments = parser.parse_args(argv)
     cases, tests = load_cases(), named_in_tests()
     if arguments.command == "run":
-        return run_marked(tests, arguments.state)
+        return run_marked(tests, arguments.state, arguments.minutes)
     if arguments.command == "controls":
         return run_controls(arguments)
     if arguments.command == "write":
@@ -87,13 +89,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if without else 0
 
 
-def run_marked(tests: Mapping[str, list[str]], state: Path) -> int:
-    """Run every test that names a case and keep what became of it."""
-    state.mkdir(parents=True, exist_ok=True)
-    nodes = sorted({node for several in tests.values() for node in several})
-    environment = os.environ | {"MDS_EDGE_CASE_REPORT": str(state / "cases.json")}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.fault.case_report", *nodes]
-    return subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode
+def run_marked(tests: Mapping[str, list[str]], state: Path, minutes: float) -> int:
+    """Run every test that names a case, module by module; what has passed is not run again."""
+    by_module: dict[str, set[str]] = {}
+    for node in {node for several in tests.values() for node in several}:
+        by_module.setdefault(node.partition("::")[0], set()).add(node)
+    started_s, bad = time.monotonic(), 0
+    for number, (module, nodes) in enumerate(sorted(by_module.items()), start=1):
+        report = report_of(module, state)
+        if report.exists() or time.monotonic() - started_s > 60 * minutes:
+            continue
+        report.parent.mkdir(parents=True, exist_ok=True)
+        made = report.with_suffix(".new")
+        environment = os.environ | {"MDS_EDGE_CASE_REPORT": str(made.resolve())}
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.fault.case_report", *sorted(nodes)]
+        status = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode
+        bad += status != 0
+        made.rename(report if status == 0 else report.with_suffix(".failed"))
+        passed_s = time.monotonic() - started_s
+        print(f"{number} of {len(by_module)}, {passed_s:.0f} s: {module} {status}", flush=True)  # noqa: T201 - a command prints
+    left = [module for module in by_module if not report_of(module, state).exists()]
+    print(f"{len(by_module) - len(left)} of {len(by_module)} modules have passed")  # noqa: T201 - a command prints
+    return 1 if bad or left else 0
+
+
+def report_of(module: str, state: Path) -> Path:
+    """Return the place of what became of a module's tests, for the code and the tests as they are."""
+    digest = hashlib.sha256(digest_of_tested().encode() + (REPOSITORY / module).read_bytes()).hexdigest()[:12]
+    return state / "cases" / f"{module.replace('/', '.').removesuffix('.py')}.{digest}.json"
 
 
 def run_controls(arguments: argparse.Namespace) -> int:
@@ -121,7 +144,10 @@ def run_controls(arguments: argparse.Namespace) -> int:
 
 def write(cases: Mapping[str, list[str]], arguments: argparse.Namespace) -> int:
     """Write what is covered: which tests ran, which controls are proved, which cases are open."""
-    report = json.loads((arguments.state / "cases.json").read_text(encoding="utf-8"))
+    report: dict[str, dict[str, object]] = {}
+    for module in {node.partition("::")[0] for several in named_in_tests().values() for node in several}:
+        path = report_of(module, arguments.state)
+        report |= json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     proved = ControlLedger(arguments.state / "case_controls.jsonl").proved()
     controls = load_controls()
     figures = figures_from(cases, report, controls, proved)
