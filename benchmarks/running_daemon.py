@@ -103,3 +103,9 @@ def memory_mb(pid: int, field: str = "VmRSS") -> float:
         if line.startswith(field):
             return round(int(line.split()[1]) / 1024, 1)
     raise RuntimeError(f"the kernel does not tell {field}")
+
+
+def processor_s(pid: int) -> float:
+    """Return the processor seconds that a process has used: the load of other programs changes them little."""
+    words = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return round((int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK"), 2)

@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from running_daemon import RunningDaemon, memory_mb
+from running_daemon import RunningDaemon, memory_mb, processor_s
 
 from edge.bench.machine import disturbance, machine_facts, moment
 from edge.demo import DEMO_BUNDLE, DEMO_PUBLIC_KEY
@@ -42,19 +42,22 @@ def one_start(daemon: RunningDaemon, kind: str) -> dict[str, float]:
                 shutil.rmtree(entry)
     supervisor_s = daemon.start()
     assert daemon.process is not None
-    supervisor_mb = memory_mb(daemon.process.pid)
+    supervisor_mb, supervisor_cpu_s = memory_mb(daemon.process.pid), processor_s(daemon.process.pid)
 
     def ready() -> list[float]:
         events = daemon.events("action = 'model ready'")
         return [at - daemon.started_at for _, at in events if at >= daemon.started_at]
 
     daemon.wait_for(lambda: bool(ready()), "the model is ready", MODEL_WITHIN_S)
+    worker = daemon.children()["worker"]
     found = {
         "supervisor_ready_s": supervisor_s,
+        "supervisor_ready_cpu_s": supervisor_cpu_s,
         "model_ready_s": ready()[0],
+        "worker_ready_cpu_s": processor_s(worker),
         "supervisor_mb": max(supervisor_mb, memory_mb(daemon.process.pid)),
-        "worker_mb": memory_mb(daemon.children()["worker"]),
-        "worker_peak_mb": memory_mb(daemon.children()["worker"], "VmHWM"),
+        "worker_mb": memory_mb(worker),
+        "worker_peak_mb": memory_mb(worker, "VmHWM"),
     }
     daemon.stop()
     return found
