@@ -168,7 +168,8 @@ class SlideBook:
         """Yield folder, state, signature and release of the latest arrival of every folder that is still listed."""
         query = (
             "SELECT folder, state, signature, released, max(id), unlisted_at FROM slides WHERE source = ?"
-            " GROUP BY slide_key"  # the bare columns are those of the row with max(id) (SQLite's documentation)
+            # The bare columns are those of the row with max(id) (SQLite's documentation).
+            " GROUP BY slide_key ORDER BY max(id)"
         )
         for folder, state, signature, released, _, unlisted_at in self._connection.execute(query, (source,)):
             if unlisted_at is None:

@@ -186,7 +186,12 @@ class AnalysisKeeper(Keeper):
             self._set_aside(error.code, str(error), "analyzing")
             return
         books.journal.slides.begin_attempt(slide.id)
-        self._order = self._order_for(slide, str(files / FILES_NAME))
+        try:
+            self._order = self._order_for(slide, str(files / FILES_NAME))
+        except EdgeError as error:
+            # The result that this one follows cannot be read: what it takes back would be a guess.
+            self._set_aside(error.code, str(error), "analyzing")
+            return
         if self.child is not None:
             self.child.send(self._order)
             self.child.expect_within(books.config.limits.worker_budget_s, self.house.monotonic())

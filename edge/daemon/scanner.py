@@ -148,7 +148,8 @@ class Scanner:
         if not all_gone or is_same_place:
             self._forget_gone(present)
         self._place = (facts.st_dev, facts.st_ino)
-        self._judge(names, changed)
+        # In the order in which we first saw them: the oldest slide settles, and is copied, first.
+        self._judge([name for name in self._folders if name in present], changed)
         self._passes += 1
         self._send("looked", folders=len(names), all_gone=all_gone, events=self._events.problem)
 

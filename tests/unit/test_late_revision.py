@@ -73,3 +73,21 @@ def test_a_result_that_was_released_during_the_analysis_of_late_files_is_correct
         ]  # fmt: skip
     finally:
         place.books.journal.close()
+
+
+def test_a_revision_of_a_result_that_cannot_be_read_is_set_aside_and_the_daemon_goes_on(tmp_path: Path):
+    place = place_with(tmp_path, "none", "hl7", report=False)
+    try:
+        add_result(place)
+        place.run()
+        for path in place.books.folders.archive.rglob("*.json"):
+            path.unlink()
+        late = spooled_late_files(place)
+        keeper = AnalysisKeeper(place.keeper.house)
+        keeper.child, keeper.is_ready = Worker(), True
+        keeper.work()
+        row = place.books.journal.slides.get(late.id)
+        assert (row.state, row.reason_code, keeper.in_work) == ("QUARANTINED", "MDSE-JOURNAL-007", None)
+        assert keeper.child.orders == []
+    finally:
+        place.books.journal.close()

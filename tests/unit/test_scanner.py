@@ -197,3 +197,15 @@ def test_another_place_without_the_waiting_folders_is_away_and_nothing_of_it_is_
     assert told.of("vanished") == []
     assert "WRONG" not in {name for m in told.of("seen") for name in m["folders"]}
     assert [bool(m["away"]) for m in told.of("source")] == [True]
+
+
+@pytest.mark.case("A17")
+def test_slides_that_are_there_at_the_first_start_settle_oldest_first_whatever_their_names(
+    export: Path, clock: list[float]
+) -> None:
+    told = Told()
+    for age, name in enumerate(("B", "D", "A", "C")):
+        folder = write_slide(export, name, cells=1)
+        os.utime(folder, (5000 - age, 5000 - age))
+    passes(scanner_of(export, told), clock, 6)
+    assert [m["folder"] for m in told.of("settled")] == ["C", "A", "D", "B"]
