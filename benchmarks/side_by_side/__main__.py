@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -51,6 +52,8 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Measure, then write what was found into the pages."""
     arguments = parser().parse_args()
+    # Ended by a signal, it still ends its contestants, and the servers that they started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if not arguments.tables:
         if arguments.networks is None:
             parser().error("--networks is needed to measure")
