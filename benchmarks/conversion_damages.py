@@ -293,6 +293,18 @@ DAMAGES = (
         "weights of four bits", "int8", (),
         _in_int8(lambda name: name.endswith("/int8"), lambda w: np.clip(np.round(w / 32.0) * 32, -127, 127)),
     ),
+    Damage(
+        "weights of six bits", "int8", (),
+        _in_int8(lambda name: name.endswith("/int8"), lambda w: np.clip(np.round(w / 4.0) * 4, -127, 127)),
+    ),
+    Damage(
+        "calibrated on somewhat dark pixels", "int8", (),
+        _ranges(lambda ranges, *_: {name: seen.scaled(np.float32(0.75)) for name, seen in ranges.items()}),
+    ),
+    Damage(
+        "weights of one layer a tenth too large", "int8", (),
+        _in_int8(lambda name: name == "entry2_sepconv2/kernel/int8_step", lambda scale: scale * 1.1),
+    ),
     Damage("float16 of another network", "fp16", ("exit2_sepconv",), _half_of_another_network),
     Damage("float16 overflow", "structure", ("exit2_sepconv",), _overflow),
     Damage("resizing by the nearest pixel", "pixels", ("grey levels",), _pixels(tensors, "resize_into", _nearest)),

@@ -75,9 +75,7 @@ def damaged_conversions(options: argparse.Namespace, network: Path) -> list[dict
     size_px = json.loads(network.with_suffix(".card.json").read_text())["image"]["size"]
     pixels = pixels_from_cells(chosen.parity, size_px)
     models: dict[str, Any] = {}
-    # Out-of-distribution limits and atlas come after every proof; here the proofs are in question.
-    with mock.patch.object(conversion, "_honesty", return_value=HonestyParts({}, {}, ())):
-        refused = _converted(options, network, None, models)
+    refused = _converted(options, network, None, models)
     if refused is not None:
         raise SystemExit(f"the undamaged network is refused already: {refused}")
     print("undamaged: not refused", file=sys.stderr, flush=True)
@@ -122,6 +120,8 @@ def _converted(options: argparse.Namespace, network: Path, damage: Damage | None
                 if damage is not None:
                     stack.enter_context(applied(damage, folder))
                 stack.enter_context(_kept(made))
+                # Out-of-distribution limits and atlas come after every proof; here the proofs are in question.
+                stack.enter_context(mock.patch.object(conversion, "_honesty", return_value=HonestyParts({}, {}, ())))
                 if damage is None or damage.kind != "pixels":
                     stack.enter_context(mock.patch.object(cell_pixels, "_decoded", _decoded_once))
                 made["facts"] = conversion.convert(request, None).facts

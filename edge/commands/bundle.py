@@ -36,18 +36,37 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = made.add_subparsers(dest="action", required=True, metavar="{keygen,sign,verify,show}")
-    keygen = actions.add_parser("keygen", help="make a key pair: private.pem and public.pem")
+    keygen = actions.add_parser(
+        "keygen",
+        help="make a key pair: private.pem and public.pem",
+        description="Makes an Ed25519 key pair. private.pem (mode 0600) signs and stays with the maker, off the edge "
+        "machines; public.pem goes into [bundle] public_key of every site. Nothing is ever written over.",
+    )
     keygen.add_argument(
         "--out", type=Path, default=Path(), metavar="DIR", help="folder for the two files (default: here)"
     )
-    sign = actions.add_parser("sign", help="verify a bundle and write manifest.sig")
+    sign = actions.add_parser(
+        "sign",
+        help="verify a bundle and write manifest.sig",
+        description="Checks every byte of a bundle against its manifest, then signs the manifest, which fixes them. "
+        "An earlier signature is replaced.",
+    )
     sign.add_argument("bundle", type=Path, metavar="BUNDLE")
     sign.add_argument("--key", type=Path, required=True, metavar="private.pem")
-    for name, text in (
-        ("verify", "check every byte, and the signature where a key is given"),
-        ("show", "verify, then print what the bundle holds"),
+    for name, text, more in (
+        (
+            "verify",
+            "check every byte, and the signature where a key is given",
+            "Makes the checks that every site makes before it opens a bundle: schema, paths, links, sizes, signature, "
+            "digests, networks that point at other files. Nothing of the bundle is run.",
+        ),
+        (
+            "show",
+            "verify, then print what the bundle holds",
+            "Verifies the bundle, then says what it is for, which engines were proved and how, and what it assesses.",
+        ),
     ):
-        action = actions.add_parser(name, help=text)
+        action = actions.add_parser(name, help=text, description=more)
         action.add_argument("bundle", type=Path, metavar="BUNDLE", nargs="?", default=_DEMO_BUNDLE)
         action.add_argument("--public-key", type=Path, metavar="public.pem", help="the key that this site trusts")
     for action in actions.choices.values():
@@ -151,7 +170,9 @@ def facts_from_bundle(bundle: Bundle, signature: str) -> dict[str, Any]:
             {**spec.model_dump(), "cohort_simulated": manifest.cohort[spec.target].simulated}
             for spec in manifest.assessments
         ],
-        "parity": {key: parity.get(key) for key in ("engine", "n", "top1_agreement", "mean_abs_dp", "verdict")},
+        "parity": {
+            key: parity.get(key) for key in ("engine", "n", "top1_agreement", "mean_abs_dp", "gates", "verdict")
+        },
         "files": {name: len(data) for name, data in sorted(bundle.contents.items())},
     }
 
@@ -168,6 +189,7 @@ def lines_from_facts(facts: Mapping[str, Any]) -> list[str]:
         "evidence   " + ", ".join(f"{count} {kind}" for kind, count in facts["evidence"].items()),
     ]
     lines += [f"engine     {e['device']} {e['precision']} {e['file']}: {e['proof']}" for e in facts["engines"]]
+    lines += [f"proof      {_certificate_text(facts['parity'])}"] if facts["parity"]["engine"] else []
     for spec in facts["assessments"]:
         simulated = ", trained on SIMULATED slides" if spec["cohort_simulated"] else ""
         lines.append(
@@ -177,6 +199,15 @@ def lines_from_facts(facts: Mapping[str, Any]) -> list[str]:
     if not facts["assessments"]:
         lines.append("assesses   nothing: it counts cells and findings only")
     return lines + [f"{size:>12,}  {name}" for name, size in facts["files"].items()]
+
+
+def _certificate_text(parity: Mapping[str, Any]) -> str:
+    """One line about the engine that runs by default; older bundles have no bars over all cells."""
+    if not parity["n"]:
+        return f"{parity['verdict']}: no labelled cells were given ({parity['engine']})"
+    missed = [name for name, gate in (parity["gates"] or {}).items() if gate["verdict"] != "PROVEN"]
+    bars = f"; not proven over all cells: {', '.join(missed)}" if missed else ""
+    return f"{parity['verdict']}: {100 * parity['top1_agreement']:.2f} % of {parity['n']:,} views agree{bars}"
 
 
 def _open(options: argparse.Namespace) -> Bundle:
