@@ -39,7 +39,7 @@ ORDER = {
     "job": {
         "source": "di60", "revision": 1, "message_id": "9F3C21AA04B7.R1", "supersedes": None, "reason": None,
         "status": "P", "analysed_at": "2026-11-23T18:00:00+09:00", "assess_all": True, "manifest_sha256": "4e" * 32,
-        "site": "HEMLAB", "degraded": False, "warnings": [],
+        "site": "HEMLAB", "degraded": False, "warnings": [], "reported": [],
     },
 }  # fmt: skip
 
