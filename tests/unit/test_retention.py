@@ -224,3 +224,14 @@ def test_rows_that_a_wrong_clock_dated_do_not_expire_when_it_is_right_again(
     assert has_copy(books, slide)
     later(clock, 2, books)
     assert not has_copy(books, slide)
+
+
+def test_the_newest_row_stays_although_it_never_had_a_result(books: Books, clock: Clock) -> None:
+    first = books.journal.slides.add("di60", "A1", b"A1")
+    last = books.journal.slides.add("di60", "A2", b"A2")
+    for slide in (first, last):
+        books.journal.slides.move(slide.id, "CLOSED", code="DISCARDED", text="no slide")
+        unlisted(books, slide.id)
+    later(clock, 11, books)
+    assert [row.id for row in books.journal.slides.newest_of_source("di60")] == [last.id]
+    assert books.journal.slides.add("di60", "A3", b"A3").id == last.id + 1
