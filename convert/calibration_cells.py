@@ -19,6 +19,7 @@ from edge.errors import EdgeError
 CALIBRATION_CELLS = 512
 FEWEST_CALIBRATION_CELLS = 64
 ENOUGH_OF_A_TYPE = 20
+JUDGING_CELLS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,13 @@ class ChosenCells:
     training: tuple[LabelledCell, ...]
     validation: tuple[LabelledCell, ...]
     notices: tuple[str, ...]
+
+    def judges(self) -> tuple[LabelledCell, ...]:
+        """Return the cells on which int8 is held to its bars before the proof: validation, filled up by calibration."""
+        validation = in_equal_numbers(self.validation, JUDGING_CELLS)
+        known = {cell.cell_id for cell in validation}
+        others = [cell for cell in self.calibration if cell.cell_id not in known]
+        return (*validation, *others[: max(0, JUDGING_CELLS - len(validation))])
 
 
 def choose_cells(folder: Path, catalogue: Catalogue, *, calibration_count: int = CALIBRATION_CELLS) -> ChosenCells:

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 import onnx
 
 from convert.bundle_parts import parity_document
+from convert.calibration_audit import CalibrationAudit
 from convert.certificate_report import Heading, certificate_html
 from convert.conversion_request import ConversionRequest, Preflight
 from convert.engine_proof import ProofMaterial, ProvedEngine
@@ -22,6 +23,7 @@ from convert.layer_noise import noisiest_layers
 from convert.library_from_xgboost import CompiledTrees
 from convert.onnx_check import Precision
 from convert.parity import EngineParity
+from convert.quantization import Quantized
 from convert.tree_model import TrainedTrees
 from edge.errors import EdgeError
 
@@ -37,10 +39,20 @@ class Evidence:
     proved: list[ProvedEngine] = field(default_factory=list)
     compiled: list[tuple[TrainedTrees, CompiledTrees]] = field(default_factory=list)
     slides: dict[str, dict[str, Any]] = field(default_factory=dict)
+    audit: CalibrationAudit | None = None
+    quantized: Quantized | None = None
+
+    def notices(self) -> tuple[str, ...]:
+        """Return what a person must know of the int8 file."""
+        return tuple(n for part in (self.audit, self.quantized) if part is not None for n in part.notices())
 
     def document(self, calibration: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return parity.json of what is there."""
-        return parity_document(self.proved, self.slides, self.compiled, self.reference, calibration)
+        document = parity_document(self.proved, self.slides, self.compiled, self.reference, calibration)
+        if self.quantized is None or self.audit is None:
+            return document
+        cells = {"calibration_cells": self.audit.document()}
+        return {**document, "quantization": {**self.quantized.document(), **cells}}
 
 
 def refuse_bad_engines(

@@ -2,8 +2,8 @@
 
 Multiplying a channel by s > 0 where a convolution makes it, and dividing it by s where the next convolution reads it,
 changes nothing in real numbers, as long as everything in between commutes with a positive factor: ReLU (leaky or not),
-max and average pooling, and additions of maps that carry the same factor. A residual stream is therefore one group:
-every convolution that adds to it and every one that reads it take part.
+max and average pooling, padding with zeros, and additions of maps that carry the same factor. A residual stream is
+therefore one group: every convolution that adds to it and every one that reads it take part.
 
 A value that reaches anything else (an output, a sigmoid, a concatenation ...) is left alone, and so is its whole group.
 """
@@ -17,7 +17,7 @@ import onnx
 
 from convert.onnx_graph import constants_of
 
-_COMMUTES = frozenset({"Relu", "LeakyRelu", "MaxPool", "AveragePool"})
+_COMMUTES = frozenset({"Relu", "LeakyRelu", "PRelu", "MaxPool", "AveragePool", "Pad"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def channel_groups(model: onnx.ModelProto) -> tuple[ChannelGroup, ...]:
         if node.op_type == "Conv" and constants >= set(reads[1:]):
             continue
         if node.op_type in _COMMUTES or (node.op_type == "Add" and not constants & set(reads)):
-            for name in reads:
+            for name in [name for name in reads if name not in constants]:
                 leader_of[leader(name)] = leader(node.output[0])
         else:
             fixed += [*(name for name in reads if name not in constants), *node.output]

@@ -16,6 +16,7 @@ import onnx
 from numpy.typing import NDArray
 
 from convert.bundle_parts import engine_entries, json_bytes, manifest_parts, tree_files
+from convert.calibration_audit import audit_calibration
 from convert.calibration_cells import ChosenCells, choose_cells
 from convert.cell_honesty import HonestyParts, calibration_of, fitted_decision, honesty_parts
 from convert.cell_pixels import pixels_from_cells
@@ -114,7 +115,7 @@ def _sealed(opened: _Opened, evidence: Evidence) -> _Sealed:
     """Make and prove every part; `evidence` keeps what was proved on the way, for the page of a refusal."""
     opened = _with_fitted_decision(opened)
     material, evidence.reference = _proof_material(opened)
-    models = _derive(opened)
+    models = _derive(opened, evidence)
     networks = {FILE_OF[precision]: bytes_from_onnx(model) for precision, model in models.items()}
     for precision in _CPU_ORDER:
         if precision in models:
@@ -131,7 +132,8 @@ def _sealed(opened: _Opened, evidence: Evidence) -> _Sealed:
     files = networks | dict(honesty.files) | _other_files(opened, material, parity, parts)
     for trained, made in evidence.compiled:
         files |= tree_files(trained, made)
-    return _Sealed(manifest_from_parts(parts, files), files, engines, parity, honesty.notices)
+    notices = (*honesty.notices, *evidence.notices())
+    return _Sealed(manifest_from_parts(parts, files), files, engines, parity, notices)
 
 
 def _open(request: ConversionRequest, stream: TextIO | None) -> _Opened:
@@ -143,6 +145,7 @@ def _open(request: ConversionRequest, stream: TextIO | None) -> _Opened:
             finding_count=len(ready.catalogue.finding_codes),
             scaling=request.scaling,
             temperature=ready.card.temperature,
+            heads=request.heads,
         )
         require_image(ready.card_size, origin.size_px, str(request.model))
         require_same_network(ready.trees, network_sha256(origin.keras_model))
@@ -269,17 +272,22 @@ def _with_parity(
     return ProofMaterial(golden, expected, images, outputs, cells, threshold)
 
 
-def _derive(opened: _Opened) -> dict[Precision, onnx.ModelProto]:
-    request, calibration = opened.request, None
+def _derive(opened: _Opened, evidence: Evidence) -> dict[Precision, onnx.ModelProto]:
+    request, calibration, judged = opened.request, None, None
     if request.precision == "int8" and opened.chosen is not None:
-        with Progress("decoding calibration cells", len(opened.chosen.calibration), opened.stream):
-            calibration = pixels_from_cells(opened.chosen.calibration, opened.origin.size_px)
-    models = derive_models(
+        cells, judges = opened.chosen.calibration, opened.chosen.judges()
+        with Progress("decoding calibration cells", len(cells) + len(judges), opened.stream):
+            calibration = pixels_from_cells(cells, opened.origin.size_px)
+            codes = opened.ready.catalogue.type_codes
+            evidence.audit = audit_calibration(calibration, [cell.cell_type for cell in cells], codes)
+            judged = pixels_from_cells(judges, opened.origin.size_px)
+    models, evidence.quantized = derive_models(
         opened.graph,
         precision=request.precision,
         for_gpu=request.target != "cpu",
         with_fp32=request.with_fp32,
         calibration=calibration,
+        judged=judged,
         float_layers=request.float_layers,
         threads=request.threads,
         stream=opened.stream,
@@ -288,7 +296,7 @@ def _derive(opened: _Opened) -> dict[Precision, onnx.ModelProto]:
         models,
         size_px=opened.origin.size_px,
         widths=opened.origin.heads.widths(),
-        float_layers=request.float_layers,
+        float_layers=evidence.quantized.float_layers if evidence.quantized else (),
     )
     return models
 

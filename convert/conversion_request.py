@@ -33,6 +33,7 @@ class ConversionRequest:
     intended_use: str | None = None
     golden: Literal["drawn", "cells"] = "drawn"
     scaling: str | None = None
+    heads: tuple[str, str] | None = None
     float_layers: tuple[str, ...] = ()
     calibration_count: int = 512
     parity_views: int = 1

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal, TextIO
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from convert.calibration import activation_ranges
-from convert.equalization import equalize
 from convert.fp16_from_onnx import fp16_from_onnx
 from convert.half_storage import stored_in_half
 from convert.onnx_check import Precision, check_onnx
-from convert.pixel_steps import exact_pixels
-from convert.progress import Progress
-from convert.qdq_from_onnx import qdq_from_onnx, quantized_values
+from convert.quantization import Quantized, quantize
 
 FILE_OF: dict[Precision, str] = {
     "int8": "cells.int8.onnx",
@@ -24,8 +19,6 @@ FILE_OF: dict[Precision, str] = {
     "fp16": "cells.fp16.onnx",
     "int8-fp16": "cells.int8.fp16.onnx",
 }
-# Few images at a time: memory during calibration is that of one inference, whatever the number of cells.
-_CALIBRATION_BATCH = 4
 
 
 def derive_models(
@@ -35,28 +28,30 @@ def derive_models(
     for_gpu: bool,
     with_fp32: bool,
     calibration: NDArray[np.uint8] | None,
+    judged: NDArray[np.uint8] | None = None,
     float_layers: tuple[str, ...],
     threads: int | None,
     stream: TextIO | None,
-) -> dict[Precision, onnx.ModelProto]:
-    """Return the models to be shipped, by precision.
+) -> tuple[dict[Precision, onnx.ModelProto], Quantized | None]:
+    """Return the models to be shipped, by precision, and what was decided for int8 (None without int8).
 
-    `calibration`: u8 [N,S,S,3] of real cells, needed for int8, where `float_layers` stay in floating point.
+    `calibration`: u8 [N,S,S,3] of real cells, needed for int8, where `float_layers` stay in floating point. `judged`:
+    cells on which int8 is held to the bars; see `convert.quantization.quantize`.
 
     Raises EdgeError MDSE-CONVERT-021, -022, -024.
     """
     models: dict[Precision, onnx.ModelProto] = {}
-    quantized = None
+    made = None
     if precision == "int8" and calibration is not None:
-        quantized = quantized_model(graph, calibration, float_layers=float_layers, threads=threads, stream=stream)
-        models["int8"] = stored_in_half(quantized)
+        made = quantize(graph, calibration, judged, float_layers=float_layers, threads=threads, stream=stream)
+        models["int8"] = stored_in_half(made.model)
     if with_fp32:
         models["fp32"] = graph
     if precision != "fp32":
         models["fp16"] = fp16_from_onnx(graph)
-    if quantized is not None and for_gpu:
-        models["int8-fp16"] = fp16_from_onnx(quantized)
-    return models
+    if made is not None and for_gpu:
+        models["int8-fp16"] = fp16_from_onnx(made.model)
+    return models, made
 
 
 def quantized_model(
@@ -67,12 +62,8 @@ def quantized_model(
     threads: int | None = None,
     stream: TextIO | None = None,
 ) -> onnx.ModelProto:
-    """Calibrate, equalize and quantize. The ranges after equalization follow from those before; one pass suffices."""
-    with Progress("calibrating", len(calibration), stream) as progress:
-        ranges = activation_ranges(
-            graph, quantized_values(graph), _batches(calibration, progress), threads=threads or 0
-        )
-    return qdq_from_onnx(*exact_pixels(*equalize(graph, ranges)), float_layers=float_layers)
+    """Return the network in int8 with the steps of `calibration`, nothing measured and nothing corrected."""
+    return quantize(graph, calibration, None, float_layers=float_layers, threads=threads, stream=stream).model
 
 
 def check_models(
@@ -85,10 +76,3 @@ def check_models(
     """Check every file by our own rules. Raises EdgeError MDSE-CONVERT-025."""
     for precision, model in models.items():
         check_onnx(model, precision, size_px=size_px, widths=widths, float_layers=float_layers)
-
-
-def _batches(images: NDArray[np.uint8], progress: Progress) -> Iterator[NDArray[np.uint8]]:
-    for start in range(0, len(images), _CALIBRATION_BATCH):
-        batch = np.ascontiguousarray(images[start : start + _CALIBRATION_BATCH])
-        yield batch
-        progress.advance(len(batch))

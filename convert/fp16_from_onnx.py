@@ -14,12 +14,15 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from convert.onnx_graph import constants_of, consumers_of
+from convert.onnx_graph import constants_of, consumers_of, ranks_of
 from convert.qdq_from_onnx import OPSET_FLOAT16_PAIRS
 from edge.errors import EdgeError
 
 _LARGEST_FLOAT16 = 65504.0
-_TRUNK = frozenset({"Conv", "Relu", "MaxPool", "Add", "Mul", "QuantizeLinear", "DequantizeLinear"})
+_TRUNK = frozenset(
+    "Conv Relu LeakyRelu PRelu Elu Clip Sigmoid HardSigmoid HardSwish MaxPool AveragePool Pad Concat "
+    "Add Sub Mul Max Min QuantizeLinear DequantizeLinear".split()
+)
 
 
 def fp16_from_onnx(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -56,36 +59,25 @@ def fp16_from_onnx(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _trunk_nodes(model: onnx.ModelProto) -> frozenset[str]:
-    """Return the names of the nodes from the first convolution on, up to the pooling."""
-    readers = consumers_of(model)
+    """Return the names of the nodes that make feature maps from the first convolution on.
+
+    What makes vectors (pooling, heads, the temperature) is no trunk, nor is a pooling inside: the sum over a map.
+    """
+    readers, ranks = consumers_of(model), ranks_of(model)
     first = next(node for node in model.graph.node if node.op_type == "Conv")
-    reached = {first.name}
+    reached = {first.name: first}
     border = list(first.output)
     while border:
         for node in readers.get(border.pop(), []):
-            if node.op_type in _TRUNK and node.name not in reached:
-                reached.add(node.name)
+            if node.name not in reached:
+                reached[node.name] = node
                 border.extend(node.output)
+    trunk = {name for name, node in reached.items() if node.op_type in _TRUNK and ranks[node.output[0]] == 4}
     # Pairs on the first input and on weights lead into the trunk: no cast may stand between a pair and its convolution.
     for operator in ("DequantizeLinear", "QuantizeLinear"):
-        read = {name for node in model.graph.node if node.name in reached for name in node.input}
-        reached |= {node.name for node in model.graph.node if node.op_type == operator and node.output[0] in read}
-    return _without_heads(model, reached)
-
-
-def _without_heads(model: onnx.ModelProto, reached: set[str]) -> frozenset[str]:
-    """Leave out what comes after the pooling (a multiplication by the temperature, an activation of the features)."""
-    readers = consumers_of(model)
-    after: set[str] = set()
-    border = [
-        name for node in model.graph.node if node.op_type in ("GlobalAveragePool", "Gemm") for name in node.output
-    ]
-    while border:
-        for node in readers.get(border.pop(), []):
-            if node.name not in after:
-                after.add(node.name)
-                border.extend(node.output)
-    return frozenset(reached - after)
+        read = {name for node in model.graph.node if node.name in trunk for name in node.input}
+        trunk |= {node.name for node in model.graph.node if node.op_type == operator and node.output[0] in read}
+    return frozenset(trunk)
 
 
 def _half(name: str, values: NDArray[Any]) -> NDArray[np.float16]:

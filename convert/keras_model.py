@@ -16,13 +16,11 @@ from typing import Any
 import keras
 
 from convert.native_messages import native_messages_kept
+from convert.onnx_layers import WRITERS
 from edge.errors import EdgeError
 
-# The layers that the writer knows; the same set as convert/network.py uses, and their close relatives.
-KNOWN_LAYERS = frozenset(
-    "InputLayer Functional Sequential Conv2D SeparableConv2D DepthwiseConv2D BatchNormalization ReLU Activation "
-    "Softmax MaxPooling2D Add GlobalAveragePooling2D Dropout Dense Rescaling".split()
-)
+# The layers that the writer knows, and what holds them together.
+KNOWN_LAYERS = frozenset({*WRITERS, "InputLayer", "Functional", "Sequential"})
 # Initializers and the like come with every layer and leave nothing in the graph.
 PART_MODULES = (
     "keras.initializers",

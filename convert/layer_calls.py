@@ -6,6 +6,7 @@ calls_from_model   the list, with the numbers of the input and output values
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,12 +28,16 @@ class LayerCall:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UnrolledModel:
-    """All calls of a model; `outputs` are (name, value) in the model's order."""
+    """All calls of a model; `outputs` are (name, value) in the model's order.
+
+    `tensors` are the Keras tensors of the outermost model by value: what a nested model keeps inside has none.
+    """
 
     calls: tuple[LayerCall, ...]
     input: int
     input_shape: tuple[int | None, ...]
     outputs: tuple[tuple[str, int], ...]
+    tensors: Mapping[int, Any]
 
     def maker_of(self, value: int) -> LayerCall | None:
         """Return the call that makes `value`, or None for the model's input."""
@@ -49,14 +54,17 @@ def calls_from_model(model: keras.Model) -> UnrolledModel:
         found = ", ".join(str(tuple(tensor.shape)) for tensor in model.inputs)
         raise EdgeError("MDSE-CONVERT-005", where=model.name, found=found or "none")
     calls: list[LayerCall] = []
-    values = _unroll(model, [0], "", calls)
+    tensors: dict[int, Any] = {}
+    values = _unroll(model, [0], "", calls, tensors)
     # A dict of outputs is flattened in the order of its sorted keys, so names are joined by identity, not by place.
     keys = {id(tensor): key for key, tensor in model.output.items()} if isinstance(model.output, dict) else {}
     names = [keys.get(id(tensor), _history(tensor).name) for tensor in model.outputs]
-    return UnrolledModel(tuple(calls), 0, tuple(model.inputs[0].shape[1:]), tuple(zip(names, values, strict=True)))
+    return UnrolledModel(
+        tuple(calls), 0, tuple(model.inputs[0].shape[1:]), tuple(zip(names, values, strict=True)), tensors
+    )
 
 
-def _unroll(model: Any, inputs: list[int], prefix: str, calls: list[LayerCall]) -> list[int]:
+def _unroll(model: Any, inputs: list[int], prefix: str, calls: list[LayerCall], tensors: dict[int, Any]) -> list[int]:
     values = {id(tensor): value for tensor, value in zip(model.inputs, inputs, strict=True)}
     seen: dict[str, int] = {}
     for depth in sorted(model._nodes_by_depth, reverse=True):
@@ -69,12 +77,13 @@ def _unroll(model: Any, inputs: list[int], prefix: str, calls: list[LayerCall]) 
             name = prefix + layer.name + (f"#{seen[layer.name]}" if seen[layer.name] > 1 else "")
             nested = getattr(layer, "_functional", layer)
             if hasattr(nested, "_nodes_by_depth"):
-                made = _unroll(nested, reads, f"{name}/", calls)
+                made = _unroll(nested, reads, f"{name}/", calls, {})
             else:
                 made = [len(calls) + 1]
                 shape = tuple(node.output_tensors[0].shape[1:])
                 calls.append(LayerCall(layer, name, tuple(reads), made[0], shape))
             values |= {id(tensor): value for tensor, value in zip(node.output_tensors, made, strict=True)}
+            tensors |= dict(zip(made, node.output_tensors, strict=True))
     return [values[id(tensor)] for tensor in model.outputs]
 
 

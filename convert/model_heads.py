@@ -32,16 +32,20 @@ class Heads:
         return {"cell_type": self.type_count, "findings": self.finding_count, "embedding": self.embedding_dim}
 
 
-def find_heads(model: UnrolledModel, *, type_count: int, finding_count: int) -> Heads:
-    """Return the heads of `model`.
+def find_heads(
+    model: UnrolledModel, *, type_count: int, finding_count: int, names: tuple[str, str] | None = None
+) -> Heads:
+    """Return the heads of `model`: the outputs called `names` (types, findings), else those that the model tells.
 
     Raises EdgeError: MDSE-CONVERT-006 where an output is missing, double or of another width; -007 where a head does
     not end in its activation (softmax, sigmoid); -008 where there is no feature layer.
     """
     widths = {name: _width(model, value) for name, value in model.outputs}
     chosen = {
-        head: _choose(head, expected, widths)
-        for head, expected in (("cell_type", type_count), ("findings", finding_count))
+        head: _choose(head, name, expected, widths)
+        for head, name, expected in zip(
+            HEAD_ACTIVATIONS, names or (None, None), (type_count, finding_count), strict=True
+        )
     }
     values = dict(model.outputs)
     for head, output in chosen.items():
@@ -76,9 +80,9 @@ def _width_or_zero(model: UnrolledModel, value: int) -> int:
     return _width(model, value) or 0
 
 
-def _choose(head: str, expected: int, widths: dict[str, int | None]) -> str:
-    by_name = [name for name in widths if name == head]
-    candidates = by_name or [name for name, width in widths.items() if width == expected]
+def _choose(head: str, named: str | None, expected: int, widths: dict[str, int | None]) -> str:
+    by_name = [name for name in widths if name == (named or head)]
+    candidates = by_name or [name for name, width in widths.items() if width == expected and named is None]
     if len(candidates) == 1 and widths[candidates[0]] == expected:
         return candidates[0]
     found = ", ".join(f"{name} of width {width}" for name, width in widths.items())

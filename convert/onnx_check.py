@@ -21,8 +21,9 @@ from edge.errors import EdgeError
 Precision = Literal["fp32", "fp16", "int8", "int8-fp16"]
 
 _ALLOWED = frozenset(
-    "Cast Transpose Mul Add Conv Relu MaxPool GlobalAveragePool Flatten Gemm Softmax Sigmoid Identity "
-    "QuantizeLinear DequantizeLinear".split()
+    "Cast Transpose Mul Add Sub Max Min Conv Gemm Relu LeakyRelu PRelu Elu Selu Clip Tanh Softplus Softsign Erf "
+    "Sigmoid HardSigmoid HardSwish Softmax LayerNormalization MaxPool AveragePool GlobalAveragePool GlobalMaxPool "
+    "Pad Concat Flatten Reshape Identity QuantizeLinear DequantizeLinear".split()
 )
 _NEWEST_OPSET = 19
 

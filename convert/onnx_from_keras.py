@@ -18,8 +18,10 @@ from onnx import TensorProto
 
 from convert.layer_calls import LayerCall, UnrolledModel, calls_from_model
 from convert.model_heads import Heads, activation_of, find_heads
+from convert.onnx_feature import Affine, Call, Feature
 from convert.onnx_graph import INPUT_NAME, OnnxGraph
-from convert.onnx_layers import FOLDING, WRITERS, Affine, Call, Feature, affine_from_batch_normalization
+from convert.onnx_layers import FOLDING, WRITERS, affine_from_batch_normalization
+from convert.onnx_padding import merge_padding
 from edge.errors import EdgeError
 
 # What training did outside of the model, for models that carry no Rescaling: factor and offset on 0..255.
@@ -49,8 +51,9 @@ def origin_from_keras(
     finding_count: int = 97,
     scaling: str | None = None,
     temperature: float = 1.0,
+    heads: tuple[str, str] | None = None,
 ) -> OriginModel:
-    """Check the model and find its heads.
+    """Check the model and find its heads: by `heads` (names of the outputs for types and findings), else by themselves.
 
     Raises EdgeError: MDSE-CONVERT-005 (not one image), -006, -007, -008 (heads), -009 (a layer we cannot write), -010
     (no fixed square size), -011 (no scaling inside, and `scaling` does not say what training did outside).
@@ -62,11 +65,15 @@ def origin_from_keras(
     for call in unrolled.calls:
         if type(call.layer).__name__ not in WRITERS:
             raise EdgeError("MDSE-CONVERT-009", where=call.name, what=f"the operation {type(call.layer).__name__}")
-    scales_inside = any(type(call.layer).__name__ == "Rescaling" for call in unrolled.readers_of(unrolled.input))
+    scales_inside = any(
+        type(call.layer).__name__ in ("Rescaling", "Normalization") for call in unrolled.readers_of(unrolled.input)
+    )
     if scales_inside == (scaling is not None):
         raise EdgeError("MDSE-CONVERT-011", where=model.name, found="one" if scales_inside else "none")
-    heads = find_heads(unrolled, type_count=type_count, finding_count=finding_count)
-    return OriginModel(model, unrolled, heads, height, SCALINGS[scaling or "0..255"], temperature)
+    found = find_heads(unrolled, type_count=type_count, finding_count=finding_count, names=heads)
+    if found.embedding not in unrolled.tensors:
+        raise EdgeError("MDSE-CONVERT-008", where="embedding", found="features inside a nested model")
+    return OriginModel(model, unrolled, found, height, SCALINGS[scaling or "0..255"], temperature)
 
 
 def onnx_from_keras(origin: OriginModel) -> onnx.ModelProto:
@@ -96,6 +103,7 @@ def onnx_from_keras(origin: OriginModel) -> onnx.ModelProto:
     for name, value in outputs.items():
         graph.node("Identity", [values[value].name], name)
     _join_identities(graph, set(outputs))
+    merge_padding(graph)
     return graph.model(size_px=origin.size_px, widths=heads.widths())
 
 
@@ -123,10 +131,9 @@ def _with_embedding(origin: OriginModel) -> Any:
     """The Keras model with the three outputs by our names, whatever its own outputs are called."""
     model, heads = origin.keras_model, origin.heads
     tensors = dict(zip([name for name, _ in origin.unrolled.outputs], model.outputs, strict=True))
-    maker = origin.unrolled.maker_of(heads.embedding)
     features = tensors.get("embedding")
-    if features is None and maker is not None:
-        features = maker.layer.output
+    if features is None:
+        features = origin.unrolled.tensors[heads.embedding]
     outputs = {
         "cell_type": tensors[heads.cell_type_output],
         "findings": tensors[heads.findings_output],

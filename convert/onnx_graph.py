@@ -89,6 +89,13 @@ def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
     return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
+def ranks_of(model: onnx.ModelProto) -> dict[str, int]:
+    """Return the number of axes of every value of the graph."""
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
+    values = (*inferred.input, *inferred.value_info, *inferred.output)
+    return {value.name: len(value.type.tensor_type.shape.dim) for value in values}
+
+
 def consumers_of(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
     """Return, for every value, the nodes that read it."""
     readers: dict[str, list[onnx.NodeProto]] = {}

@@ -1,4 +1,4 @@
-"""One function per Keras layer: how it is written in ONNX, NCHW inside, with the padding of Keras spelled out.
+"""Convolutions, dense layers and pooling as they are written in ONNX, and the table of all layers that are written.
 
 Keras' `same` padding is TensorFlow's: as much as the stride needs, the odd pixel at the bottom and right. ONNX'
 `SAME_UPPER` means the same but is resolved by each runtime; explicit pads are not open to reading.
@@ -14,46 +14,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.onnx_activations import (
+    activation_name,
+    write_activation,
+    write_activation_layer,
+    write_elu,
+    write_leaky_relu,
+    write_prelu,
+    write_relu,
+    write_softmax,
+)
+from convert.onnx_feature import Affine, Call, Feature, require_channels_last, unsupported, weights_of
 from convert.onnx_graph import OnnxGraph
-from edge.errors import EdgeError
-
-
-@dataclass(frozen=True, slots=True)
-class Feature:
-    """A value of the graph: its ONNX name and its shape, (channels, height, width) or (width,)."""
-
-    name: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Affine:
-    """A folded batch normalization: y = scale * x + shift, per channel, float64 until written."""
-
-    scale: NDArray[np.float64]
-    shift: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Call:
-    """A layer to be written: its name in the graph, the values it reads, and a normalization to fold into it."""
-
-    layer: Any
-    name: str
-    inputs: list[Feature]
-    fold: Affine | None = None
+from convert.onnx_shapes import (
+    write_affine,
+    write_concatenate,
+    write_elementwise,
+    write_flatten,
+    write_global_pooling,
+    write_layer_normalization,
+    write_normalization,
+    write_nothing,
+    write_reshape,
+    write_zero_padding,
+)
 
 
 def affine_from_batch_normalization(layer: Any) -> Affine:
     """Return scale and shift of a batch normalization in inference."""
-    mean = _weights(layer.moving_mean).astype(np.float64)
-    variance = _weights(layer.moving_variance).astype(np.float64)
+    mean = weights_of(layer.moving_mean).astype(np.float64)
+    variance = weights_of(layer.moving_variance).astype(np.float64)
     scale = 1.0 / np.sqrt(variance + layer.epsilon)
     if layer.scale:
-        scale = scale * _weights(layer.gamma)
+        scale = scale * weights_of(layer.gamma)
     shift = -mean * scale
     if layer.center:
-        shift = shift + _weights(layer.beta)
+        shift = shift + weights_of(layer.beta)
     return Affine(scale, shift)
 
 
@@ -66,31 +62,31 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[in
 
 def write_conv(graph: OnnxGraph, call: Call) -> Feature:
     """Conv2D: kernel [h,w,in/groups,out] becomes [out,in/groups,h,w]."""
-    kernel = _weights(call.layer.kernel).transpose(3, 2, 0, 1)
+    kernel = weights_of(call.layer.kernel).transpose(3, 2, 0, 1)
     return _activated(graph, call, _conv(graph, call, _sizes(call, kernel, groups=call.layer.groups)))
 
 
 def write_depthwise(graph: OnnxGraph, call: Call) -> Feature:
     """DepthwiseConv2D: kernel [h,w,in,multiplier] becomes [in*multiplier,1,h,w], one group per input channel."""
-    kernel = _depthwise_kernel(_weights(call.layer.kernel))
+    kernel = _depthwise_kernel(weights_of(call.layer.kernel))
     return _activated(graph, call, _conv(graph, call, _sizes(call, kernel, groups=call.inputs[0].shape[0])))
 
 
 def write_separable(graph: OnnxGraph, call: Call) -> Feature:
     """SeparableConv2D: a depthwise convolution without bias, then a pointwise one that takes bias and folding."""
-    kernel = _depthwise_kernel(_weights(call.layer.depthwise_kernel))
+    kernel = _depthwise_kernel(weights_of(call.layer.depthwise_kernel))
     first = Call(call.layer, f"{call.name}/depthwise", call.inputs)
     features = _conv(graph, first, _sizes(first, kernel, groups=call.inputs[0].shape[0]), with_bias=False)
     second = Call(call.layer, call.name, [features], call.fold)
-    pointwise = _Sizes(_weights(call.layer.pointwise_kernel).transpose(3, 2, 0, 1), (1, 1), (1, 1), 1)
+    pointwise = _Sizes(weights_of(call.layer.pointwise_kernel).transpose(3, 2, 0, 1), (1, 1), (1, 1), 1)
     return _activated(graph, call, _conv(graph, second, pointwise))
 
 
 def write_dense(graph: OnnxGraph, call: Call) -> Feature:
     """Dense on one vector per cell, as Gemm with the weights [out,in]."""
     if len(call.inputs[0].shape) != 1:
-        raise _unsupported(call.name, f"a Dense layer on a {len(call.inputs[0].shape)}-dimensional value")
-    weights, bias = _folded(_weights(call.layer.kernel).T, _bias(call.layer), call.fold)
+        raise unsupported(call.name, f"a Dense layer on a {len(call.inputs[0].shape)}-dimensional value")
+    weights, bias = _folded(weights_of(call.layer.kernel).T, _bias(call.layer), call.fold)
     operands = [call.inputs[0].name, graph.constant(f"{call.name}/kernel", weights)]
     if bias is not None:
         operands.append(graph.constant(f"{call.name}/bias", bias))
@@ -102,12 +98,8 @@ def write_batch_normalization(graph: OnnxGraph, call: Call) -> Feature:
     """A batch normalization that follows no convolution: one multiplication and one addition per channel."""
     affine = affine_from_batch_normalization(call.layer)
     if call.layer.axis not in (-1, 3, len(call.inputs[0].shape)):
-        raise _unsupported(call.name, "normalization over an axis other than the channels")
-    form = (1, -1, 1, 1) if len(call.inputs[0].shape) == 3 else (1, -1)
-    scale = graph.constant(f"{call.name}/scale", affine.scale.astype(np.float32).reshape(form))
-    shift = graph.constant(f"{call.name}/shift", affine.shift.astype(np.float32).reshape(form))
-    scaled = graph.node("Mul", [call.inputs[0].name, scale], f"{call.name}/scaled")
-    return Feature(graph.node("Add", [scaled, shift], call.name), call.inputs[0].shape)
+        raise unsupported(call.name, "normalization over an axis other than the channels")
+    return write_affine(graph, call, affine.scale, affine.shift)
 
 
 def write_rescaling(graph: OnnxGraph, call: Call) -> Feature:
@@ -118,31 +110,12 @@ def write_rescaling(graph: OnnxGraph, call: Call) -> Feature:
     return Feature(graph.node("Add", [scaled, offset], call.name), call.inputs[0].shape)
 
 
-def write_relu(graph: OnnxGraph, call: Call) -> Feature:
-    """ReLU without slope or threshold."""
-    if call.layer.negative_slope or call.layer.threshold or call.layer.max_value is not None:
-        raise _unsupported(call.name, "a ReLU with a slope, a threshold or a maximum")
-    return Feature(graph.node("Relu", [call.inputs[0].name], call.name), call.inputs[0].shape)
-
-
-def write_activation_layer(graph: OnnxGraph, call: Call) -> Feature:
-    """Activation: relu, softmax, sigmoid or linear."""
-    return write_activation(graph, call.layer.activation, call.name, call.inputs[0])
-
-
-def write_softmax(graph: OnnxGraph, call: Call) -> Feature:
-    """Softmax over the last axis."""
-    if call.layer.axis != -1:
-        raise _unsupported(call.name, "a Softmax over another axis than the last")
-    return Feature(graph.node("Softmax", [call.inputs[0].name], call.name, axis=-1), call.inputs[0].shape)
-
-
-def write_max_pooling(graph: OnnxGraph, call: Call) -> Feature:
-    """MaxPooling2D; padding never wins against a pixel, in Keras as in ONNX."""
-    _require_channels_last(call)
+def write_pooling(graph: OnnxGraph, call: Call) -> Feature:
+    """MaxPooling2D and AveragePooling2D; padding never wins against a pixel and is never averaged, as in Keras."""
+    require_channels_last(call)
     pads, size = _pads_and_size(call, tuple(call.layer.pool_size), tuple(call.layer.strides), (1, 1))
     made = graph.node(
-        "MaxPool",
+        "MaxPool" if type(call.layer).__name__ == "MaxPooling2D" else "AveragePool",
         [call.inputs[0].name],
         call.name,
         kernel_shape=list(call.layer.pool_size),
@@ -150,31 +123,6 @@ def write_max_pooling(graph: OnnxGraph, call: Call) -> Feature:
         pads=pads,
     )
     return Feature(made, (call.inputs[0].shape[0], *size))
-
-
-def write_add(graph: OnnxGraph, call: Call) -> Feature:
-    """Add of two or more values of one shape."""
-    if any(feature.shape != call.inputs[0].shape for feature in call.inputs):
-        raise _unsupported(call.name, "an Add of values of different shapes")
-    total = call.inputs[0].name
-    for number, feature in enumerate(call.inputs[1:], start=2):
-        made = call.name if number == len(call.inputs) else f"{call.name}/sum{number}"
-        total = graph.node("Add", [total, feature.name], made)
-    return Feature(total, call.inputs[0].shape)
-
-
-def write_global_average(graph: OnnxGraph, call: Call) -> Feature:
-    """GlobalAveragePooling2D, then one vector per cell."""
-    _require_channels_last(call)
-    if call.layer.keepdims:
-        raise _unsupported(call.name, "a GlobalAveragePooling2D with keepdims")
-    averaged = graph.node("GlobalAveragePool", [call.inputs[0].name], f"{call.name}/average")
-    return Feature(graph.node("Flatten", [averaged], call.name, axis=1), (call.inputs[0].shape[0],))
-
-
-def write_nothing(_graph: OnnxGraph, call: Call) -> Feature:
-    """Dropout: nothing at inference."""
-    return call.inputs[0]
 
 
 Writer = Callable[[OnnxGraph, Call], Feature]
@@ -185,28 +133,27 @@ WRITERS: dict[str, Writer] = {
     "SeparableConv2D": write_separable,
     "Dense": write_dense,
     "BatchNormalization": write_batch_normalization,
+    "LayerNormalization": write_layer_normalization,
+    "Normalization": write_normalization,
     "Rescaling": write_rescaling,
     "ReLU": write_relu,
+    "LeakyReLU": write_leaky_relu,
+    "PReLU": write_prelu,
+    "ELU": write_elu,
     "Activation": write_activation_layer,
     "Softmax": write_softmax,
-    "MaxPooling2D": write_max_pooling,
-    "Add": write_add,
-    "GlobalAveragePooling2D": write_global_average,
-    "Dropout": write_nothing,
+    "MaxPooling2D": write_pooling,
+    "AveragePooling2D": write_pooling,
+    "GlobalAveragePooling2D": write_global_pooling,
+    "GlobalMaxPooling2D": write_global_pooling,
+    "ZeroPadding2D": write_zero_padding,
+    "Concatenate": write_concatenate,
+    "Flatten": write_flatten,
+    "Reshape": write_reshape,
+    **dict.fromkeys(("Add", "Multiply", "Subtract", "Maximum", "Minimum"), write_elementwise),
+    **dict.fromkeys(("Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout"), write_nothing),
 }
 FOLDING = frozenset({"Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense"})
-
-
-def write_activation(graph: OnnxGraph, function: Any, name: str, feature: Feature) -> Feature:
-    """Write a Keras activation function after `feature`. Raises EdgeError MDSE-CONVERT-009 for one we do not know."""
-    kind = getattr(function, "__name__", str(function)) if function is not None else "linear"
-    if kind == "linear":
-        return feature
-    operators = {"relu": "Relu", "softmax": "Softmax", "sigmoid": "Sigmoid"}
-    if kind not in operators or (kind == "softmax" and len(feature.shape) != 1):
-        raise _unsupported(name, f"the activation {kind!r} here")
-    attributes = {"axis": -1} if kind == "softmax" else {}
-    return Feature(graph.node(operators[kind], [feature.name], name, **attributes), feature.shape)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -225,7 +172,7 @@ def _sizes(call: Call, kernel: NDArray[Any], *, groups: int) -> _Sizes:
 
 def _conv(graph: OnnxGraph, call: Call, sizes: _Sizes, *, with_bias: bool = True) -> Feature:
     """Write one convolution with its padding; where the layer ends in an activation, it is called name/linear."""
-    _require_channels_last(call)
+    require_channels_last(call)
     window = sizes.kernel.shape[2:]
     pads, made_size = _pads_and_size(call, window, sizes.strides, sizes.dilation)
     weights, bias = _folded(sizes.kernel, _bias(call.layer) if with_bias else None, call.fold)
@@ -250,7 +197,7 @@ def _activated(graph: OnnxGraph, call: Call, feature: Feature) -> Feature:
 
 
 def _is_linear(function: Any) -> bool:
-    return function is None or getattr(function, "__name__", "") == "linear"
+    return activation_name(function) == "linear"
 
 
 def _folded(
@@ -273,7 +220,7 @@ def _pads_and_size(
     elif call.layer.padding == "valid":
         pairs = [(0, 0), (0, 0)]
     else:
-        raise _unsupported(call.name, f"padding {call.layer.padding!r}")
+        raise unsupported(call.name, f"padding {call.layer.padding!r}")
     reach = [(k - 1) * d + 1 for k, d in zip(window, dilation, strict=True)]
     made = tuple((n + sum(p) - r) // s + 1 for n, p, r, s in zip(size, pairs, reach, strides, strict=True))
     return [pairs[0][0], pairs[1][0], pairs[0][1], pairs[1][1]], made
@@ -284,22 +231,9 @@ def _depthwise_kernel(kernel: NDArray[Any]) -> NDArray[Any]:
     return kernel.transpose(2, 3, 0, 1).reshape(channels * multiplier, 1, height, width)
 
 
-def _weights(variable: Any) -> NDArray[Any]:
-    return np.asarray(variable.numpy() if hasattr(variable, "numpy") else variable, dtype=np.float32)
-
-
 def _bias(layer: Any) -> NDArray[Any] | None:
-    return _weights(layer.bias) if layer.use_bias else None
+    return weights_of(layer.bias) if layer.use_bias else None
 
 
 def _per_channel(values: Any) -> NDArray[np.float32]:
     return np.asarray(values, np.float32).reshape((1, -1, 1, 1) if np.ndim(values) else (1, 1, 1, 1))
-
-
-def _require_channels_last(call: Call) -> None:
-    if call.layer.data_format != "channels_last":
-        raise _unsupported(call.name, "channels_first data")
-
-
-def _unsupported(name: str, what: str) -> EdgeError:
-    return EdgeError("MDSE-CONVERT-009", where=name, what=what)

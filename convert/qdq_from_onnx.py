@@ -20,7 +20,7 @@ from onnx import helper, numpy_helper
 
 from convert.calibration import ChannelRange
 from convert.int8_steps import activation_step, bias_on_steps, weight_codes, weight_steps
-from convert.onnx_graph import OUTPUT_NAMES, attributes_of, constants_of
+from convert.onnx_graph import OUTPUT_NAMES, attributes_of, constants_of, ranks_of
 from edge.errors import EdgeError
 
 # The pairs on float16 values need QuantizeLinear of opset 19; plain int8 keeps to 18.
@@ -29,7 +29,7 @@ OPSET_FLOAT16_PAIRS = 19
 
 def quantized_values(model: onnx.ModelProto) -> tuple[str, ...]:
     """Return the activations that get a pair, in graph order: the ones to be calibrated."""
-    makers = {node.output[0]: node for node in model.graph.node}
+    makers = _makers_of_maps(model)
     values: list[str] = []
     for node in model.graph.node:
         if node.op_type in ("Conv", "MaxPool"):
@@ -56,7 +56,7 @@ def qdq_from_onnx(
     quantized = onnx.ModelProto()
     quantized.CopyFrom(model)
     constants = constants_of(model)
-    makers = {node.output[0]: node for node in model.graph.node}
+    makers = _makers_of_maps(model)
     writer = _PairWriter(ranges)
     nodes: list[onnx.NodeProto] = []
     for node in quantized.graph.node:
@@ -124,6 +124,12 @@ class _PairWriter:
         self.constants[step] = np.asarray(scale, np.float32).reshape(shape)
         self.constants[zero] = np.zeros(shape, np.int8)
         return step, zero
+
+
+def _makers_of_maps(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
+    """The nodes that make feature maps, by value: sums of vectors stay in floating point."""
+    ranks = ranks_of(model)
+    return {node.output[0]: node for node in model.graph.node if ranks[node.output[0]] == 4}
 
 
 def _skip_input(node: onnx.NodeProto, makers: Mapping[str, onnx.NodeProto]) -> int | None:

@@ -113,16 +113,29 @@ def _add_numbers(group: Any) -> None:
         help="only for a model without a Rescaling layer: the range of pixels it was trained on",
     )
     group.add_argument(
+        "--heads",
+        type=_two_names,
+        metavar="TYPES,FINDINGS",
+        help="names of the two outputs, only where the model does not tell: several are as wide as a head",
+    )
+    group.add_argument(
         "--float-layers",
         default="",
         metavar="A,B",
-        help="leave layers whose name begins so out of int8; a refusal names the ones that lose most",
+        help="leave layers whose name begins so out of int8, beside those that the bars need",
     )
     group.add_argument("--calibration-cells", type=int, default=512, metavar="N", help="default: %(default)s")
     group.add_argument(
         "--parity-views", type=int, default=1, metavar="N", help="orientations of each test cell, 1-8 (default: 1)"
     )
     group.add_argument("--threads", type=int, metavar="N", help="processor threads (default: all)")
+
+
+def _two_names(text: str) -> tuple[str, str]:
+    types, separator, findings = text.partition(",")
+    if not separator or not types or not findings or "," in findings:
+        raise argparse.ArgumentTypeError(f"{text!r} is not TYPES,FINDINGS, such as kind,signs")
+    return types, findings
 
 
 def _target_and_path(text: str) -> tuple[str, Path]:
@@ -170,6 +183,7 @@ def _request(options: argparse.Namespace) -> ConversionRequest:
         intended_use=options.intended_use,
         golden=options.golden,
         scaling=options.scaling,
+        heads=options.heads,
         float_layers=tuple(name for name in options.float_layers.split(",") if name),
         calibration_count=options.calibration_cells,
         parity_views=options.parity_views,

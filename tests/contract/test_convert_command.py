@@ -293,14 +293,14 @@ def test_a_card_for_another_model_is_refused(workshop, tmp_path, capsys):
 def test_a_refusal_ends_with_status_3_names_codes_and_layers_and_writes_nothing(
     workshop, tmp_path, capsys, monkeypatch
 ):
-    from convert import derived_files
+    from convert import quantization
 
-    coarse = derived_files.qdq_from_onnx
+    coarse = quantization.qdq_from_onnx
 
     def clipped(model, ranges, **options):
         return coarse(model, {name: seen.scaled(np.float32(0.35)) for name, seen in ranges.items()}, **options)
 
-    monkeypatch.setattr(derived_files, "qdq_from_onnx", clipped)
+    monkeypatch.setattr(quantization, "qdq_from_onnx", clipped)
     monkeypatch.setattr("convert.engine_proof.require_golden", lambda *_: (0.0, 0.0))
     monkeypatch.setattr("convert.parity.TYPE_TOLERANCE", 1e-6)
     options = ("--out", tmp_path / "bundle", "--cells", workshop / "cells", "--precision", "int8")

@@ -183,12 +183,12 @@ def test_custom_and_unknown_layers_are_refused_by_name(tmp_path):
             return x * 2
 
     images = keras.Input((16, 16, 3), name="images")
-    x = layers.LeakyReLU(name="leaky")(Twice(name="own")(layers.Rescaling(1 / 255)(images)))
+    x = layers.UpSampling2D(name="larger")(Twice(name="own")(layers.Rescaling(1 / 255)(images)))
     with pytest.raises(EdgeError) as error:
         load_keras_model(saved(tmp_path, headed(x, images)))
     assert code_of(error) == "MDSE-CONVERT-003"
     assert "Twice 'own' (custom class)" in str(error.value)
-    assert "LeakyReLU 'leaky'" in str(error.value)
+    assert "UpSampling2D 'larger'" in str(error.value)
 
 
 def test_an_architecture_that_names_a_module_outside_keras_is_refused(tmp_path):
@@ -260,7 +260,14 @@ def test_heads_that_read_different_features_are_refused():
 def test_settings_that_cannot_be_written_are_refused_by_layer():
     images = keras.Input((16, 16, 3), dtype="uint8", name="images")
     scaled = layers.Rescaling(1 / 255)(images)
-    for layer in (layers.ReLU(max_value=6.0, name="bad"), layers.Activation("gelu", name="bad")):
-        error = rejected(headed(layer(scaled), images))
+    for layer in (
+        layers.ReLU(threshold=0.5, name="bad"),
+        layers.Activation("mish", name="bad"),
+        layers.Concatenate(axis=1, name="bad"),
+        layers.Reshape((24, 32, 1), name="bad"),
+        layers.LayerNormalization(axis=1, name="bad"),
+    ):
+        joined = [scaled, scaled] if isinstance(layer, layers.Concatenate) else scaled
+        error = rejected(headed(layer(joined), images))
         assert error.code == "MDSE-CONVERT-009"
         assert error.where == "bad"

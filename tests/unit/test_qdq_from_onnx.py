@@ -66,7 +66,7 @@ def relative_noise(found, original):
 
 
 def test_every_derived_file_keeps_its_promises_and_stays_near_the_original():
-    models = derive_models(
+    models, _ = derive_models(
         graph(), precision="int8", for_gpu=True, with_fp32=True, calibration=np.concatenate(batches()),
         float_layers=(), threads=1, stream=None,
     )  # fmt: skip

@@ -1,0 +1,107 @@
+"""How long a full-width, 299 px network takes from .keras to bundle, how much memory, and whether twice gives the same.
+
+    python -m benchmarks.conversion_time CELLS     # writes benchmarks/conversion_time.json
+
+CELLS: the folder of labelled real cells; 128 of its calibration cells are copied into a folder of their own without any
+test cell, so that there is no parity run. The weights are those of an untrained network with statistics of a batch:
+time and memory do not depend on them. Each conversion is a process of its own, on two processors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+WRITTEN = REPOSITORY / "benchmarks" / "conversion_time.json"
+CALIBRATION_CELLS, SIZE_PX, PROCESSORS = 128, 299, 2
+_NETWORK = """
+import sys
+sys.path.insert(0, "tests/unit")
+from keras_models import with_lively_weights
+from convert.network import build_network
+with_lively_weights(build_network(size_px=int(sys.argv[2]), width=1.0)).save(sys.argv[1])
+"""
+
+
+def calibration_folder(cells: Path, folder: Path) -> int:
+    """Copy calibration cells with their labels into `folder`; return how many."""
+    from convert.calibration_cells import choose_cells
+    from edge.catalogue import load_catalogue
+
+    chosen = choose_cells(cells, load_catalogue(), calibration_count=CALIBRATION_CELLS).calibration
+    folder.mkdir()
+    with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["file", "cell_type"])
+        for cell in chosen:
+            shutil.copyfile(cell.path, folder / cell.path.name)
+            writer.writerow([cell.path.name, cell.cell_type])
+    return len(chosen)
+
+
+def converted(model: Path, cells: Path, out: Path) -> dict[str, Any]:
+    """Convert in a process of its own; return seconds, peak memory and the digest."""
+    command = [sys.executable, "-m", "convert.commands.convert", str(model), "--cells", str(cells)]
+    command += ["--precision", "int8", "--threads", str(PROCESSORS), "--json", "--out", str(out)]
+    load, started = os.getloadavg()[0], time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
+    seconds = time.monotonic() - started
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return {
+        "seconds": round(seconds, 1),
+        "load_before": round(load, 1),
+        "load_after": round(os.getloadavg()[0], 1),
+        "digest": json.loads(done.stdout)["digest"],
+        "steps": [line for line in done.stderr.splitlines() if ": done after" in line],
+    }
+
+
+def main() -> None:
+    """Convert twice and write."""
+    reader = argparse.ArgumentParser(description="Time and memory of a full-width conversion.")
+    reader.add_argument("cells", type=Path, metavar="CELLS")
+    cells = reader.parse_args().cells
+    # Two processors, as in the bar, whatever the machine has.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:PROCESSORS])
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        count = calibration_folder(cells, work / "cells")
+        model = work / "model.keras"
+        subprocess.run([sys.executable, "-c", _NETWORK, str(model), str(SIZE_PX)], cwd=REPOSITORY, check=True)
+        before_kb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        runs = [converted(model, work / "cells", work / f"bundle{number}") for number in (1, 2)]
+        peak_kb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    document = {
+        "command": "python -m benchmarks.conversion_time CELLS",
+        "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "machine": f"{PROCESSORS} of {os.cpu_count()} processors, {platform.machine()}",
+        "network": f"width 1.0, {SIZE_PX} px, untrained weights",
+        "calibration_cells": count,
+        "bars": {"seconds": 180, "peak_mb": 3000, "identical": True},
+        "seconds": [run["seconds"] for run in runs],
+        # The largest process of all: where making the network took more, this is an upper bound.
+        "peak_mb": round(peak_kb * 1024 / 1e6),
+        "peak_is_upper_bound": peak_kb == before_kb,
+        "identical": runs[0]["digest"] == runs[1]["digest"],
+        "runs": runs,
+    }
+    WRITTEN.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(document, indent=1))
+
+
+if __name__ == "__main__":
+    main()

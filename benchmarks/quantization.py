@@ -1,0 +1,182 @@
+"""What int8 costs on real cells, and which layers cost it: every figure of docs/conversion.md, part "quantization".
+
+    python -m benchmarks.quantization CELLS     # writes benchmarks/quantization.json and docs/images/int8_layers.png
+
+CELLS: the folder of labelled real cells. The network is the demo network rebuilt from its half-precision file
+(tests/real/demo_network.py). int8 is calibrated and judged on splits 2-7 and measured on the test split, 0-1, that
+nothing was chosen on; the layers are compared on validation cells.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from convert.calibration import activation_ranges
+from convert.calibration_audit import audit_calibration
+from convert.calibration_cells import choose_cells
+from convert.cell_pixels import pixels_from_cells
+from convert.half_storage import stored_in_half
+from convert.onnx_from_keras import onnx_from_keras, origin_from_keras
+from convert.onnx_graph import bytes_from_onnx
+from convert.parity import outputs_of_engine, outputs_of_onnx
+from convert.progress import Progress
+from convert.qdq_from_onnx import qdq_from_onnx, quantized_values
+from convert.quantization import Agreement, Int8Trial, Judge, agreement_of, layer_losses, quantize
+from edge.catalogue import load_catalogue
+from edge.demo import DEMO_BUNDLE
+from edge.engines.base import EngineOutputs
+from edge.engines.openvino import open_openvino
+from tests.real.demo_network import NOTE, demo_network
+from tests.real.worsened_network import worsened_network
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+WRITTEN = REPOSITORY / "benchmarks" / "quantization.json"
+PICTURE = REPOSITORY / "docs" / "images" / "int8_layers.png"
+QUIET = Progress("", 1, None)
+BARS = {
+    "top1_agreement": ">= 0.990",
+    "sure_agreement": ">= 0.997",
+    "mean_abs_dp_types": "<= 0.002",
+    "mean_abs_dp_findings": "<= 0.010",
+    "size_ratio": "<= 0.27",
+    "openvino_and_onnxruntime_top1": ">= 0.999",
+    "worsened_top1_agreement": ">= 0.985",
+}
+
+
+def engine_outputs(data: bytes, images: NDArray[np.uint8], precision: str = "int8") -> EngineOutputs:
+    """Run a network file in OpenVINO."""
+    engine = open_openvino(data, precision=precision, size_px=images.shape[1], cache_dir=None, threads=None)
+    try:
+        return outputs_of_engine(engine, images, QUIET)
+    finally:
+        engine.close()
+
+
+def shown(agreement: Agreement) -> dict[str, Any]:
+    """Return an agreement as numbers of the report."""
+    return {
+        "cells": agreement.cells,
+        "top1_agreement": round(agreement.top1_agreement, 5),
+        "sure_agreement": round(agreement.sure_agreement, 5),
+        "mean_abs_dp_types": round(agreement.mean_abs_dp_types, 6),
+        "mean_abs_dp_findings": round(agreement.mean_abs_dp_findings, 6),
+    }
+
+
+def runtimes(model: onnx.ModelProto, images: NDArray[np.uint8]) -> dict[str, Any]:
+    """Compare OpenVINO and ONNX Runtime (both as they come, all optimizations on) on the same int8 file."""
+    first, second = engine_outputs(bytes_from_onnx(model), images), outputs_of_onnx(model, images, QUIET)
+    return {
+        "top1": float((first.cell_type.argmax(axis=1) == second.cell_type.argmax(axis=1)).mean()),
+        "largest_difference_of_features": float(np.abs(first.embedding - second.embedding).max()),
+        "largest_difference_of_probabilities": float(np.abs(first.cell_type - second.cell_type).max()),
+    }
+
+
+def worsened(
+    graph: onnx.ModelProto,
+    pixels: Mapping[str, NDArray[np.uint8]],
+    expected: EngineOutputs,
+) -> dict[str, Any]:
+    """The same network with depthwise channels rescaled by random powers of two, with and without equalization."""
+    harsh = worsened_network(graph)
+    calibration = pixels["calibration"]
+    batches = (calibration[start : start + 4] for start in range(0, len(calibration), 4))
+    unequal = qdq_from_onnx(harsh, activation_ranges(harsh, quantized_values(harsh), batches))
+    equal = quantize(harsh, calibration, pixels["judges"]).model
+    return {
+        name: shown(agreement_of(expected, engine_outputs(bytes_from_onnx(stored_in_half(model)), pixels["test"])))
+        for name, model in (("as_converted", equal), ("without_equalization", unequal))
+    }
+
+
+def draw(losses: Mapping[str, float], path: Path) -> None:
+    """Draw what each layer costs, in the order of the network."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(10, 3.6), layout="constrained")
+    axes.bar(range(len(losses)), [100 * value for value in losses.values()], color="#1f5f8b")
+    axes.set_xticks(range(len(losses)), list(losses), rotation=90, fontsize=7)
+    axes.axhline(0, color="black", linewidth=0.6)
+    axes.set_ylabel("share of the int8 loss that goes away\nwhen this layer alone stays float (%)", fontsize=8)
+    axes.margins(x=0.01)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    pyplot.close(figure)
+
+
+def measured(cells: Path) -> dict[str, Any]:
+    """Measure everything."""
+    catalogue = load_catalogue()
+    chosen = choose_cells(cells, catalogue)
+    groups = {"calibration": chosen.calibration, "judges": chosen.judges(), "test": chosen.parity}
+    size_px = int(json.loads((DEMO_BUNDLE / "manifest.json").read_bytes())["image"]["size"])
+    pixels = {name: pixels_from_cells(group, size_px) for name, group in groups.items()}
+    graph = onnx_from_keras(origin_from_keras(demo_network()))
+    expected = outputs_of_onnx(graph, pixels["test"], QUIET)
+    made = quantize(graph, pixels["calibration"], pixels["judges"])
+    model = stored_in_half(made.model)
+    found = engine_outputs(bytes_from_onnx(model), pixels["test"])
+    committed = engine_outputs((DEMO_BUNDLE / "cells.int8.onnx").read_bytes(), pixels["test"])
+    trial = Int8Trial(graph, pixels["calibration"], threads=None, stream=None)
+    judge = Judge(graph, pixels["judges"], None, None)
+    losses = layer_losses(trial, judge, made.float_layers, corrected=made.corrected, stream=None)
+    whole = judge.on_few().agreement(trial.model(made.float_layers, corrected=made.corrected)).loss
+    order = [node.name for node in graph.graph.node]
+    layers = sorted(losses, key=order.index)
+    return {
+        "network": NOTE,
+        "int8": {
+            **shown(agreement_of(expected, found)),
+            "size_ratio": round(len(bytes_from_onnx(model)) / len(bytes_from_onnx(graph)), 4),
+            "openvino_and_onnxruntime": runtimes(model, pixels["test"]),
+            "decided": {key: value for key, value in made.document().items() if key != "layer_losses"},
+        },
+        "int8_of_the_committed_demo_bundle": {
+            **shown(agreement_of(expected, committed)),
+            "openvino_and_onnxruntime": runtimes(onnx.load(DEMO_BUNDLE / "cells.int8.onnx"), pixels["test"]),
+        },
+        "worsened_depthwise": worsened(graph, pixels, expected),
+        "layer_share_of_loss": {name: round(losses[name] / whole, 4) for name in layers},
+        "calibration_cells": audit_calibration(
+            pixels["calibration"], [cell.cell_type for cell in chosen.calibration], catalogue.type_codes
+        ).document(),
+    }
+
+
+def main() -> None:
+    """Measure, write and draw."""
+    reader = argparse.ArgumentParser(description="What int8 costs on real cells, and which layers cost it.")
+    reader.add_argument("cells", type=Path, metavar="CELLS")
+    cells = reader.parse_args().cells
+    document = {
+        "command": "python -m benchmarks.quantization CELLS",
+        "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "machine": f"{os.cpu_count()} processors, {platform.machine()}, load {os.getloadavg()[0]:.1f}",
+        "versions": {name: metadata.version(name) for name in ("openvino", "onnxruntime", "onnx", "keras", "numpy")},
+        "bars": BARS,
+        **measured(cells),
+    }
+    WRITTEN.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    draw(document["layer_share_of_loss"], PICTURE)
+    print(json.dumps({key: document[key] for key in ("int8", "worsened_depthwise")}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

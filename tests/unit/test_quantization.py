@@ -1,0 +1,137 @@
+"""int8 is held to its bars on validation cells: what it decides by itself, and what it says of it."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import onnx
+import pytest
+from keras import Input, layers
+from keras_models import cells, headed, with_lively_weights
+
+from convert import quantization
+from convert.onnx_from_keras import onnx_from_keras, origin_from_keras
+from convert.onnx_graph import constants_of
+from convert.parity import outputs_of_onnx
+from convert.progress import Progress
+from convert.quantization import Int8Trial, Judge, agreement_of, layers_of, quantize
+
+SIZE_PX = 32
+
+
+@cache
+def graph() -> onnx.ModelProto:
+    """Four convolutions; the concatenation keeps the second one's channels from being equalized."""
+    images = Input((SIZE_PX, SIZE_PX, 3), dtype="uint8")
+    first = layers.Conv2D(8, 3, strides=2, activation="relu", name="first")(layers.Rescaling(1 / 255)(images))
+    second = layers.Conv2D(8, 3, padding="same", activation="relu", name="second")(first)
+    third = layers.SeparableConv2D(16, 3, padding="same", activation="relu", name="third")(second)
+    fourth = layers.Conv2D(16, 1, activation="relu", name="fourth")(third)
+    return onnx_from_keras(origin_from_keras(with_lively_weights(headed(fourth, images))))
+
+
+@cache
+def trial() -> Int8Trial:
+    return Int8Trial(graph(), cells(24, SIZE_PX, seed=5), threads=1, stream=None)
+
+
+@cache
+def judge() -> Judge:
+    return Judge(graph(), cells(48, SIZE_PX, seed=6), 1, None)
+
+
+def bars(monkeypatch, types):
+    monkeypatch.setattr(quantization, "TOP1_BAR", 0.0)
+    monkeypatch.setattr(quantization, "SURE_BAR", 0.0)
+    monkeypatch.setitem(quantization.MEAN_DIFFERENCE_BARS, "int8", (types, 1.0))
+
+
+def quantized(judged=48, **options):
+    return quantize(graph(), cells(24, SIZE_PX, seed=5), cells(judged, SIZE_PX, seed=6), threads=1, **options)
+
+
+def types_difference(float_layers, corrected):
+    return judge().agreement(trial().model(float_layers, corrected=corrected)).mean_abs_dp_types
+
+
+def test_where_the_bars_are_met_every_layer_is_int8(monkeypatch):
+    bars(monkeypatch, types=0.5)
+    made = quantized()
+    assert made.float_layers == ()
+    assert made.layer_losses == {}
+    assert made.agreement.passes
+    assert made.notices() == ()
+
+
+def test_where_a_bar_is_missed_the_fewest_layers_that_meet_it_stay_in_floating_point_and_are_named(monkeypatch):
+    bars(monkeypatch, types=0.5)
+    corrected = quantized().corrected
+    alone = {name: types_difference((name,), corrected) for name in layers_of(graph())}
+    best = min(alone, key=alone.get)
+    everything = types_difference((), corrected)
+    assert alone[best] < 0.95 * everything
+    bars(monkeypatch, types=(alone[best] + everything) / 2)
+    made = quantized()
+    assert len(made.float_layers) == 1
+    assert types_difference(made.float_layers, corrected) <= (alone[best] + everything) / 2
+    assert set(made.layer_losses) == {"first", "second", "third", "fourth"}
+    assert list(made.layer_losses.values()) == sorted(made.layer_losses.values(), reverse=True)
+    assert made.float_layers[0] in made.notices()[0]
+    assert made.document()["float_layers"] == list(made.float_layers)
+
+
+def test_bars_that_nothing_meets_are_said_and_not_hidden(monkeypatch):
+    bars(monkeypatch, types=1e-9)
+    monkeypatch.setattr(quantization, "layer_losses", lambda *_, **__: pytest.fail("a search that cannot succeed"))
+    made = quantized(judged=8)
+    assert not made.agreement.passes
+    assert any("misses a bar on 8" in notice for notice in made.notices())
+    assert made.document()["validation"]["passes"] is False
+
+
+def test_layers_that_a_person_names_stay_out_of_int8_even_where_the_bars_are_met(monkeypatch):
+    bars(monkeypatch, types=0.5)
+    made = quantized(float_layers=("second",))
+    assert made.float_layers == ("second",)
+    kinds = {name: values.dtype for name, values in constants_of(made.model).items()}
+    assert kinds["second/kernel"] == np.float32
+    assert kinds["first/kernel/int8"] == np.int8
+
+
+def test_biases_take_out_what_int8_adds_on_average():
+    images = cells(64, SIZE_PX, seed=7)
+    quiet = Progress("", 1, None)
+    original = outputs_of_onnx(graph(), images, quiet, threads=1).embedding
+    shifts = []
+    for corrected in (False, True):
+        found = outputs_of_onnx(trial().model(corrected=corrected), images, quiet, threads=1).embedding
+        shifts.append(np.abs((found - original).mean(axis=0)).mean())
+    assert shifts[1] < 0.8 * shifts[0]
+
+
+def test_a_correction_that_does_not_help_is_not_kept(monkeypatch):
+    def worse(model, quantized, batches, *, threads=0):
+        spoilt = onnx.ModelProto()
+        spoilt.CopyFrom(quantized)
+        for tensor in spoilt.graph.initializer:
+            if tensor.name == "fourth/bias":
+                tensor.CopyFrom(onnx.numpy_helper.from_array(constants_of(quantized)["fourth/bias"] + 1, tensor.name))
+        return spoilt
+
+    bars(monkeypatch, types=0.5)
+    monkeypatch.setattr(quantization, "bias_corrected", worse)
+    assert not quantized().corrected
+
+
+@pytest.mark.parametrize("cell_type", [[[0.6, 0.4], [0.5, 0.5]], [[0.2, 0.8], [0.9, 0.1]]])
+def test_agreement_counts_what_changed(cell_type):
+    from edge.engines.base import EngineOutputs
+
+    expected = EngineOutputs(np.array([[0.6, 0.4], [0.9, 0.1]], np.float32), np.zeros((2, 1), np.float32), None)
+    found = EngineOutputs(np.array(cell_type, np.float32), np.full((2, 1), 0.5, np.float32), None)
+    agreement = agreement_of(expected, found)
+    same = [row.index(max(row)) == 0 for row in cell_type]
+    assert agreement.top1_agreement == sum(same) / 2
+    assert agreement.sure_agreement == sum(same) / 2
+    assert agreement.mean_abs_dp_findings == 0.5
