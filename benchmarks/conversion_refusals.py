@@ -47,7 +47,7 @@ def main() -> int:
         kept = {row["name"]: row for row in document.get("damaged", [])} if options.names else {}
         document["damaged"] = [row for d in DAMAGES if (row := (kept | anew).get(d.name))]
     if options.only != "damaged":
-        document["good"] = [_good(options, network) for network in networks]
+        document[f"good_{options.precision}"] = [_good(options, network) for network in networks]
     document["summary"] = summary_of(document)
     RESULT.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
     print(json.dumps(document["summary"], indent=1))
@@ -56,7 +56,13 @@ def main() -> int:
 
 def summary_of(document: Mapping[str, Any]) -> dict[str, int]:
     """Count what was refused, what was refused for a true cause, and what a damage had to cost at least."""
-    damaged, good = document.get("damaged", []), document.get("good", [])
+    damaged = document.get("damaged", [])
+    good = {
+        f"good_{precision}{end}": sum(row["refused"] is not None for row in rows) if end else len(rows)
+        for precision in ("int8", "fp16")
+        for end in ("", "_refused")
+        if (rows := document.get(f"good_{precision}")) is not None
+    }
     return {
         "damaged": len(damaged),
         "damaged_refused": sum(row["refused"] is not None for row in damaged),
@@ -64,8 +70,7 @@ def summary_of(document: Mapping[str, Any]) -> dict[str, int]:
         "damaged_costing_two_points_or_structural": sum(
             row["kind"] == "structure" or (row["worst_type_loss"] or 0) >= 0.02 for row in damaged
         ),
-        "good": len(good),
-        "good_refused": sum(row["refused"] is not None for row in good),
+        **good,
     }
 
 
@@ -113,7 +118,7 @@ def _converted(options: argparse.Namespace, network: Path, damage: Damage | None
         shutil.copy(options.trees, folder / "trees.json")
         request = ConversionRequest(
             model=folder / "model.keras", out=folder / "bundle", trees={"mds_aa": folder / "trees.json"},
-            cells=options.cells, precision="int8", parity_views=options.views,
+            cells=options.cells, precision=options.precision, parity_views=options.views,
         )  # fmt: skip
         try:
             with ExitStack() as stack:
@@ -213,6 +218,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--trees", type=Path, required=True, metavar="FILE", help="trees for mds_aa")
     parser.add_argument("--network", type=Path, metavar="MODEL", help="the network to damage (default: the first)")
     parser.add_argument("--views", type=int, default=1, help="orientations of each test cell (default: %(default)s)")
+    parser.add_argument("--precision", choices=("int8", "fp16"), default="int8", help="default: %(default)s")
     parser.add_argument("--only", choices=("damaged", "good"), help="one half only; the other half's figures stay")
     parser.add_argument(
         "--names", action="append", default=[], metavar="DAMAGE", help="only these anew; the others' figures stay"
