@@ -13,7 +13,7 @@ from tests.fault.bench.scripts import SCRIPTS, Script, take
 from tests.fault.bench.warm_start import WarmInterpreter
 from tests.fault.bench.watched_site import WatchedSite, outcome_of
 
-CONTROL_PATIENCE_S = 15.0
+CONTROL_PATIENCE_S = 20.0
 KINDS = ("supervisor", "scanner", "worker", "deliver")
 
 
