@@ -82,6 +82,12 @@ def test_a_full_spool_holds_every_slide_but_an_urgent_one(source: Source) -> Non
     source.settled("Z1", stat=True)
     source.keeper.work()
     assert source.fetches() == ["Z1"]
+    # While the urgent one waits for its next try, nothing else takes its place.
+    slide = source.row("Z1").id
+    source.hear("failed", slide=slide, folder="Z1", signature="s", text="OSError", errno=errno.EACCES)
+    source.hear("settled", folder="Z1", signature="s", reason="", stat=True)
+    source.keeper.work()
+    assert source.fetches() == ["Z1"]
 
 
 @pytest.mark.case("D15")
