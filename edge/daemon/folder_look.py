@@ -11,9 +11,10 @@ from pathlib import Path
 
 from edge.daemon.settle import FolderLook
 from edge.errors import EdgeError
-from edge.slide_files import SlideListing, list_slide_folder
+from edge.slide_files import KINDS, METADATA_NAMES, SlideListing, list_slide_folder
 
 FOLDERS_MAX = 100_000
+ENTRIES_PER_WORD = 64
 Stamp = tuple[tuple[str, int, int], ...]
 
 
@@ -60,10 +61,9 @@ def stamp_of_folder(folder: Path, parts: Iterable[str]) -> Stamp:
 
 
 def parts_of_folder(folder: Path) -> tuple[str, ...]:
-    """Return the sub-folders that hold images and the metadata files of a slide folder; raises OSError, EdgeError."""
-    listing = list_slide_folder(folder)
-    inner = {file.path.rpartition("/")[0] for file in listing.images} - {""}
-    return (*sorted(inner), *metadata_names(listing))
+    """Return the sub-folders for images and the metadata files of a slide folder, by their names; raises OSError."""
+    with os.scandir(folder) as entries:
+        return tuple(sorted(e.name for e in entries if e.name in METADATA_NAMES or e.name.lower() in KINDS))
 
 
 def list_slide_folders(
@@ -81,8 +81,9 @@ def list_slide_folders(
         raise EdgeError("MDSE-DAEMON-005", where=str(root), reason=f"its sentinel file {sentinel} is missing")
     found: list[tuple[int, str]] = []
     with os.scandir(root) as entries:
-        for entry in entries:
-            on_progress()
+        for number, entry in enumerate(entries):
+            if number % ENTRIES_PER_WORD == 0:
+                on_progress()
             if entry.name.startswith(".") or not entry.is_dir(follow_symlinks=False):
                 continue
             if len(found) >= FOLDERS_MAX:

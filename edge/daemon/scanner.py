@@ -170,11 +170,13 @@ class Scanner:
                 self._send("unlisted" if folder.finished else "vanished", folder=name)
 
     def _judge(self, names: list[str], changed: set[str]) -> None:
+        turn, whole = self._passes % RECHECK_PASSES, self._whole_looks(len(names))
         for index, name in enumerate(names):
             folder = self._folders[name]
             folder.missing_looks = 0
             try:
-                if folder.finished and folder.watch is None and not self._is_due(name, folder, index, changed):
+                rests = folder.finished and folder.watch is None and index not in whole and name not in changed
+                if rests and (index % RECHECK_PASSES != turn or not self._has_moved(name, folder)):
                     continue
                 look = look_at_folder(self._root / name, self._markers, self._alive)
             except FileNotFoundError:
@@ -192,17 +194,17 @@ class Scanner:
                 continue
             self._observe(name, folder, look)
 
-    def _is_due(self, name: str, folder: KnownFolder, index: int, changed: set[str]) -> bool:
-        """Tell whether a finished folder is to be looked at file by file; raises OSError, EdgeError.
+    def _whole_looks(self, count: int) -> set[int]:
+        """Return which of the finished folders are looked at file by file in this pass, in turn."""
+        deep = DEEP_LOOKS_PER_THOUSAND * (1 + count // 1000)
+        return {(self._passes * deep + step) % count for step in range(deep)} if count else set()
 
-        Most passes compare nothing, one in `RECHECK_PASSES` the folder's own times. The first of these has nothing to
-        compare with: it is a whole look, so that after a start every folder is looked at once.
+    def _has_moved(self, name: str, folder: KnownFolder) -> bool:
+        """Tell whether a finished folder's own times have changed; raises OSError.
+
+        The first time there is nothing to compare with: it is a whole look, so that after a start every folder is
+        looked at once.
         """
-        deep = DEEP_LOOKS_PER_THOUSAND * (1 + len(self._folders) // 1000)
-        if name in changed or (index - self._passes * deep) % max(len(self._folders), 1) < deep:
-            return True
-        if index % RECHECK_PASSES != self._passes % RECHECK_PASSES:
-            return False
         place = self._root / name
         if folder.stamp is None:
             folder.parts = parts_of_folder(place)
