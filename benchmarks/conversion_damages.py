@@ -21,7 +21,7 @@ import numpy as np
 import onnxruntime
 import xgboost
 
-from convert import conversion, derived_files, library_from_xgboost, onnx_from_keras, onnx_layers
+from convert import conversion, derived_files, library_from_xgboost, onnx_from_keras, onnx_layers, quantization
 from convert.calibration import ChannelRange
 from convert.onnx_graph import INPUT_NAME, bytes_from_onnx, constants_of, replace_constants
 from edge import images, tensors
@@ -118,12 +118,12 @@ def _in_int8(choose: Callable, change: Callable) -> Callable[[ExitStack, Path], 
 
         return quantized
 
-    return lambda stack, _: _patched(stack, derived_files, "qdq_from_onnx", wrong)
+    return lambda stack, _: _patched(stack, quantization, "qdq_from_onnx", wrong)
 
 
 def _ranges(change: Callable) -> Callable[[ExitStack, Path], None]:
     return lambda stack, _: _patched(
-        stack, derived_files, "activation_ranges",
+        stack, quantization, "activation_ranges",
         lambda right: lambda *given, **options: change(right(*given, **options), *given),
     )  # fmt: skip
 
@@ -150,7 +150,7 @@ def _one_sided(stack: ExitStack, _: Path) -> None:
 
         return equalized
 
-    _patched(stack, derived_files, "equalize", wrong)
+    _patched(stack, quantization, "equalize", wrong)
 
 
 def _half_of_another_network(stack: ExitStack, _: Path) -> None:

@@ -47,11 +47,19 @@ def main() -> int:
         kept = {row["name"]: row for row in document.get("damaged", [])} if options.names else {}
         document["damaged"] = [row for d in DAMAGES if (row := (kept | anew).get(d.name))]
     if options.only != "damaged":
-        document[f"good_{options.precision}"] = [_good(options, network) for network in networks]
-    document["summary"] = summary_of(document)
-    RESULT.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
+        rows = document[f"good_{options.precision}"] = []
+        for network in networks:
+            rows.append(_good(options, network))
+            _write(document)
+    _write(document)
     print(json.dumps(document["summary"], indent=1))
     return 0
+
+
+def _write(document: dict[str, Any]) -> None:
+    """Write what there is: an interrupted run leaves the networks that it finished."""
+    document["summary"] = summary_of(document)
+    RESULT.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
 
 
 def summary_of(document: Mapping[str, Any]) -> dict[str, int]:
@@ -169,13 +177,13 @@ def _cost(
     damage: Damage, made: Mapping[str, Any], original: EngineOutputs, pixels: Any, chosen: Any, size_px: int
 ) -> tuple[float | None, str | None]:
     """Return the loss of the type that suffers most, as a share of its cells, and the type."""
-    if damage.kind == "structure":
+    if damage.kind == "structure" or (damage.kind in ("int8", "fp16") and "models" not in made):
         return None, None
     if damage.kind == "pixels":
         with tempfile.TemporaryDirectory() as folder, applied(damage, Path(folder)):
             found = outputs_of(made["graph"], pixels_from_cells(chosen.parity, size_px))
     else:
-        found = outputs_of(made["graph"] if damage.kind == "graph" else made["models"][damage.kind], pixels)
+        found = outputs_of(made["graph"] if damage.kind == "graph" else made["models"][0][damage.kind], pixels)
     own, other = original.cell_type.argmax(axis=1), found.cell_type.argmax(axis=1)
     losses = {
         code: float((other != own)[own == place].mean())
