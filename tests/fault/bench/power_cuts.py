@@ -32,6 +32,7 @@ RUNS = 100
 SLIDES_PER_CUT = 2
 LONGEST_S = 1.2
 LIS_LONGEST_S = 0.8
+AFTER_RESULT_S = 0.4
 JOURNAL = "journal.sqlite"
 
 
@@ -102,13 +103,20 @@ def cut_power(kind: str, number: int, work: Path, *, wrong: tuple[str, ...] = ()
 
 
 def round_of(site: DiskSite, disks: SnapshotDisks, chance: random.Random, cut: int) -> None:
-    """Export, cut at a random moment, come back, and let every slide come to its end."""
+    """Export, cut at a random moment, come back, and let every slide come to its end.
+
+    Every second cut is soon after a result was published and before the LIS has taken it: there a name may be lost.
+    """
     for place in range(SLIDES_PER_CUT):
         name = f"C{cut:02d}-{place}"
         write_slide(site.export, name)
         site.expected[name] = ("CLOSED", [(1, "P")])
-    time.sleep(chance.random() * LONGEST_S)
+    if cut % 2 == 0:
+        time.sleep(chance.random() * LONGEST_S)
     with site.lis.lock:  # what the LIS has in hand is either taken or not
+        if cut % 2:
+            site.wait(lambda: has_result(site), "a result lies in the drop folder")
+            time.sleep(chance.random() * AFTER_RESULT_S)
         site.stand_still()
         disks.snap()
         site.close_process()
@@ -117,6 +125,11 @@ def round_of(site: DiskSite, disks: SnapshotDisks, chance: random.Random, cut: i
     site.start()
     for name in site.expected:
         site.wait(lambda name=name: site.state_of(name) == "CLOSED", f"{name} is CLOSED after cut {cut + 1}")
+
+
+def has_result(site: DiskSite) -> bool:
+    """Tell whether a result lies in the drop folder: published, perhaps not booked, not taken by the LIS."""
+    return any(not path.name.startswith(".") for path in site.drop().iterdir())
 
 
 def check_journal(site: DiskSite) -> None:

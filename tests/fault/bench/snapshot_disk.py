@@ -6,6 +6,7 @@ memory is not in it. The copy is a reflink (xfs clones a file atomically), so a 
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 FICLONE = 0x40049409
+CLONE_NEWNS = 0x20000
 HOST_BYTES = 2 * 1024**3
 DISK_BYTES = {"ext4": 64 * 1024**2, "xfs": 320 * 1024**2}
 """mkfs.xfs makes nothing below 300 MB; the files are sparse."""
@@ -43,6 +45,7 @@ class SnapshotDisks:
         make_image(self._host_image, HOST_BYTES, ["mkfs.xfs", "-q", "-m", "reflink=1"])
 
     def __enter__(self) -> SnapshotDisks:
+        keep_mounts_private()
         try:
             mount(self._host_image, self._host)
             tool = ["mkfs.ext4", "-q", "-E", "lazy_itable_init=0"] if self._kind == "ext4" else ["mkfs.xfs", "-q"]
@@ -71,6 +74,16 @@ class SnapshotDisks:
             unmount(folder)
             image.with_suffix(".copy").replace(image)
             mount(image, folder)
+
+
+def keep_mounts_private() -> None:
+    """Take a mount namespace of this process's own.
+
+    A container that is started meanwhile would copy our mounts and keep their devices busy; and they end with us.
+    """
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
+        raise OSError(ctypes.get_errno(), "unshare(CLONE_NEWNS)")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
 
 
 def make_image(path: Path, size: int, command: list[str]) -> None:
