@@ -4,7 +4,8 @@
 
 CELLS: the folder of labelled real cells; 128 of its calibration cells are copied into a folder of their own without any
 test cell, so that there is no parity run. The weights are those of an untrained network with statistics of a batch:
-time and memory do not depend on them. Each conversion is a process of its own, on two processors.
+time and memory do not depend on them. No layers are searched for (`--no-search`): that is for networks that miss a bar,
+and these weights mean nothing. Each conversion is a process of its own, on two processors.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def calibration_folder(cells: Path, folder: Path) -> int:
 def converted(model: Path, cells: Path, out: Path) -> dict[str, Any]:
     """Convert in a process of its own; return seconds, peak memory and the digest."""
     command = [sys.executable, "-m", "convert.commands.convert", str(model), "--cells", str(cells)]
-    command += ["--precision", "int8", "--threads", str(PROCESSORS), "--json", "--out", str(out)]
+    command += ["--precision", "int8", "--threads", str(PROCESSORS), "--json", "--no-search", "--out", str(out)]
     load, started = os.getloadavg()[0], time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
     seconds = time.monotonic() - started

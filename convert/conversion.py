@@ -289,6 +289,7 @@ def _derive(opened: _Opened, evidence: Evidence) -> dict[Precision, onnx.ModelPr
         calibration=calibration,
         judged=judged,
         float_layers=request.float_layers,
+        search=request.search,
         threads=request.threads,
         stream=opened.stream,
     )

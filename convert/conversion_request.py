@@ -35,6 +35,7 @@ class ConversionRequest:
     scaling: str | None = None
     heads: tuple[str, str] | None = None
     float_layers: tuple[str, ...] = ()
+    search: bool = True
     calibration_count: int = 512
     parity_views: int = 1
     threads: int | None = None

@@ -30,20 +30,24 @@ def derive_models(
     calibration: NDArray[np.uint8] | None,
     judged: NDArray[np.uint8] | None = None,
     float_layers: tuple[str, ...],
+    search: bool = True,
     threads: int | None,
     stream: TextIO | None,
 ) -> tuple[dict[Precision, onnx.ModelProto], Quantized | None]:
     """Return the models to be shipped, by precision, and what was decided for int8 (None without int8).
 
     `calibration`: u8 [N,S,S,3] of real cells, needed for int8, where `float_layers` stay in floating point. `judged`:
-    cells on which int8 is held to the bars; see `convert.quantization.quantize`.
+    cells on which int8 is held to the bars, `search` whether further layers may be taken out of int8 for them; see
+    `convert.quantization.quantize`.
 
     Raises EdgeError MDSE-CONVERT-021, -022, -024.
     """
     models: dict[Precision, onnx.ModelProto] = {}
     made = None
     if precision == "int8" and calibration is not None:
-        made = quantize(graph, calibration, judged, float_layers=float_layers, threads=threads, stream=stream)
+        made = quantize(
+            graph, calibration, judged, float_layers=float_layers, search=search, threads=threads, stream=stream
+        )
         models["int8"] = stored_in_half(made.model)
     if with_fp32:
         models["fp32"] = graph

@@ -145,13 +145,15 @@ def quantize(
     judged: NDArray[np.uint8] | None,
     *,
     float_layers: tuple[str, ...] = (),
+    search: bool = True,
     threads: int | None = None,
     stream: TextIO | None = None,
 ) -> Quantized:
     """Quantize `graph` with the steps of `calibration`, and hold it to the bars on `judged` (both u8 [n,S,S,3]).
 
-    `float_layers` stay in floating point whatever comes out; more are added only while a bar is missed. Without
-    `judged` nothing is measured and nothing but `float_layers` decided. Raises EdgeError MDSE-CONVERT-021 to -023.
+    `float_layers` stay in floating point whatever comes out; more are added only while a bar is missed, and none
+    without `search`: then the certificate judges int8 as it is. Without `judged` nothing is measured and nothing but
+    `float_layers` decided. Raises EdgeError MDSE-CONVERT-021 to -023.
     """
     trial = Int8Trial(graph, calibration, threads=threads, stream=stream)
     if judged is None or not len(judged):
@@ -161,7 +163,9 @@ def quantize(
     before, after = judge.agreement(plain), judge.agreement(better)
     corrected = after.loss < before.loss
     made = Quantized(better if corrected else plain, float_layers, corrected, after if corrected else before, {})
-    if made.agreement is None or made.agreement.passes or made.agreement.loss > MOST_LOSS_WORTH_MENDING:
+    if made.agreement is None or made.agreement.passes:
+        return made
+    if not search or made.agreement.loss > MOST_LOSS_WORTH_MENDING:
         return made
     return _with_float_layers(trial, judge, made, stream)
 

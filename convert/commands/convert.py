@@ -124,6 +124,11 @@ def _add_numbers(group: Any) -> None:
         metavar="A,B",
         help="leave layers whose name begins so out of int8, beside those that the bars need",
     )
+    group.add_argument(
+        "--no-search",
+        action="store_true",
+        help="take no further layer out of int8, whatever the bars say; the certificate judges the network as it is",
+    )
     group.add_argument("--calibration-cells", type=int, default=512, metavar="N", help="default: %(default)s")
     group.add_argument(
         "--parity-views", type=int, default=1, metavar="N", help="orientations of each test cell, 1-8 (default: 1)"
@@ -185,6 +190,7 @@ def _request(options: argparse.Namespace) -> ConversionRequest:
         scaling=options.scaling,
         heads=options.heads,
         float_layers=tuple(name for name in options.float_layers.split(",") if name),
+        search=not options.no_search,
         calibration_count=options.calibration_cells,
         parity_views=options.parity_views,
         threads=options.threads,

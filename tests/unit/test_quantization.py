@@ -135,3 +135,13 @@ def test_agreement_counts_what_changed(cell_type):
     assert agreement.top1_agreement == sum(same) / 2
     assert agreement.sure_agreement == sum(same) / 2
     assert agreement.mean_abs_dp_findings == 0.5
+
+
+def test_without_a_search_a_missed_bar_is_said_and_every_layer_stays_in_int8(monkeypatch):
+    bars(monkeypatch, types=0.5)
+    found = quantized().agreement.mean_abs_dp_types
+    bars(monkeypatch, types=0.7 * found)
+    monkeypatch.setattr(quantization, "layer_losses", lambda *_, **__: pytest.fail("nobody asked for a search"))
+    made = quantized(search=False)
+    assert made.float_layers == ()
+    assert any("misses a bar" in notice for notice in made.notices())
