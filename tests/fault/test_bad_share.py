@@ -33,7 +33,6 @@ def share_site(tmp_path: Path):
 @pytest.mark.case("D15")
 @pytest.mark.case("D16")
 @pytest.mark.case("D17")
-@pytest.mark.case("D7")
 def test_no_fault_of_the_share_delays_the_watchdog_or_a_spooled_slide_or_loses_one(tmp_path: Path) -> None:
     runs = [partial(one_fault, number) for number, fault in enumerate(FAULTS) if fault != "slow"]
     wrong = [

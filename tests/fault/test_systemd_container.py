@@ -40,7 +40,6 @@ def export(machine: Container, name: str, seed: int) -> None:
     export_slide(machine.root / "srv/mds-edge/export", name, drawn_files(seed, 40), sample_id=SAMPLE)
 
 
-@pytest.mark.case("C11")
 @pytest.mark.case("S11")
 def test_a_slide_goes_in_and_a_result_comes_out_under_the_real_sandbox(machine: Container) -> None:
     export(machine, SLIDE, 1)
@@ -75,7 +74,6 @@ def test_files_are_the_services_alone_and_results_their_groups(machine: Containe
 
 
 @pytest.mark.case("S16")
-@pytest.mark.case("S20")
 def test_the_processes_live_in_the_sandbox_that_the_unit_describes(machine: Container) -> None:
     for pid in processes_of(machine):
         status = dict(
