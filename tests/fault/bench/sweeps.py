@@ -85,7 +85,7 @@ def made_controls() -> tuple[Bench, ...]:
     published = numbers_of("normal", "deliver", "renameat2")[-1:]
     publishing = [number + more for number in published for more in range(-1, 4)]
     commits = numbers_of("normal", "supervisor", "fdatasync")
-    copied = numbers_of("normal", "scanner", "write")
+    copied = numbers_of("normal", "scanner", "openat")
     return (
         control_of("publish_then_journal", "kill_deliver", "normal", "deliver", publishing),
         control_of("journal_then_publish", "kill_deliver", "normal", "deliver", publishing),
@@ -94,7 +94,7 @@ def made_controls() -> tuple[Bench, ...]:
         control_of("scanner_order_kept", "kill_scanner", "normal", "scanner", copied[:1]),
         control_of("worker_order_kept", "kill_worker", "retry", "worker", [1]),
         control_of("commit_errors_swallowed", "error_supervisor", "normal", "supervisor", commits[8:17:2], errno.EIO),
-        control_of("copy_errors_swallowed", "error_scanner", "normal", "scanner", copied[-2:-1], errno.ENOSPC),
+        control_of("copy_errors_swallowed", "error_scanner", "normal", "scanner", copied[-3:], errno.ENOSPC),
         control_of("publish_errors_swallowed", "error_deliver", "normal", "deliver", published, errno.EIO),
     )
 
