@@ -57,7 +57,9 @@ def drained(count: int, pictures: Sequence[bytes], folder: Path) -> dict[str, An
     with TemporaryDirectory(prefix="waiting-", dir=folder) as root:
         stage = set_stage(Path(root) / "site", DEMO_BUNDLE, DEMO_PUBLIC_KEY)
         for number in range(count):
-            cells = [pictures[(number + step) % len(pictures)] for step in range(CELLS)]
+            # Another step each time round: the same pictures under another sample id would be held for a person.
+            stride = 1 + number // len(pictures)
+            cells = [pictures[(number + step * stride) % len(pictures)] for step in range(CELLS)]
             write_slide_folder(stage.export / f"S{number:05d}", cells, f"W{number:05d}", marker=".complete")
         before = processor_time()
         start_s = time.time()
