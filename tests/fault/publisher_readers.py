@@ -30,6 +30,7 @@ from typing import Any
 
 from edge.bench.report import machine_facts
 from edge.daemon.site_test import record_of_test
+from edge.delivery.durable import IDENTITY_NAME, OWNER_NAME
 from edge.writers.choose import writer_for
 from tests.fault.publisher import AWAY, DELIVERED, PARKED, count_steps, make_root, publish
 from tests.fault.site import REPOSITORY
@@ -88,7 +89,8 @@ def faults_of(bench: Bench, keys: Sequence[str]) -> Counter[str]:
     torn = sum(row["partial"] for row in bench.receptions())
     faulty = sum(bool(row["faults"]) for row in bench.receptions())
     staging = bench.root / "drop" / ".mds-edge-staging"
-    left = [path.name for path in staging.iterdir() if path.name != "drop.id"] if staging.is_dir() else []
+    kept = (IDENTITY_NAME, OWNER_NAME)  # the folder's own and its machine's: they stay
+    left = [path.name for path in staging.iterdir() if path.name not in kept] if staging.is_dir() else []
     return Counter(
         lost=sum(not found[f"{key}.R1"] for key in keys),
         duplicate=sum(max(0, found[f"{key}.R1"] - 1) for key in keys),

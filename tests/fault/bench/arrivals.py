@@ -67,7 +67,7 @@ def run_old_files(number: int, work: Path) -> Outcome:
     def observe(self: Scanner, name: str, folder: Any, look: Any) -> None:
         newest_s = max((p.stat().st_mtime for p in (self._root / name).glob("*.jpg")), default=time.time())
         if look.file_count and time.time() - newest_s > QUIET_S:
-            self._send("settled", folder=name, signature=look.signature, reason="")
+            self._send("settled", folder=name, signature=look.signature, reason="", stat=False)
         else:
             sound(self, name, folder, look)
 
@@ -85,7 +85,8 @@ def run_last_of_the_look(number: int, work: Path) -> Outcome:
 
     def observe(self: Scanner, name: str, folder: Any, look: Any) -> None:
         if name == self._last and look.file_count:  # type: ignore[attr-defined]
-            self._send("settled", folder=name, signature=look.signature, reason=Verdict("settled").reason)
+            reason = Verdict("settled").reason
+            self._send("settled", folder=name, signature=look.signature, reason=reason, stat=False)
         else:
             sound_observe(self, name, folder, look)
 
