@@ -36,6 +36,7 @@ from tests.real.real_site import (
 )
 from tests.real.traps import cut_short, huge_png, text_file
 
+NEXT_VERSION = "999"  # newer than any: an older bundle is not let in
 QUIET_S = 3.0
 GROWING, GROWN_CELLS = "S-0007_GROWING", 14
 BURST, PAUSE_S = 5, 1.1
@@ -179,7 +180,7 @@ def new_bundle(site: Site, late_files: tuple[Chapter, Chapter], bundle: TestedBu
     assert site.stop() == 0
     folder = site.root / "next-bundle"
     shutil.copytree(bundle.path, folder)
-    (folder / "manifest.json").write_bytes(manifest_bytes(bundle.manifest | {"version": "next"}))
+    (folder / "manifest.json").write_bytes(manifest_bytes(bundle.manifest | {"version": NEXT_VERSION}))
     text = site.config.read_text().replace(f'path = "{bundle.path}"', f'path = "{folder}"')
     if bundle.config_line:
         text = text.replace(bundle.config_line, "")  # nobody signed the changed manifest
@@ -294,7 +295,7 @@ def test_another_bundle_runs_no_old_slide_again(
     late_files: tuple[Chapter, Chapter], new_bundle: tuple[Chapter, Chapter]
 ) -> None:
     before, (started, _) = late_files[1], new_bundle
-    assert started.records["GOOD-NEW"][0]["provenance"]["bundle"]["version"] == "next"
+    assert started.records["GOOD-NEW"][0]["provenance"]["bundle"]["version"] == NEXT_VERSION
     new_files = {name for name in started.files if "GOOD-NEW" in name}
     assert {name: data for name, data in started.files.items() if name not in new_files} == before.files
     for key, page in before.shown.items():
@@ -308,7 +309,7 @@ def test_reanalyze_runs_the_slide_that_a_person_names_and_no_other(
     started, again = new_bundle
     first, second = again.records["GOOD-LAST"]
     versions = [record["provenance"]["bundle"]["version"] for record in (first, second)]
-    assert versions == [bundle.manifest["version"], "next"]
+    assert versions == [bundle.manifest["version"], NEXT_VERSION]
     assert (second["revision"], second["supersedes"], second["counts"]) == (2, first["message_id"], first["counts"])
     added = again.files.keys() - started.files.keys()
     assert len(added) == 2
