@@ -24,6 +24,7 @@ from edge.demo import DEMO_BUNDLE, DEMO_PUBLIC_KEY
 from edge.images import CellImage, read_cells
 from edge.model import open_model
 from edge.pipeline import Job, analyze_slide
+from edge.result import unsent_job
 from edge.slide import Slide, read_slide
 from edge.thumbnails import thumbnail_from_pixels
 from edge.writers.html_report import render_report
@@ -84,20 +85,7 @@ def measure(bundle: Path, public_key: Path) -> dict[str, Any]:
 
 def job() -> Job:
     """Return the order to analyze the slide."""
-    return Job(
-        source="benchmark",
-        revision=1,
-        message_id="BENCHMARK.R1",
-        supersedes=None,
-        reason=None,
-        status="P",
-        analysed_at="2026-11-28T12:00:00+00:00",
-        assess_all=True,
-        manifest_sha256="0" * 64,
-        site="BENCHMARK",
-        degraded=False,
-        warnings=(),
-    )
+    return unsent_job("benchmark", "BENCHMARK.R1", site="BENCHMARK", analysed_at="2026-11-28T12:00:00+00:00")
 
 
 def pictures(slide: Slide) -> dict[str, bytes]:

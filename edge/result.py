@@ -66,6 +66,24 @@ class Job:
     reported: tuple[Mapping[str, Any], ...] = ()
 
 
+def unsent_job(source: str, message_id: str, *, site: str, analysed_at: str) -> Job:
+    """Return the order for a record that is measured or judged and thrown away: nothing of it reaches a LIS."""
+    return Job(
+        source=source,
+        revision=1,
+        message_id=message_id,
+        supersedes=None,
+        reason=None,
+        status="P",
+        analysed_at=analysed_at,
+        assess_all=True,
+        manifest_sha256="0" * 64,
+        site=site,
+        degraded=False,
+        warnings=(),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """What made the result: bundle, engine, and whether the trees ran `compiled` or through `treelite`."""

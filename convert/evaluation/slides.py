@@ -26,7 +26,8 @@ from edge.bundle.manifest import AssessmentSpec
 from edge.catalogue import Catalogue
 from edge.errors import EXIT_SLIDE_REJECTED, EdgeError
 from edge.model import Model
-from edge.pipeline import Job, analyze_slide
+from edge.pipeline import analyze_slide
+from edge.result import unsent_job
 from edge.slide import read_slide
 from edge.slide_profile import PER_100_SUFFIX
 
@@ -139,20 +140,7 @@ def _records(
 
 
 # The record is read and thrown away: its names and times go nowhere.
-_JOB = Job(
-    source="edge-validate",
-    revision=1,
-    message_id="VALIDATION.R1",
-    supersedes=None,
-    reason=None,
-    status="P",
-    analysed_at="1970-01-01T00:00:00+00:00",
-    assess_all=True,
-    manifest_sha256="0" * 64,
-    site="validation",
-    degraded=False,
-    warnings=(),
-)
+_JOB = unsent_job("edge-validate", "VALIDATION.R1", site="validation", analysed_at="1970-01-01T00:00:00+00:00")
 
 
 def _cases(

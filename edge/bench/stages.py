@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edge.delivery.publish import Drop, prepare_drop, publish_file, stage_file
 from edge.model import Model
 from edge.pipeline import STAGES, Job, analyze_slide
-from edge.result import record_bytes
+from edge.result import record_bytes, unsent_job
 from edge.simulator.analyzer import write_slide
 from edge.simulator.cell_sources import DrawnCells
 from edge.simulator.slide_series import plan_slides
@@ -132,17 +132,4 @@ def synthetic_slides(count: int, *, cells_per_slide: int = CELLS_PER_SLIDE) -> I
 
 
 def _job(number: int) -> Job:
-    return Job(
-        source="edge-bench",
-        revision=1,
-        message_id=f"BENCH{number}.R1",
-        supersedes=None,
-        reason=None,
-        status="P",
-        analysed_at="2019-09-13T00:00:00+00:00",
-        assess_all=True,
-        manifest_sha256="0" * 64,
-        site="EDGE-BENCH",
-        degraded=False,
-        warnings=(),
-    )
+    return unsent_job("edge-bench", f"BENCH{number}.R1", site="EDGE-BENCH", analysed_at="2019-09-13T00:00:00+00:00")

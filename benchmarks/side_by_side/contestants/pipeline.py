@@ -69,19 +69,6 @@ class Pipeline(Contestant):
 
 
 def _job(number: int) -> Any:
-    from edge.pipeline import Job
+    from edge.result import unsent_job
 
-    return Job(
-        source="side-by-side",
-        revision=1,
-        message_id=f"SIDE{number}.R1",
-        supersedes=None,
-        reason=None,
-        status="P",
-        analysed_at=AT,
-        assess_all=True,
-        manifest_sha256="0" * 64,
-        site="BENCHMARK",
-        degraded=False,
-        warnings=(),
-    )
+    return unsent_job("side-by-side", f"SIDE{number}.R1", site="BENCHMARK", analysed_at=AT)
