@@ -27,7 +27,8 @@ def bench(name: str = "sound", outcome: Outcome = SOUND, control_of: str | None 
 
 
 def command(state: Path, *arguments: str, benches: list[Bench]) -> int:
-    return main([*arguments, "--state", str(state)], {bench.name: bench for bench in benches})
+    files = ["--state", str(state), "--figures", str(state / "faults.json")]
+    return main([*arguments, *files], {bench.name: bench for bench in benches})
 
 
 def numbers(state: Path, name: str = "sound") -> list[int]:
@@ -117,11 +118,11 @@ def test_the_table_and_the_file_say_the_same_sums(tmp_path: Path, capsys: pytest
     benches = [bench(), bench("broken", Outcome(points=3, duplicate=1), control_of="sound")]
     command(tmp_path, "run", "--all", benches=benches)
     capsys.readouterr()
-    out = tmp_path / "faults.json"
+    out = tmp_path / "out.json"
     assert command(tmp_path, "table", benches=benches) == 0
     assert command(tmp_path, "write", "--out", str(out), benches=benches) == 0
     figures = json.loads(out.read_text())
-    assert set(figures) == {"date", "machine", "digest", "sound", "controls"}
+    assert set(figures) == {"date", "machine", "earlier_machines", "digest", "sound", "controls"}
     assert figures["digest"] == digest_of_tested()
     assert (figures["sound"]["runs"], figures["sound"]["points"], figures["sound"]["lost"]) == (5, 10, 0)
     broken = figures["controls"]["broken"]

@@ -4,8 +4,9 @@
     python -m tests.fault.bench run NAME            runs one, or goes on with it where it was interrupted
     python -m tests.fault.bench run --all           the long part: every bench and every control, hours
     python -m tests.fault.bench table               what the finished runs add up to
-    python -m tests.fault.bench write               the same as benchmarks/faults.json
+    python -m tests.fault.bench write               the same as benchmarks/faults.json, which keeps the finished runs
 
+Runs that a benchmarks/faults.json of the same code keeps are finished, whichever machine they were done on.
 Exit status 1 when a bench shows a fault, or a control shows none: then the bench could not have seen it.
 """
 
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from tests.fault.bench.contract import Bench
 from tests.fault.bench.figures import Total, figures_from_totals, is_good, table_from_totals, total_of, write_figures
+from tests.fault.bench.kept import kept_figures, kept_totals
 from tests.fault.bench.ledger import Ledger
 from tests.fault.bench.registry import REPOSITORY, digest_of_tested, load_benches
 from tests.fault.bench.runner import Plan, run_bench
@@ -33,16 +35,17 @@ def main(argv: Sequence[str] | None = None, benches: Mapping[str, Bench] | None 
     digest = digest_of_tested()
     if arguments.command == "run":
         return run(arguments, benches, digest)
-    totals = totals_of(benches, arguments.state, digest)
-    if arguments.command == "table":
-        print(table_from_totals(totals, digest))  # noqa: T201 - a bench prints
-    elif arguments.command == "write":
-        write_figures(arguments.out, figures_from_totals(totals, digest))
-    else:
+    if arguments.command == "list":
         for bench in benches.values():
             kind = f"control of {bench.control_of}" if bench.control_of else "bench"
             print(f"{bench.name:32} {bench.full_count:8} x {bench.unit} ({kind})")  # noqa: T201 - a bench prints
         return 0
+    totals = totals_of(benches, arguments, digest)
+    if arguments.command == "write":
+        earlier = kept_figures(arguments.figures, digest)
+        write_figures(arguments.out or arguments.figures, figures_from_totals(totals, digest, earlier))
+    else:
+        print(table_from_totals(totals, digest))  # noqa: T201 - a bench prints
     return 0 if is_good(totals) else 1
 
 
@@ -62,9 +65,10 @@ def parser() -> argparse.ArgumentParser:
     run_parser.add_argument("--work", type=Path, help="folder for the runs' files (default: the temporary folder)")
     table = commands.add_parser("table", help="print what the finished runs add up to")
     write = commands.add_parser("write", help="write the figures as JSON")
-    write.add_argument("--out", type=Path, default=FIGURES)
+    write.add_argument("--out", type=Path, help="where to (default: the file of --figures)")
     for command in (run_parser, table, write):
         command.add_argument("--state", type=Path, default=STATE, help="folder of the finished runs")
+        command.add_argument("--figures", type=Path, default=FIGURES, help="file that keeps runs of other sittings")
     return made
 
 
@@ -75,19 +79,24 @@ def run(arguments: argparse.Namespace, benches: Mapping[str, Bench], digest: str
     if unknown or not names:
         print(f"no such bench: {', '.join(unknown) or 'none was named'}", file=sys.stderr)  # noqa: T201 - a bench prints
         return 2
+    kept = kept_totals(arguments.figures, benches, digest)
     for name in names:
         bench = benches[name]
         count = bench.full_count if arguments.count is None else min(arguments.count, bench.full_count)
-        plan = Plan(count, arguments.jobs, 60 * arguments.minutes, arguments.work)
+        plan = Plan(count, arguments.jobs, 60 * arguments.minutes, arguments.work, kept[name].numbers)
         run_bench(bench, Ledger(arguments.state, name, digest), plan)
-    totals = totals_of({name: benches[name] for name in names}, arguments.state, digest)
+    totals = totals_of({name: benches[name] for name in names}, arguments, digest)
     print(table_from_totals(totals, digest))  # noqa: T201 - a bench prints
     return 0 if is_good(totals) else 1
 
 
-def totals_of(benches: Mapping[str, Bench], state: Path, digest: str) -> list[Total]:
-    """Return the totals of every bench for the present code."""
-    return [total_of(bench, Ledger(state, name, digest).finished().values()) for name, bench in benches.items()]
+def totals_of(benches: Mapping[str, Bench], arguments: argparse.Namespace, digest: str) -> list[Total]:
+    """Return the totals of every bench for the present code: the runs of this machine and those that were kept."""
+    kept = kept_totals(arguments.figures, benches, digest)
+    return [
+        total_of(bench, Ledger(arguments.state, name, digest).finished().values(), kept[name])
+        for name, bench in benches.items()
+    ]
 
 
 if __name__ == "__main__":

@@ -6,29 +6,42 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tests.fault.bench.contract import FAULTS, Bench
 from tests.fault.bench.ledger import FinishedRun
+from tests.fault.bench.ranges import text_from_numbers
 
+CONTROL_NOTE_CHARACTERS = 300
+"""A control's faults are wanted: the beginning of what it noted is enough."""
 COLUMNS = ("runs", "of", "points", *FAULTS, "seconds", "verdict")
 
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """The sums over the finished runs of one bench. `seconds` are those of the runs, however many ran side by side."""
+    """The sums over the finished runs of one bench. `seconds` are those of the runs, however many ran side by side.
+
+    `numbers` are the finished runs, `faulty` those of them that showed a fault, `notes` what some of them noted.
+    """
 
     bench: Bench
-    runs: int
-    points: int
-    lost: int
-    duplicate: int
-    torn: int
-    other: int
-    seconds: float
+    numbers: frozenset[int] = frozenset()
+    faulty: frozenset[int] = frozenset()
+    notes: Mapping[int, str] = field(default_factory=dict)
+    points: int = 0
+    lost: int = 0
+    duplicate: int = 0
+    torn: int = 0
+    other: int = 0
+    seconds: float = 0.0
+
+    @property
+    def runs(self) -> int:
+        """How many runs are finished."""
+        return len(self.numbers)
 
     @property
     def verdict(self) -> str:
@@ -41,11 +54,25 @@ class Total:
         return "FAULTS" if faults else "ok"
 
 
-def total_of(bench: Bench, runs: Iterable[FinishedRun]) -> Total:
-    """Add up the finished runs of a bench."""
-    outcomes = [(run.outcome, run.seconds) for run in runs]
-    sums = {name: sum(getattr(outcome, name) for outcome, _ in outcomes) for name in ("points", *FAULTS)}
-    return Total(bench, len(outcomes), **sums, seconds=round(sum(seconds for _, seconds in outcomes), 1))
+def total_of(bench: Bench, runs: Iterable[FinishedRun], kept: Total) -> Total:
+    """Add up the finished runs of a bench, and those that were kept of it.
+
+    A run that stands in both counts once. Where it showed a fault here alone, that fault counts too: none is hidden
+    by a run of the same number that went well elsewhere.
+    """
+    runs = list(runs)
+    fresh = [run for run in runs if run.number not in kept.numbers]
+    faulty = [run for run in runs if run.outcome.faults and run.number not in kept.faulty]
+    told = {run.number: run.outcome.note for run in (*fresh, *faulty) if run.outcome.note}
+    return Total(
+        bench,
+        kept.numbers | {run.number for run in fresh},
+        kept.faulty | {run.number for run in faulty},
+        {**kept.notes, **told},
+        points=kept.points + sum(run.outcome.points for run in fresh),
+        **{name: getattr(kept, name) + sum(getattr(run.outcome, name) for run in faulty) for name in FAULTS},
+        seconds=round(kept.seconds + sum(run.seconds for run in fresh), 1),
+    )
 
 
 def is_good(totals: Iterable[Total]) -> bool:
@@ -67,16 +94,24 @@ def table_from_totals(totals: Iterable[Total], digest: str) -> str:
     return "\n".join([f"code under test: {digest}", *lines])
 
 
-def figures_from_totals(totals: Iterable[Total], digest: str) -> dict[str, Any]:
-    """Return the content of benchmarks/faults.json: every bench that ran, and its controls."""
+def figures_from_totals(totals: Iterable[Total], digest: str, earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of benchmarks/faults.json: every bench that ran, and its controls.
+
+    `earlier` is that content as it was for the same code, {} for none: the machines of its runs stay named.
+    """
     ran = [total for total in totals if total.runs]
-    benches = {t.bench.name: {"unit": t.bench.unit, **_facts(t)} for t in ran if t.bench.control_of is None}
+    benches = {total.bench.name: _row(total) for total in ran if total.bench.control_of is None}
     controls = {
-        t.bench.name: {"control_of": t.bench.control_of, **_facts(t)} for t in ran if t.bench.control_of is not None
+        total.bench.name: {"control_of": total.bench.control_of, **_row(total)}
+        for total in ran
+        if total.bench.control_of is not None
     }
+    machine = machine_facts()
+    machines = [*earlier.get("earlier_machines", []), *([earlier["machine"]] if earlier else [])]
     return {
         "date": datetime.now(UTC).date().isoformat(),
-        "machine": machine_facts(),
+        "machine": machine,
+        "earlier_machines": [facts for n, facts in enumerate(machines) if facts not in (machine, *machines[:n])],
         "digest": digest,
         **dict(sorted(benches.items())),
         "controls": dict(sorted(controls.items())),
@@ -95,6 +130,19 @@ def _facts(total: Total) -> dict[str, float]:
     }  # fmt: skip
 
 
+def _row(total: Total) -> dict[str, object]:
+    """Return what the file says of a bench: enough to go on from it on another machine."""
+    runs_of_note: dict[str, list[int]] = {}
+    for number, note in sorted(total.notes.items()):
+        text = note if total.bench.control_of is None else note[:CONTROL_NOTE_CHARACTERS]
+        runs_of_note.setdefault(text, []).append(number)
+    return {
+        "unit": total.bench.unit, **_facts(total), "finished": text_from_numbers(total.numbers),
+        "with_faults": text_from_numbers(total.faulty),
+        "notes": {text_from_numbers(numbers): note for note, numbers in runs_of_note.items()},
+    }  # fmt: skip
+
+
 def machine_facts() -> dict[str, object]:
     """Return what the figures were taken on."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -106,5 +154,10 @@ def machine_facts() -> dict[str, object]:
 
 
 def write_figures(path: Path, figures: Mapping[str, Any]) -> None:
-    """Write the figures as JSON."""
-    path.write_text(json.dumps(figures, indent=1) + "\n")
+    """Write the figures as JSON, the whole file at once: it keeps runs that may stand nowhere else."""
+    made = path.with_name(f".{path.name}.new")
+    with made.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(figures, indent=1) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    made.replace(path)

@@ -16,7 +16,7 @@ MODULES: tuple[str, ...] = (
 )  # fmt: skip
 """Modules of this package that hold benches: each exports `BENCHES: tuple[Bench, ...]`."""
 TESTED = ("journal*.py", "daemon/**/*.py", "delivery/**/*.py", "writers/**/*.py")
-RESERVED = frozenset({"controls", "date", "machine", "digest", "schema"})
+RESERVED = frozenset({"controls", "date", "machine", "earlier_machines", "digest", "schema"})
 
 
 def load_benches(modules: tuple[str, ...] | None = None) -> dict[str, Bench]:

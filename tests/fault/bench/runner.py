@@ -24,12 +24,16 @@ FORK = multiprocessing.get_context("fork")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a bench is run: so many runs in all, beside each other, for so long at most, in folders below `work`."""
+    """How a bench is run: so many runs in all, beside each other, for so long at most, in folders below `work`.
+
+    `kept` are runs that are finished although the ledger of this machine does not hold them.
+    """
 
     count: int
     jobs: int = 1
     seconds_max: float = float("inf")
     work: Path | None = None
+    kept: frozenset[int] = frozenset()
 
 
 def run_bench(bench: Bench, ledger: Ledger, plan: Plan) -> None:
@@ -39,7 +43,7 @@ def run_bench(bench: Bench, ledger: Ledger, plan: Plan) -> None:
     """
     with ledger.appending():
         done = ledger.finished()
-        waiting = [number for number in range(plan.count) if number not in done]
+        waiting = [number for number in range(plan.count) if number not in done and number not in plan.kept]
         progress = Progress(bench.name, len(waiting), faults=sum(run.outcome.faults for run in done.values()))
         running: dict[Connection, RunningOne] = {}
         try:
