@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from edge.audit import AuditEvent, append_audit
 from edge.daemon.folder_look import look_at_folder
 
-AT = "2026-11-01T08:00:00.000Z"
+AT = (datetime.now(UTC) - timedelta(days=1)).strftime("%Y-%m-%dT08:00:00.000Z")
+"""Yesterday: a journal that had been silent for weeks would raise the alarm of the clock."""
 RECORD_BYTES = 10_000
 MARKERS = ("done.ok",)
 
