@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     run_parser.add_argument("names", nargs="*", metavar="NAME")
     run_parser.add_argument("--all", action="store_true", help="every bench and every control")
     run_parser.add_argument("--count", type=int, help="so many runs in all (default: the full count)")
-    run_parser.add_argument("--jobs", type=int, choices=(1, 2), default=1, help="runs side by side")
+    run_parser.add_argument("--jobs", type=int, choices=range(1, 9), default=1, help="runs side by side")
     run_parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no run of a bench after that")
     run_parser.add_argument("--work", type=Path, help="folder for the runs' files (default: the temporary folder)")
     table = commands.add_parser("table", help="print what the finished runs add up to")

@@ -16,6 +16,7 @@ import errno
 import fcntl
 import os
 import secrets
+import select
 import selectors
 import signal
 import socket
@@ -114,6 +115,11 @@ class CallWatch:
         with self._lock:
             self._fault = None
 
+    @property
+    def listeners(self) -> int:
+        """How many processes the watch still hears of."""
+        return len(self._owners)
+
     def _serve(self) -> None:
         while True:
             for key, _ in self._selector.select():
@@ -140,9 +146,10 @@ class CallWatch:
         try:
             fcntl.ioctl(listener, RECEIVE, note)
         except OSError as gone:
-            # ENOENT: the caller died before it was asked. Anything else, and nobody is left to ask.
-            if gone.errno != errno.ENOENT:
+            # ENOENT: the caller died before it was asked, perhaps the last one. Anything else: nobody is left to ask.
+            if gone.errno != errno.ENOENT or is_abandoned(listener):
                 self._selector.unregister(listener)
+                del self._owners[listener]
                 os.close(listener)
             return
         identity, pid, _, number, _, _, *arguments = NOTE.unpack(note)
@@ -192,6 +199,13 @@ class CallWatch:
         except OSError:
             return None  # it is gone, or the call is a wrong one that fails by itself
         return text.removeprefix(self._root) if text.startswith(self._root) else None
+
+
+def is_abandoned(listener: int) -> bool:
+    """Tell whether no process is left that the listener could hear of: it would be ready to read for ever."""
+    poll = select.poll()
+    poll.register(listener, 0)  # POLLHUP is always told
+    return bool(poll.poll(0))
 
 
 def process_of(task: int) -> int:

@@ -1,4 +1,4 @@
-"""Running a bench: the runs that are not finished yet, at most two side by side, with progress."""
+"""Running a bench: the runs that are not finished yet, some side by side, with progress."""
 
 from __future__ import annotations
 
