@@ -2,9 +2,9 @@
 
     python -m benchmarks.side_by_side.layers MATERIAL_AS_JSON THREADS        prints one JSON line
 
-The same file and properties as the engine's, one copy on all threads, with counters switched on. Beside the time stand
-the operations of each kind, counted from the graph: what a kind reaches of the machine's matrix rate tells why the
-whole does not reach it.
+The same file, change and properties as the engine's, one copy on all threads, with counters switched on. Beside the
+time stand the operations of each kind, counted from the graph: what a kind reaches of the machine's matrix rate tells
+why the whole does not reach it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.side_by_side.material import Material, material_from_words
+from edge.engines.openvino_strides import unstride_quantized_pointwise
 
 BATCH = 8
 RUNS = 6
@@ -64,6 +65,7 @@ def profile(material: Material, threads: int) -> list[dict[str, Any]]:
     core = openvino.Core()
     model = core.read_model(model=network)
     model.reshape({"images": [BATCH, material.size_px, material.size_px, 3]})
+    unstride_quantized_pointwise(openvino, model)
     properties = {"NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": "f32", "PERF_COUNT": "YES"}
     compiled = core.compile_model(model, "CPU", {**properties, "INFERENCE_NUM_THREADS": str(threads)})
     request = compiled.create_infer_request()

@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from edge.bundle.digest import sha256_hex
 from edge.engines.base import INPUT_NAME, OUTPUT_NAMES, Engine, EngineOutputs, EngineSpec, check_batch, checked_outputs
 from edge.engines.layout import Layout, Measured, batch_of_size, candidate_layouts, tuned_layout
+from edge.engines.openvino_strides import unstride_quantized_pointwise
 from edge.engines.private_folder import private_folder
 from edge.engines.processors import processor_name, usable_cores
 from edge.errors import EdgeError
@@ -111,6 +112,7 @@ class _Network:
                 model = self.core.read_model(model=self.onnx)
                 spec = _spec_from_model(model, self.precision, self.size_px, layout)
                 model.reshape({INPUT_NAME: [spec.max_batch, self.size_px, self.size_px, 3]})
+                unstride_quantized_pointwise(self.openvino, model)
                 copies.append(self.core.compile_model(model, "CPU", self._properties(layout.threads)))
                 del model
                 _give_back_freed_memory()
