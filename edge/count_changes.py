@@ -15,7 +15,7 @@ from edge.assessment import CountChange
 from edge.bundle.manifest import AssessmentSpec, Cohort, Gates
 from edge.catalogue import Catalogue
 from edge.findings import applicability_from_catalogue
-from edge.gates import count_outside
+from edge.gates import outside_cohort
 from edge.score import scores_from_margins
 from edge.slide_profile import SlideProfile, parameters_from_counts
 from edge.trees import TreeModel
@@ -54,7 +54,7 @@ def count_changes(
     trials = _trials(counts, shown, order, profile, trees, catalogue)
     values = parameters_from_counts(trials.counts, trials.shown, catalogue)[2]
     scores = scores_from_margins(trees.predict_margin(values.astype(np.float32)), spec.calibration)
-    like_cohort = count_outside(values, profile.names, cohort) <= cohort.outside_allowed
+    like_cohort = outside_cohort(values, profile.names, cohort).sum(axis=1) <= cohort.outside_allowed
     scorable = _scorable(trials.counts, spec, gates, catalogue) & like_cohort
     turned = ((scores >= spec.threshold) != (score >= spec.threshold)) & scorable
     best: dict[int, CountChange] = {}

@@ -163,26 +163,20 @@ def _auer_rod_warnings(profile: SlideProfile, catalogue: Catalogue) -> tuple[Sli
 
 
 def parameters_outside(profile: SlideProfile, cohort: Cohort) -> tuple[str, ...]:
-    """Return the parameters whose value lies outside the cohort's range, in the profile's order.
-
-    A missing value is inside. A value of a parameter that was never observed in the cohort is outside.
-    """
-    outside = []
-    for name, value in zip(profile.names, profile.values.tolist(), strict=True):
-        low, high = cohort.range.get(name, (np.inf, -np.inf))
-        if not np.isnan(value) and not low - _ROUNDING <= value <= high + _ROUNDING:
-            outside.append(name)
-    return tuple(outside)
+    """Return the parameters whose value lies outside the cohort's range, in the profile's order."""
+    outside = outside_cohort(profile.values[None], profile.names, cohort)[0]
+    return tuple(name for name, is_outside in zip(profile.names, outside.tolist(), strict=True) if is_outside)
 
 
-def count_outside(values: NDArray[np.float64], names: Sequence[str], cohort: Cohort) -> NDArray[np.int64]:
-    """Return how many parameters of each film lie outside the cohort's range, int64 [N].
+def outside_cohort(values: NDArray[np.float64], names: Sequence[str], cohort: Cohort) -> NDArray[np.bool_]:
+    """Tell for each film and parameter whether its value lies outside the cohort's range, bool [N, parameters].
 
-    `values` float64 [N, parameters], columns as `names`; missing values (NaN) are inside, as in `parameters_outside`.
+    `values` float64 [N, parameters], columns as `names`. A missing value (NaN) is inside. A value of a parameter that
+    was never observed in the cohort is outside.
     """
     bounds = np.array([cohort.range.get(name, (np.inf, -np.inf)) for name in names], np.float64)
     inside = (values >= bounds[:, 0] - _ROUNDING) & (values <= bounds[:, 1] + _ROUNDING)
-    return np.asarray((~np.isnan(values) & ~inside).sum(axis=1), np.int64)
+    return np.asarray(~np.isnan(values) & ~inside, np.bool_)
 
 
 def doubtful_warnings(cells: Sequence[CellFindings], gates: Gates) -> tuple[SlideWarning, ...]:

@@ -10,7 +10,7 @@ import pytest
 from edge.assessment import assess_profile
 from edge.bundle.manifest import AssessmentSpec, Calibration, Cohort, Gates, Minimum
 from edge.catalogue import load_catalogue
-from edge.gates import count_film, count_outside, doubtful_warnings, film_warnings, parameters_outside
+from edge.gates import count_film, doubtful_warnings, film_warnings, outside_cohort, parameters_outside
 from edge.score import score_from_margin
 from edge.slide_profile import profile_from_counts
 from edge.trees import TreeModel
@@ -258,6 +258,7 @@ def test_a_film_whose_every_cell_has_a_type_is_never_doubtful():
 def test_the_parameters_of_many_films_are_outside_as_those_of_one_are():
     cohort = cohort_with(SNE_share=(0.0, 0.5), LY_share=(0.4, 1.0))
     films = [profile(), profile({"SNE": 10, "LY": 90}), profile({"LY": 50})]
-    counted = count_outside(np.stack([film.values for film in films]), NAMES, cohort)
-    assert counted.tolist() == [len(parameters_outside(film, cohort)) for film in films]
-    assert counted[0] == 2
+    outside = outside_cohort(np.stack([film.values for film in films]), NAMES, cohort)
+    named = [tuple(name for name, is_outside in zip(NAMES, row, strict=True) if is_outside) for row in outside]
+    assert named == [parameters_outside(film, cohort) for film in films]
+    assert set(named[0]) == {"SNE_share", "LY_share"}
