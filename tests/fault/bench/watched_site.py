@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.audit import verify_audit
+from edge.daemon.control_client import reply_from_daemon
 from edge.daemon.durable import sync_folder
 from edge.delivery.durable import OWN_NAMES
 from edge.errors import EdgeError
@@ -26,6 +27,8 @@ from tests.fault.site import Site
 LIS_EVERY_S = 0.01
 POLL_S = 0.04
 PATIENCE_S = 180.0
+ANSWER_S = 2.0
+"""How long an answer is waited for: a daemon that begins anew may forget a question, and it is asked again."""
 FOR_EVER = (4, 78)
 """Exit statuses after which systemd does not start the daemon again: no passing fault may lead there."""
 
@@ -65,6 +68,9 @@ class WatchedSite(Site):
     def environment(self, **more: str) -> dict[str, str]:
         quick = {"MDS_EDGE_TEST_SECONDS": "0.01", "PYTHONDONTWRITEBYTECODE": "1"}
         return super().environment(**{changes.ENVIRONMENT: json.dumps(self._facts)}, **quick, **more)
+
+    def ask(self, command: str, **facts: Any) -> dict[str, Any]:
+        return reply_from_daemon(self.root / "run" / "s", {"command": command, **facts}, timeout_s=ANSWER_S)
 
     def children(self) -> dict[str, int]:
         """Return the running children by their kind."""
