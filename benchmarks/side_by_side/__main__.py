@@ -44,6 +44,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--state", type=Path, default=Path("build/side-by-side"), help="where finished rounds are kept")
     made.add_argument("--material", type=Path, help="where converted networks are kept (default: STATE/material)")
     made.add_argument("--triton-python", metavar="FILE", help="interpreter with nvidia-pytriton and openvino")
+    made.add_argument(
+        "--product-python", default=sys.executable, metavar="FILE",
+        help="interpreter of a plain .[cpu] install, for our pipeline (default: this one)",
+    )  # fmt: skip
     made.add_argument("--out", type=Path, default=RESULTS, metavar="JSON", help="results (default %(default)s)")
     made.add_argument("--tables", action="store_true", help="write tables and picture only, from the results")
     return made
@@ -85,7 +89,14 @@ def _measure(arguments: argparse.Namespace) -> None:
     )
     named = arguments.cells or (Path(os.environ["MDS_EDGE_CELLS"]) if "MDS_EDGE_CELLS" in os.environ else None)
     material = arguments.material or arguments.state / "material"
-    places = Places(arguments.networks, named, arguments.state.resolve(), material.resolve(), arguments.triton_python)
+    places = Places(
+        arguments.networks,
+        named,
+        arguments.state.resolve(),
+        material.resolve(),
+        arguments.triton_python,
+        arguments.product_python,
+    )
     document = measure(settings, places)
     arguments.out.write_text(json.dumps(document, indent=1) + "\n", encoding="ascii")
     print(f"wrote {arguments.out}", file=sys.stderr)

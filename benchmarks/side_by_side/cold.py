@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,19 +21,27 @@ PLANNED_S = {PIPELINE: 6.0, PLAIN: 30.0}
 
 
 def measure_cold(
-    file: Path, count: int, material: Material, threads: int, log: Path, progress: Progress
+    file: Path,
+    count: int,
+    material: Material,
+    threads: int,
+    log: Path,
+    progress: Progress,
+    product_python: str = sys.executable,
 ) -> list[dict[str, Any]]:
     """Return `count` rounds of seconds, {"pipeline": s, "plain": s}; rounds that the file has are not run again.
 
     The files are in the page cache, byte code is written, and the shipped engine has compiled this network before, as
-    on any start but a machine's first. Raises NotRunError where a process gives no result.
+    on any start but a machine's first. `product_python` is the interpreter of our pipeline. Raises NotRunError where a
+    process gives no result.
     """
     rows = finished_rounds(file)
     for number in range(len(rows), count):
         before, values = processor_time(), {}
         for name in (PIPELINE, PLAIN):
             progress.begin(f"cold {name}, round {number + 1}", PLANNED_S[name])
-            values[name] = cold_seconds(name, material, threads, log)
+            python = product_python if name == PIPELINE else sys.executable
+            values[name] = cold_seconds(name, material, threads, log, python)
             progress.end(f"{values[name]:.1f} s")
         row = {"round": number, "values": values, "steal": round(processor_time().since(before).steal, 4)}
         with file.open("a", encoding="ascii") as stream:
@@ -41,12 +50,12 @@ def measure_cold(
     return rows
 
 
-def cold_seconds(name: str, material: Material, threads: int, log: Path) -> float:
+def cold_seconds(name: str, material: Material, threads: int, log: Path, python: str = sys.executable) -> float:
     """Start a contestant's process for one slide and return the seconds until its score is read."""
     with log.open("ab") as errors:
         start_s = time.perf_counter()
         process = subprocess.Popen(
-            [*command(name, material, threads), "cold"],
+            [*command(name, material, threads, python), "cold"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,

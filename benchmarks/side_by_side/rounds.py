@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.side_by_side.contestant_process import ContestantProcess, NotRunError
-from benchmarks.side_by_side.contestants import ENTRIES
+from benchmarks.side_by_side.contestants import ENTRIES, PIPELINE
 from benchmarks.side_by_side.machine import processor_time
 from benchmarks.side_by_side.material import Material
 from benchmarks.side_by_side.progress import Progress
@@ -129,14 +129,20 @@ def measure_round(
     }
 
 
-def starter(material: Material, threads: int, log: Path, own_python: str | None) -> Start:
-    """Return what starts a contestant's process on this material."""
+def starter(
+    material: Material, threads: int, log: Path, own_python: str | None, product_python: str = sys.executable
+) -> Start:
+    """Return what starts a contestant's process on this material.
+
+    `own_python`: the interpreter of those with libraries of their own. `product_python`: that of our pipeline.
+    """
 
     def start(name: str) -> ContestantProcess:
         own = ENTRIES[name].own_python
         if own and own_python is None:
             raise NotRunError("no interpreter with its libraries was given (--triton-python)")
-        return ContestantProcess(name, material, threads, log, str(own_python) if own else sys.executable)
+        python = str(own_python) if own else product_python if name == PIPELINE else sys.executable
+        return ContestantProcess(name, material, threads, log, python)
 
     return start
 

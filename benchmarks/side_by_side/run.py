@@ -45,13 +45,14 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Folders: networks (paper<px>/), real cells or None, state of this run, files that are made once."""
+    """Folders: networks (paper<px>/), real cells or None, state of this run, files that are made once; interpreters."""
 
     networks: Path
     cells: Path | None
     state: Path
     material: Path
     triton_python: str | None
+    product_python: str = sys.executable
 
     @property
     def log(self) -> Path:
@@ -130,12 +131,14 @@ def _measure_one(
         done = len(finished_rounds(file))
         if done:
             progress.skip(f"{done} rounds", done * round_seconds(settings))
-        start = starter(material, settings.threads, places.log, places.triton_python)
+        start = starter(material, settings.threads, places.log, places.triton_python, places.product_python)
         count = settings.rounds[size_px]
         found["sizes"][size_px] = measure_size(file, settings.contestants, count, settings.seconds, start, progress)
     if "cold" in settings.parts and settings.cold.get(size_px):
         file, count = places.state / f"cold-{size_px}.jsonl", settings.cold[size_px]
-        found["cold"][size_px] = measure_cold(file, count, material, settings.threads, places.log, progress)
+        found["cold"][size_px] = measure_cold(
+            file, count, material, settings.threads, places.log, progress, places.product_python
+        )
     if "layers" in settings.parts:
         words = [layers.__name__, json.dumps(material.as_words()), str(settings.threads)]
         file = places.state / f"layers-{size_px}.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,9 +85,11 @@ def claim(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
 
 
 def test_latency_is_better_when_it_is_lower() -> None:
-    rows = judged(299, five(pipeline__latency=10.0, plain__latency=85.0), 16.0, 17.0)
+    rows = judged(299, five(pipeline__latency=20.0, openvino_int8__latency=10.0, plain__latency=85.0), 16.0, 17.0)
     assert claim(rows, "latency_keras")["ratio"]["median"] == 8.5
     assert claim(rows, "latency_keras")["verdict"] == "met"
+    assert claim(rows, "latency_shipped")["ratio"]["median"] == 4.25
+    assert claim(rows, "latency_shipped")["verdict"] == ""
 
 
 def test_openvino_fp32_is_compared_by_its_faster_pattern() -> None:
@@ -393,3 +396,14 @@ def test_a_contestant_with_libraries_of_its_own_needs_an_interpreter(tmp_path: P
     start = rounds.starter(None, 2, tmp_path / "log", None)  # type: ignore[arg-type]
     with pytest.raises(NotRunError, match="triton-python"):
         start("triton")
+
+
+def test_only_our_pipeline_runs_in_the_interpreter_of_a_plain_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: dict[str, str] = {}
+    monkeypatch.setattr(rounds, "ContestantProcess", lambda name, *words: started.update({name: words[-1]}))
+    start = rounds.starter(None, 2, tmp_path / "log", "triton", "plain")  # type: ignore[arg-type]
+    for name in ("pipeline", "ort_fp32", "triton"):
+        start(name)
+    assert started == {"pipeline": "plain", "ort_fp32": sys.executable, "triton": "triton"}

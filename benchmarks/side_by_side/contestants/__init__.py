@@ -13,6 +13,7 @@ from benchmarks.side_by_side.contestants.base import Contestant
 
 Kind = Literal["rate", "latency", "slide"]
 PIPELINE, PLAIN = "pipeline", "plain"
+ONE_IMAGE = "openvino_int8"
 INT8_LIMIT, FP32_LIMIT = "int8_limit", "fp32_limit"
 
 
@@ -33,6 +34,7 @@ class Entry:
 
 
 _RATE: tuple[Kind, ...] = ("rate",)
+_ONE: tuple[Kind, ...] = ("latency",)
 _ALONE: tuple[Kind, ...] = ("rate", "latency")
 _WHOLE: tuple[Kind, ...] = ("rate", "latency", "slide")
 _PRODUCT = "OpenVINO, 2048 x 2048 x 2048, on all threads together or one on each"
@@ -99,6 +101,13 @@ ENTRIES: dict[str, Entry] = {
         _RATE,
         INT8_LIMIT,
         "THROUGHPUT hint, AsyncInferQueue",
+    ),
+    ONE_IMAGE: Entry(
+        "OpenVINO int8, our file, one image",
+        "openvino_plain:OneRequestInt8",
+        _ONE,
+        INT8_LIMIT,
+        "LATENCY hint, one request at a time on all threads, the engine's changes to the graph",
     ),
     "triton": Entry(
         "Triton through pytriton, our int8 file",

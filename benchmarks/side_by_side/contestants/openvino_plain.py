@@ -29,20 +29,26 @@ class OneRequestFp32(Contestant):
         self._openvino = openvino
         self._core = openvino.Core()
         self._compiled: dict[int, Any] = {}
+        self._requests: dict[int, Any] = {}
 
     def prepare(self, batch: int) -> None:
         """Compile for this batch."""
         side = self.material.size_px
         model = self._core.read_model(str(self.file()))
         model.reshape({"images": [batch, side, side, 3]})
+        self.change(model)
         properties = {"PERFORMANCE_HINT": self.hint, "INFERENCE_NUM_THREADS": str(self.threads)}
         if self.precision:
             properties["INFERENCE_PRECISION_HINT"] = self.precision
         self._compiled[batch] = self._core.compile_model(model, "CPU", properties)
+        self._requests[batch] = self._compiled[batch].create_infer_request()
+
+    def change(self, model: Any) -> None:
+        """Change the model, in place, before it is compiled."""
 
     def run(self, batch: int, batches: Iterable[Batch]) -> int:
         """Infer batch after batch."""
-        request, done = self._compiled[batch].create_infer_request(), 0
+        request, done = self._requests[batch], 0
         for images in batches:
             request.infer({"images": images})
             for output in request.model_outputs:
@@ -57,6 +63,22 @@ class OneRequestFp32(Contestant):
             "streams": int(compiled.get_property("NUM_STREAMS")),
             "precision": compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name(),
         }
+
+
+class OneRequestInt8(OneRequestFp32):
+    """One image at a time on our int8 file, changed as the engine changes it, on all threads together."""
+
+    batches = (1,)
+
+    def file(self) -> Path:
+        """Return the network's file."""
+        return self.material.int8
+
+    def change(self, model: Any) -> None:
+        """Keep strided convolutions in int8, as the engine does."""
+        from edge.engines.openvino_strides import unstride_quantized_pointwise
+
+        unstride_quantized_pointwise(self._openvino, model)
 
 
 class QueueFp32(OneRequestFp32):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,10 @@ class Pipeline(Contestant):
         return next((float(a["score"]) for a in analyzed.record["assessments"] if a["score"] is not None), float("nan"))
 
     def facts(self) -> dict[str, Any]:
-        """Return precision and layout."""
+        """Return precision and layout, and whether the workstation's libraries are installed beside it."""
         spec = self._model.engine.spec
-        return {"precision": spec.precision, "copies": spec.copies, "threads_per_copy": spec.threads}
+        layout = {"precision": spec.precision, "copies": spec.copies, "threads_per_copy": spec.threads}
+        return {**layout, "workstation_environment": find_spec("keras") is not None}
 
 
 def _job(number: int) -> Any:
