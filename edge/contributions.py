@@ -1,7 +1,8 @@
 """Why a slide got its score: exact SHAP contributions of every parameter, and the cells behind them.
 
 XGBoost computes them itself (`pred_contribs`, the TreeSHAP algorithm): contributions and bias add up to the raw margin
-that the compiled trees gave, and that is checked on every slide. The only file of the runtime that imports xgboost.
+that the compiled trees gave, and that is checked on every slide. The only file of the runtime that imports xgboost; it
+does so when the first explainer is opened, and the network is compiled meanwhile.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xgboost
 from numpy.typing import NDArray
 
 from edge.assessment import ContributionRow, GroupRow
@@ -19,6 +20,9 @@ from edge.catalogue import Catalogue
 from edge.errors import EdgeError
 from edge.findings import CellFindings
 from edge.slide_profile import SlideProfile
+
+if TYPE_CHECKING:
+    import xgboost
 
 SUM_TOLERANCE = 2e-5
 ROWS_WITH_CELLS = 12
@@ -51,6 +55,8 @@ class Explainer:
 
         Raises EdgeError MDSE-ASSESS-001 when they do not add up to it: then the two forms of the trees differ.
         """
+        import xgboost
+
         row = profile.values.astype(np.float32).reshape(1, -1)
         matrix = xgboost.DMatrix(row, missing=np.nan, feature_names=self._booster.feature_names, nthread=1)
         found = np.asarray(self._booster.predict(matrix, pred_contribs=True), np.float64)
@@ -64,6 +70,8 @@ class Explainer:
 
 def explainer_from_json(data: bytes, target: str, parameter_names: Sequence[str], *, where: str) -> Explainer:
     """Return the explainer of a target from its XGBoost JSON. Raises EdgeError MDSE-ASSESS-002."""
+    import xgboost
+
     _require_model_json(data, where)
     booster = xgboost.Booster({"nthread": 1})
     try:

@@ -7,6 +7,7 @@ profiles; `Model.prove_golden` proves the engine on the golden cells. The bundle
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,17 +104,34 @@ def open_model(
         "atlas": atlas_from_bundle(bundle),
         "scopes": {spec.target: scope_from_bundle(bundle, spec) for spec in specs},
         "cohorts": {spec.target: cohort_from_bundle(bundle, spec) for spec in specs},
-        "trees": {spec.target: open_trees(bundle, spec.target) for spec in specs},
-        "explainers": {spec.target: _open_explainer(bundle, spec.target) for spec in specs},
     }
-    # Last, because nothing that fails after it would give its memory back.
     if choice.device == "gpu":
         from edge.gpu_plans import open_gpu_engine
 
+        parts |= _open_trees(bundle)
+        # Last, because nothing that fails after it would give its memory back.
         return Model(**parts, engine=_fitting(open_gpu_engine(bundle, choice, plans_dir), choice, bundle.manifest))
     manifest, network = bundle.manifest, bundle.read(choice.file)
-    del bundle  # a bundle holds every network file; compiling needs that memory for the one that runs
-    return Model(**parts, engine=_open_cpu_engine(network, choice, manifest, cache_dir, threads))
+    bundle = bundle.without_networks()  # compiling needs that memory for the one that runs
+    with ThreadPoolExecutor(1, thread_name_prefix="engine") as pool:
+        # Compiling is the library's work and needs no interpreter: trees are imported and opened meanwhile.
+        opening = pool.submit(_open_cpu_engine, network, choice, manifest, cache_dir, threads)
+        del network
+        try:
+            parts |= _open_trees(bundle)
+        except BaseException:
+            if opening.exception() is None:
+                opening.result().close()  # nobody else would give its memory back
+            raise
+        return Model(**parts, engine=opening.result())
+
+
+def _open_trees(bundle: Bundle) -> dict[str, Any]:
+    targets = [spec.target for spec in bundle.manifest.assessments]
+    return {
+        "trees": {target: open_trees(bundle, target) for target in targets},
+        "explainers": {target: _open_explainer(bundle, target) for target in targets},
+    }
 
 
 def _open_cpu_engine(

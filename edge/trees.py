@@ -4,6 +4,8 @@ Two forms of the same trees travel in a bundle: a library compiled by TL2cgen fo
 for any. The library is executable code: it is loaded only from a bundle that a trusted key signed, from the verified
 bytes in memory, never from a path. Where there is none for this platform, or nobody vouches for it, the checkpoint is
 interpreted; `TreeModel.kind` says which, and the record repeats it. Either must reproduce the bundle's golden margins.
+
+The library is imported when the first trees are opened: it takes a third of a second, and a network compiles meanwhile.
 """
 
 from __future__ import annotations
@@ -15,16 +17,18 @@ import os
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import treelite
 from numpy.typing import NDArray
 
 from edge.bundle.arrays import ArraySpec, arrays_from_npz
 from edge.bundle.digest import sha256_hex
 from edge.bundle.reader import Bundle
 from edge.errors import EdgeError
+
+if TYPE_CHECKING:
+    import treelite
 
 GOLDEN_PROFILES = "golden/profiles.npz"
 _MARGIN_TOLERANCE = 1e-5
@@ -86,6 +90,8 @@ def platform_library_name() -> str:
 
 def trees_from_checkpoint(data: bytes, target: str, parameter_count: int, *, where: str) -> TreeModel:
     """Return the trees of a Treelite checkpoint. Raises EdgeError MDSE-TREES-002."""
+    import treelite
+
     try:
         model = treelite.Model.deserialize_bytes(data)
     except treelite.TreeliteError as error:

@@ -79,7 +79,8 @@ def open_openvino(
     """
     openvino = import_openvino()
     # One folder per network and version: two networks can never be taken for each other.
-    key = sha256_hex(onnx)[:32] + "-" + sha256_hex(openvino.__version__.encode())[:8]
+    digest = sha256_hex(onnx)
+    key = digest[:32] + "-" + sha256_hex(openvino.__version__.encode())[:8]
     folder = None if cache_dir is None else private_folder(cache_dir) / key
     network = _Network(openvino, openvino.Core(), onnx, precision, size_px, folder)
     candidates = candidate_layouts(threads or usable_cores())
@@ -87,7 +88,7 @@ def open_openvino(
     if cache_dir is not None and len(candidates) > 1:
         facts = {
             "processor": processor_name(), "cores": threads or usable_cores(), "openvino": openvino.__version__,
-            "network": sha256_hex(onnx),
+            "network": digest,
         }  # fmt: skip
         layout = tuned_layout(cache_dir / f"{key}.layout.json", facts, candidates, network.measure)
     return network.open(layout)
@@ -106,19 +107,19 @@ class _Network:
 
     def open(self, layout: Layout) -> OpenVinoEngine:
         """Compile the copies one after the other and see that all compute the same."""
-        copies, spec = [], None
+        copies = []
         try:
+            model = self.core.read_model(model=self.onnx)
+            spec = _spec_from_model(model, self.precision, self.size_px, layout)
+            model.reshape({INPUT_NAME: [spec.max_batch, self.size_px, self.size_px, 3]})
+            unstride_quantized_pointwise(self.openvino, model)
             for _ in range(layout.copies):
-                model = self.core.read_model(model=self.onnx)
-                spec = _spec_from_model(model, self.precision, self.size_px, layout)
-                model.reshape({INPUT_NAME: [spec.max_batch, self.size_px, self.size_px, 3]})
-                unstride_quantized_pointwise(self.openvino, model)
                 copies.append(self.core.compile_model(model, "CPU", self._properties(layout.threads)))
-                del model
                 _give_back_freed_memory()
+            del model
+            _give_back_freed_memory()
         except RuntimeError as error:
             raise EdgeError("MDSE-ENGINE-005", where="openvino", reason=_first_line(error)) from error
-        assert spec is not None  # noqa: S101 - a layout has one copy or more
         engine = OpenVinoEngine(self.openvino, copies, spec)
         if layout.copies > 1:
             require_equal_copies(engine)
