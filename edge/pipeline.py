@@ -130,6 +130,7 @@ def analyze_slide(
     with stages.timing("findings"):
         measures = np.concatenate([np.empty((0, len(MEASURES)), np.float32), *reading.measures])
         cells = _cells_from_outputs(outputs, reading.cell_ids, measures, model)
+        del outputs  # the cells hold what is needed of them: 8 kB a cell less while the report is made
         quality = quality_from_measures(measures, model.manifest.decision.quality)
         preclass = _compare_preclasses(slide, cells)
     with stages.timing("profile"):

@@ -19,7 +19,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import sys
 import time
 from collections import deque
@@ -36,6 +35,7 @@ from edge.engines.base import INPUT_NAME, OUTPUT_NAMES, Engine, EngineOutputs, E
 from edge.engines.layout import Layout, Measured, batch_of_size, candidate_layouts, tuned_layout
 from edge.engines.openvino_strides import unstride_quantized_pointwise
 from edge.engines.private_folder import private_folder
+from edge.engines.process_memory import give_back_freed_memory, give_back_mapped_files
 from edge.engines.processors import processor_name, usable_cores
 from edge.errors import EdgeError
 
@@ -115,14 +115,16 @@ class _Network:
             unstride_quantized_pointwise(self.openvino, model)
             for _ in range(layout.copies):
                 copies.append(self.core.compile_model(model, "CPU", self._properties(layout.threads)))
-                _give_back_freed_memory()
+                give_back_freed_memory()
             del model
-            _give_back_freed_memory()
         except RuntimeError as error:
             raise EdgeError("MDSE-ENGINE-005", where="openvino", reason=_first_line(error)) from error
         engine = OpenVinoEngine(self.openvino, copies, spec)
         if layout.copies > 1:
             require_equal_copies(engine)
+        give_back_freed_memory()
+        if self.cache is not None:
+            give_back_mapped_files(self.cache)
         return engine
 
     def measure(self, layout: Layout) -> Measured:
@@ -214,13 +216,6 @@ class OpenVinoEngine:
             raise EdgeError("MDSE-ENGINE-004", where=self._spec.name, reason=_first_line(error)) from error
         cell_type, findings, embedding = (np.array(request.get_tensor(n).data[:images]) for n in OUTPUT_NAMES)
         return checked_outputs(EngineOutputs(cell_type, findings, embedding), images, self._spec)
-
-
-def _give_back_freed_memory() -> None:
-    """Let the C library return what compiling freed: it would keep 70 MB of a paper-size network for ever."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; others return memory by themselves
-    if trim is not None:
-        trim(0)
 
 
 def require_equal_copies(engine: Engine) -> None:
