@@ -435,3 +435,21 @@ def test_thumbnails_are_small_jpegs_of_the_same_proportions():
     np.testing.assert_allclose(picture[50, 50], (40, 30, 200), atol=6)
     small = thumbnail_from_pixels(np.zeros((20, 30, 3), np.uint8))
     assert cv2.imdecode(np.frombuffer(small, np.uint8), cv2.IMREAD_COLOR).shape == (20, 30, 3)
+
+
+def test_a_bundle_with_broken_trees_leaves_no_engine_open(tmp_path, monkeypatch):
+    """The network is compiled while the trees are opened: their error must not leave its memory behind."""
+    closed = []
+
+    class Opened:
+        def close(self):
+            closed.append(self)
+
+    def broken(*_):
+        raise EdgeError("MDSE-TREES-005", where="mds_aa")
+
+    monkeypatch.setattr("edge.model._open_cpu_engine", lambda *_: Opened())
+    monkeypatch.setattr("edge.model.open_trees", broken)
+    with pytest.raises(EdgeError, match="MDSE-TREES-005"):
+        open_model(write_bundle(tmp_path / "b"), public_key=PUBLIC_KEY, threads=1)
+    assert len(closed) == 1
