@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from tests.fault.bench import registry
+from edge.daemon import scanner, settle, supervisor
+from edge.daemon.backoff import Backoff
+from tests.fault.bench import changes, registry
 from tests.fault.bench.__main__ import main
 from tests.fault.bench.contract import Bench, Outcome
 from tests.fault.bench.ledger import Ledger
@@ -112,6 +116,29 @@ def test_a_run_that_raises_is_a_fault_and_the_next_run_goes_on(tmp_path: Path) -
     runs = Ledger(tmp_path, "sound", digest_of_tested()).finished()
     assert [runs[number].outcome.other for number in range(3)] == [1, 0, 0]
     assert "the daemon never answered" in runs[0].outcome.note
+
+
+def test_shortened_pauses_are_asked_for_as_the_products_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, places = Backoff.failed, [(Backoff, "failed"), (settle.SettleWatch, "_needed_quiet_s")]
+    names = ("JOURNAL_PAUSE_S", "PURGE_EVERY_S", "TURN_S", "purge_old_copies")
+    for place, name in (*places, *((supervisor, name) for name in names), (scanner, "RECHECK_PASSES")):
+        monkeypatch.setattr(place, name, getattr(place, name))  # puts back what the bench changes
+    changes.shorten_pauses(tmp_path)
+    assert inspect.signature(Backoff.failed).parameters.keys() == inspect.signature(whole).parameters.keys()
+    pauses = [Backoff().failed(0.0), Backoff().failed(0.0, at_most_s=1.0), Backoff(600.0).failed(0.0)]
+    assert pauses == [0.25, 0.05, 1.0]
+
+
+def test_what_the_runs_share_is_prepared_once_before_they_are_forked(tmp_path: Path) -> None:
+    prepared: list[int] = []
+
+    def run(number: int, work: Path) -> Outcome:
+        return Outcome(points=1, other=int(prepared != [os.getppid()]))
+
+    shared = Bench("sound", "a try", 3, run, prepare=lambda: prepared.append(os.getpid()))
+    assert command(tmp_path, "run", "sound", benches=[shared]) == 0
+    assert command(tmp_path, "run", "sound", benches=[shared]) == 0
+    assert prepared == [os.getpid()], "nothing was left to run the second time"
 
 
 def test_the_table_and_the_file_say_the_same_sums(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

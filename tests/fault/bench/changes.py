@@ -24,14 +24,15 @@ from edge.journal import Journal
 ENVIRONMENT = "MDS_EDGE_FAULT_BENCH"
 PURGE_NOW = "purge-now"
 PAUSE_FACTOR = 0.05
+LONGEST_PAUSE_S = 1.0
 
 
 def shorten_pauses(root: Path) -> None:
     """Wait less between tries, and purge whenever the file `purge-now` lies in the root, as if 400 days had passed."""
     failed = backoff.Backoff.failed
 
-    def failed_soon(self: Any, now_s: float) -> float:
-        wait_s = failed(self, now_s) * PAUSE_FACTOR
+    def failed_soon(self: Any, now_s: float, *, at_most_s: float | None = None) -> float:
+        wait_s = min(failed(self, now_s, at_most_s=at_most_s) * PAUSE_FACTOR, LONGEST_PAUSE_S)
         self._ready_at_s = now_s + wait_s
         return wait_s
 

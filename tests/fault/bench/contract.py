@@ -40,6 +40,7 @@ class Bench:
 
     The number fixes every random choice. A control (`control_of` names the bench that it proves) runs the same code on
     a product that was made wrong in the test's process: it must show faults, or the bench could not see them.
+    `prepare()` is called once, in the process that the runs are forked from.
     """
 
     name: str
@@ -47,3 +48,4 @@ class Bench:
     full_count: int
     run: Callable[[int, Path], Outcome]
     control_of: str | None = None
+    prepare: Callable[[], object] | None = None

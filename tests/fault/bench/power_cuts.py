@@ -82,7 +82,7 @@ def cut_power(kind: str, number: int, work: Path, *, wrong: tuple[str, ...] = ()
         raise RuntimeError(f"power cuts need {lacking}")
     chance = random.Random(f"{kind} {number}")
     names = ("disk", "drop") if number % 2 or wrong else ("disk",)
-    with SnapshotDisks(work, kind, names) as disks, WarmInterpreter() as warm:
+    with SnapshotDisks(work, kind, names) as disks, WarmInterpreter(own=True) as warm:
         site = DiskSite(work, chance, warm=warm, wrong=wrong)
         site.patience_s = CONTROL_PATIENCE_S if wrong else site.patience_s
         cuts = 0

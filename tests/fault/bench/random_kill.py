@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.fault.bench.contract import Bench, Outcome
 from tests.fault.bench.sweep import CONTROL_PATIENCE_S, settle
-from tests.fault.bench.warm_start import WarmInterpreter
+from tests.fault.bench.warm_start import WarmInterpreter, nursery
 from tests.fault.bench.watched_site import WatchedSite, outcome_of
 from tests.fault.site import write_slide
 
@@ -68,6 +68,6 @@ def kill_one(site: WatchedSite, victim: str) -> None:
 
 CONTROL = partial(kill_at_random, wrong=("recovery_clears_spool",))
 BENCHES = (
-    Bench("random_kill", f"run of {KILLS} kills", RUNS, kill_at_random),
-    Bench("spool_cleared_at_random_kills", f"run of {KILLS} kills", 1, CONTROL, control_of="random_kill"),
+    Bench("random_kill", f"run of {KILLS} kills", RUNS, kill_at_random, prepare=nursery),
+    Bench("spool_cleared_at_random_kills", f"run of {KILLS} kills", 1, CONTROL, "random_kill", nursery),
 )

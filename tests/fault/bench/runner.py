@@ -46,6 +46,8 @@ def run_bench(bench: Bench, ledger: Ledger, plan: Plan) -> None:
         waiting = [number for number in range(plan.count) if number not in done and number not in plan.kept]
         progress = Progress(bench.name, len(waiting), faults=sum(run.outcome.faults for run in done.values()))
         running: dict[Connection, RunningOne] = {}
+        if waiting and bench.prepare is not None:
+            bench.prepare()
         try:
             while running or (waiting and progress.elapsed_s <= plan.seconds_max):
                 while waiting and len(running) < plan.jobs and progress.elapsed_s <= plan.seconds_max:

@@ -21,6 +21,7 @@ from tests.fault.bench.call_watch import Fault
 from tests.fault.bench.contract import Bench, Outcome
 from tests.fault.bench.scripts import SCRIPTS
 from tests.fault.bench.sweep import KINDS, count_calls, sweep
+from tests.fault.bench.warm_start import nursery
 
 COUNTED = Path(__file__).with_name("sweep_points.json")
 BATCH = 8
@@ -66,13 +67,15 @@ def run_batch(batches: tuple[Batch, ...], number: int, work: Path, *, wrong: tup
 
 def bench_of(name: str, batches: tuple[Batch, ...]) -> Bench:
     """Return the bench that does these batches."""
-    return Bench(name, f"batch of up to {BATCH} calls", max(1, len(batches)), partial(run_batch, batches))
+    return Bench(
+        name, f"batch of up to {BATCH} calls", max(1, len(batches)), partial(run_batch, batches), prepare=nursery
+    )
 
 
 def control_of(wrong: str, proved: str, script: str, kind: str, numbers: Iterable[int], error: int = 0) -> Bench:
     """Return a control, named as what was made wrong: the same sweep of some calls."""
     batches = (Batch(script, kind, tuple(Fault(number, error) for number in numbers)),)
-    return Bench(wrong, "sweep of some calls", 1, partial(run_batch, batches, wrong=(wrong,)), control_of=proved)
+    return Bench(wrong, "sweep of some calls", 1, partial(run_batch, batches, wrong=(wrong,)), proved, nursery)
 
 
 def numbers_of(script: str, kind: str, name: str) -> list[int]:

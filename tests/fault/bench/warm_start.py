@@ -9,7 +9,10 @@ their own, with the calls, descriptors and signals they have otherwise; only `ex
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
+import importlib
 import json
 import logging
 import os
@@ -18,6 +21,7 @@ import socket
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,27 +29,69 @@ from typing import Any
 from tests.fault.bench.registry import REPOSITORY
 
 POLL_S = 0.005
+IMPORTED = (
+    "edge.commands.daemon", "edge.config_places", "edge.daemon.environment", "edge.logs", "encodings.ascii",
+    "edge.daemon.scanner", "edge.daemon.worker", "edge.daemon.deliver",
+    "tests.fault.bench.entry", "tests.fault.bench.warm_start", "tests.fault.fake_analyzer",
+)  # fmt: skip
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE)
 
 
-class WarmInterpreter:
-    """The parent of the daemons. It ends with the bench, and they with it."""
+class Nursery:
+    """One interpreter that has imported everything, and is there as long as this process and its forks are.
+
+    Each site of a bench has a copy of it (WarmInterpreter), forked in milliseconds.
+    """
 
     def __init__(self) -> None:
-        self._socket, theirs = socket.socketpair()
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = [sys.executable, "-m", "tests.fault.bench.warm_start", str(theirs.fileno())]
         environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
         with theirs:
             self._process = subprocess.Popen(command, env=environment, pass_fds=(theirs.fileno(),), cwd=REPOSITORY)
+
+    def end(self) -> None:
+        """End it; copies that still run go on until their connections are closed."""
+        self._socket.close()
+        self._process.wait()
+
+    def fork(self) -> socket.socket:
+        """Return the connection to a new copy, which ends when it is closed."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self._socket, [b"x"], [theirs.fileno()])
+        return ours
+
+
+@cache
+def nursery() -> Nursery:
+    """Return the nursery of this process and of those that are forked from it later on."""
+    made = Nursery()
+    atexit.register(made.end)
+    return made
+
+
+class WarmInterpreter:
+    """The parent of the daemons. It ends with the bench, and they with it.
+
+    `own`: with a nursery of its own, for a bench whose mounts no process sees that was there before.
+    """
+
+    def __init__(self, *, own: bool = False) -> None:
+        self._own = Nursery() if own else None
+        self._socket = (self._own or nursery()).fork()
         self._answers = self._socket.makefile("rb")
 
     def __enter__(self) -> WarmInterpreter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._socket.shutdown(socket.SHUT_WR)
+        self._answers.read()  # until it has ended
         self._answers.close()
         self._socket.close()
-        self._process.wait()
+        if self._own is not None:
+            self._own.end()
 
     def ask(self, request: dict[str, Any]) -> Any:
         """Send a request and return its answer."""
@@ -171,12 +217,32 @@ def run_daemon(request: dict[str, Any]) -> None:
         os._exit(status)
 
 
-def main() -> None:
-    """Import what a daemon and its children need, then serve."""
-    import tests.fault.bench.entry
-    import tests.fault.fake_analyzer  # noqa: F401 - imported to be there
+def copy_for_each(requests: socket.socket) -> None:
+    """Fork a copy of this process for each connection that is sent, until nobody is left who could send one."""
+    gc.freeze()  # what is here stays, and is not touched in every copy
+    copies = set()
+    while True:
+        message, connections, _, _ = socket.recv_fds(requests, 1, 1)
+        if not message:
+            break
+        copy = os.fork()
+        if copy == 0:
+            try:
+                requests.close()
+                serve(socket.socket(fileno=connections[0]))
+            finally:
+                os._exit(0)
+        os.close(connections[0])
+        copies = {pid for pid in {*copies, copy} if os.waitpid(pid, os.WNOHANG)[0] == 0}
+    for pid in copies:
+        os.waitpid(pid, 0)
 
-    serve(socket.socket(fileno=int(sys.argv[1])))
+
+def main() -> None:
+    """Import what a daemon and its children need, then make copies."""
+    for module in IMPORTED:
+        importlib.import_module(module)
+    copy_for_each(socket.socket(fileno=int(sys.argv[1])))
 
 
 if __name__ == "__main__":
