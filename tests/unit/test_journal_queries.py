@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,12 @@ def test_the_same_slide_key_of_two_sources_is_two_slides(book: Journal) -> None:
     assert len(book.results.revisions_of_folder("di60", "A1")) == 1
 
 
+def test_a_slide_is_found_again_by_its_identity(book: Journal) -> None:
+    late = book.slides.add("di60", "A1", b"A1", state="LATE", idempotency_key="k" * 64)
+    assert book.slides.by_key("k" * 64) == late
+    assert book.slides.by_key("K" * 64) is None
+
+
 def test_slides_are_listed_by_state_source_and_number_oldest_first(book: Journal) -> None:
     assert [row.id for row in book.slides.in_states(["SEEN", "SPOOLED"])] == [2, 3]
     assert [row.id for row in book.slides.in_states(["SEEN", "SPOOLED"], source="xn")] == [3]
@@ -115,8 +122,9 @@ def test_a_delivery_that_was_parked_leaves_with_its_new_bytes(book: Journal) -> 
     row = book.results.delivery(2)
     assert (row.state, row.final_name, row.sha256, row.size) == ("RENDERED", "b2.hl7", digest, 7)
     assert book.results.content(2) == b"shorter"
-    actor = book.connection.execute("SELECT actor FROM audit ORDER BY seq DESC LIMIT 1").fetchone()[0]
+    actor, detail = book.connection.execute("SELECT actor, detail FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
     assert actor == "K. Sato"
+    assert json.loads(detail)["text"] == "rendered again"
 
 
 def test_bytes_are_kept_until_the_delivery_is_archived(book: Journal) -> None:

@@ -170,6 +170,16 @@ def test_the_key_rests_on_source_slide_and_manifest_and_has_no_seams() -> None:
     assert len(keys) == 5
 
 
+def test_identities_stay_as_they_are_from_version_to_version() -> None:
+    """Another spelling of the same facts would make every slide of a site's years new, and its results doubled."""
+    rows = b'[["a.jpg",3,"' + b"1" * 64 + b'"],["slide.json",2,"' + b"2" * 64 + b'"]]\n'
+    assert manifest_bytes(ONE) == rows
+    two = (SpooledFile("b.jpg", 3, "4" * 64), SpooledFile("a.jpg", 3, "1" * 64))
+    assert content_digest(two) == hashlib.sha256(b"1" * 64 + b"\n" + b"4" * 64).hexdigest()
+    key = b'["di60","\\u75c7\\u4f8b 1","' + b"f" * 64 + b'"]'
+    assert idempotency_key("di60", "症例 1", "f" * 64) == hashlib.sha256(key).hexdigest()
+
+
 def test_a_missing_sentinel_means_the_source_is_away(tmp_path: Path) -> None:
     (tmp_path / "A1").mkdir()
     with pytest.raises(EdgeError, match="MDSE-DAEMON-005"):
