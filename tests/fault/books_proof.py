@@ -41,10 +41,9 @@ SCORE_MIN = 0.85
 KILLED = frozenset({1, 3, 24, -24, 36, 255, -11, -9})
 """Exit statuses of a mutant's tests that mean it was noticed: failed, ended by a signal, out of time."""
 KINDS = {None: "open", 0: "survived", 33: "unreached"}
-CASELESS = re.compile(
-    r"^[^']*\b(SELECT|FROM|WHERE|GROUP BY|ORDER BY|LIMIT|INSERT|UPDATE|DELETE|VALUES|SET|JOIN|AND)\b[^']*$|^ascii$"
-)
-"""SQL without quoted words, or a codec: both are read without regard to case."""
+SQL_WORDS = "SELECT|FROM|WHERE|GROUP BY|ORDER BY|LIMIT|INSERT|UPDATE|DELETE|VALUES|SET|JOIN|AND"
+CASELESS = re.compile(rf"\b({SQL_WORDS})\b|^ascii$")
+"""SQL, or a codec: both are read without regard to case, but for what stands in quotes."""
 MUTMUT = """
 [tool.mutmut]
 source_paths = ["edge"]
@@ -121,7 +120,14 @@ def changes_letters_only(functions: Mapping[str, ast.AST], mutant: str) -> bool:
     if [type(node) for node in changed] != [type(node) for node in original] or len(texts[0]) != len(texts[1]):
         return False
     different = [(new, old) for new, old in zip(*texts, strict=True) if new != old]
-    return bool(different) and all(new.lower() == old.lower() and bool(CASELESS.search(old)) for new, old in different)
+    return bool(different) and all(
+        CASELESS.search(old) and without_case(new) == without_case(old) for new, old in different
+    )
+
+
+def without_case(text: str) -> list[str]:
+    """Return the pieces of a text, in small letters where they stand outside of quotes."""
+    return [piece if number % 2 else piece.lower() for number, piece in enumerate(text.split("'"))]
 
 
 def is_text(node: ast.AST) -> TypeGuard[ast.Constant]:

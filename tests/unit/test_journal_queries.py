@@ -104,6 +104,7 @@ def test_deliveries_are_counted_by_state_and_belong_to_their_slide(book: Journal
 
 
 def test_what_the_receiver_refused_stays_open_until_something_newer_went_there(book: Journal) -> None:
+    assert book.results.unanswered() == {"PARKED": 0, "REFUSED": 0}
     for state in ("STAGED", "SENT", "REFUSED"):
         book.results.move_delivery(1, state)
     book.results.move_delivery(2, "PARKED", text="too long")
