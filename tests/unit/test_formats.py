@@ -210,6 +210,19 @@ def test_identifiers_that_a_format_cannot_carry_unchanged_stop_it_and_no_other()
         assert READERS[name](rendered(name, record)).sample_id == "12É34"
 
 
+@pytest.mark.case("L13")
+@EVERY_FORMAT
+def test_an_identifier_longer_than_its_field_stops_every_format_and_is_never_cut(name):
+    record = example_record()
+    for length in (150, 151):
+        record["slide"] = {**record["slide"], "sample_id": "7" * length}
+        if length <= 150:
+            assert READERS[name](rendered(name, record)).sample_id == "7" * length
+        else:
+            with pytest.raises(EdgeError, match="MDSE-WRITER-002"):
+                rendered(name, record)
+
+
 @EVERY_FORMAT
 @pytest.mark.parametrize("field", ["sample_id", "slide_key", "order_id"])
 def test_an_identifier_of_blanks_alone_stops_every_format(name, field):
