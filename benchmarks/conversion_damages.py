@@ -153,6 +153,19 @@ def _one_sided(stack: ExitStack, _: Path) -> None:
     _patched(stack, quantization, "equalize", wrong)
 
 
+def _one_layer_off(stack: ExitStack, _: Path) -> None:
+    """The factors of one layer are taken back by a tenth too little."""
+
+    def wrong(right: Made) -> Made:
+        def equalized(model: Any, ranges: Any) -> Any:
+            equal, after = right(model, ranges)
+            return _changed(equal, "entry2_sepconv2/kernel", lambda kernel: kernel * 1.1), after
+
+        return equalized
+
+    _patched(stack, quantization, "equalize", wrong)
+
+
 def _half_of_another_network(stack: ExitStack, _: Path) -> None:
     def wrong(right: Made) -> Made:
         def halved(model: Any) -> Any:
@@ -288,13 +301,18 @@ DAMAGES = (
         "calibrated on dark pixels", "int8", (),
         _ranges(lambda ranges, *_: {name: seen.scaled(np.float32(0.4)) for name, seen in ranges.items()}),
     ),
-    Damage("equalization on one side only", "int8", (), _one_sided),
+    Damage("equalization on one side only", "int8", ("rescaled",), _one_sided),
+    Damage("equalization a tenth off in one layer", "int8", ("rescaled",), _one_layer_off),
     Damage(
-        "weights of four bits", "int8", (),
+        "biases of one layer dropped in int8", "int8", (),
+        _in_int8(lambda name: name == "middle4_sepconv2/bias", np.zeros_like),
+    ),
+    Damage(
+        "weights of four bits", "int8", ("weights",),
         _in_int8(lambda name: name.endswith("/int8"), lambda w: np.clip(np.round(w / 32.0) * 32, -127, 127)),
     ),
     Damage(
-        "weights of six bits", "int8", (),
+        "weights of six bits", "int8", ("weights",),
         _in_int8(lambda name: name.endswith("/int8"), lambda w: np.clip(np.round(w / 4.0) * 4, -127, 127)),
     ),
     Damage(
@@ -302,7 +320,7 @@ DAMAGES = (
         _ranges(lambda ranges, *_: {name: seen.scaled(np.float32(0.75)) for name, seen in ranges.items()}),
     ),
     Damage(
-        "weights of one layer a tenth too large", "int8", (),
+        "weights of one layer a tenth too large", "int8", ("entry2_sepconv2",),
         _in_int8(lambda name: name == "entry2_sepconv2/kernel/int8_step", lambda scale: scale * 1.1),
     ),
     Damage("float16 of another network", "fp16", ("exit2_sepconv",), _half_of_another_network),

@@ -22,6 +22,7 @@ from typing import Any
 from unittest import mock
 
 from benchmarks.conversion_damages import DAMAGES, Damage, applied, outputs_of
+from benchmarks.known_outputs import outputs_kept
 from convert import cell_pixels, conversion
 from convert.calibration_cells import choose_cells
 from convert.cell_honesty import HonestyParts
@@ -133,6 +134,7 @@ def _converted(options: argparse.Namespace, network: Path, damage: Damage | None
                 if damage is not None:
                     stack.enter_context(applied(damage, folder))
                 stack.enter_context(_kept(made))
+                outputs_kept(stack)
                 # Out-of-distribution limits and atlas come after every proof; here the proofs are in question.
                 stack.enter_context(mock.patch.object(conversion, "_honesty", return_value=HonestyParts({}, {}, ())))
                 if damage is None or damage.kind != "pixels":

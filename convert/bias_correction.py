@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from convert.int8_steps import bias_on_steps
-from convert.onnx_graph import INPUT_NAME, bytes_from_onnx, constants_of, consumers_of, replace_constants
+from convert.onnx_graph import INPUT_NAME, constants_of, consumers_of, replace_constants
+from convert.onnx_session import reference_session
 
 _AXES = "bias_correction/axes"
 
@@ -63,10 +63,7 @@ def _mean_shifts(
     both, names = _both(model, quantized)
     if not names:  # everything stays in floating point
         return {}
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(bytes_from_onnx(both), options, providers=["CPUExecutionProvider"])
+    session = reference_session(both, threads=threads)
     sums: dict[str, NDArray[np.float64]] = {}
     images = 0
     for batch in batches:

@@ -18,7 +18,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from convert.onnx_graph import INPUT_NAME, bytes_from_onnx
+from convert.onnx_graph import INPUT_NAME
+from convert.onnx_session import reference_session
 from edge.errors import EdgeError
 
 _AXES = "calibration/axes"
@@ -90,7 +91,4 @@ def _watching_session(model: onnx.ModelProto, watched: Sequence[str], threads: i
             made = f"{name}/{end}"
             graph.node.append(helper.make_node(operator, [read, _AXES], [made], name=made, keepdims=0))
             graph.output.append(helper.make_tensor_value_info(made, TensorProto.FLOAT, None))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(bytes_from_onnx(watching), options, providers=["CPUExecutionProvider"])
+    return reference_session(watching, threads=threads)

@@ -56,7 +56,7 @@ class Evidence:
 
 
 def refuse_bad_engines(
-    original: onnx.ModelProto,
+    sources: Mapping[Precision, onnx.ModelProto],
     proved: Sequence[ProvedEngine],
     models: Mapping[Precision, onnx.ModelProto],
     material: ProofMaterial,
@@ -64,12 +64,12 @@ def refuse_bad_engines(
     """Raise EdgeError for the first engine that must not be shipped.
 
     MDSE-PARITY-001 misses a bar of the certificate; -005 gives other answers on the golden cells. Either names the
-    types or findings and the layers that lose most.
+    types or findings and the layers that lose most. `sources`: what each model was rounded from, in float32.
     """
     for engine in proved:
         precision = next(p for p in models if p == engine.entry["precision"])
         if engine.parity is not None and engine.parity.verdict == "REFUSED" and material.parity_images is not None:
-            layers = noisiest_layers(original, models[precision], material.parity_images[:_NOISE_CELLS])
+            layers = noisiest_layers(sources[precision], models[precision], material.parity_images[:_NOISE_CELLS])
             raise EdgeError(
                 "MDSE-PARITY-001",
                 where=engine.entry["file"],
@@ -78,7 +78,7 @@ def refuse_bad_engines(
                 layers=", ".join(layers),
             )
         if engine.golden_fault is not None:
-            layers = noisiest_layers(original, models[precision], material.golden_images[:_NOISE_CELLS])
+            layers = noisiest_layers(sources[precision], models[precision], material.golden_images[:_NOISE_CELLS])
             raise EdgeError(
                 "MDSE-PARITY-005",
                 where=engine.entry["file"],

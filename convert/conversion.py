@@ -22,7 +22,7 @@ from convert.cell_honesty import HonestyParts, calibration_of, fitted_decision, 
 from convert.cell_pixels import pixels_from_cells
 from convert.certificate import Evidence, refuse_bad_engines, write_certificate, write_refusal
 from convert.conversion_request import ConversionRequest, Preflight, preflight
-from convert.derived_files import FILE_OF, check_models, derive_models
+from convert.derived_files import FILE_OF, Models, check_models, derive_models, sources_of
 from convert.engine_proof import ProofMaterial, ProvedEngine, prove_cpu_engine, with_views
 from convert.first_difference import describe_difference
 from convert.golden import chosen_golden_images, drawn_golden_images, golden_files
@@ -30,6 +30,7 @@ from convert.keras_model import load_keras_model
 from convert.library_from_xgboost import compile_trees
 from convert.model_card import require_image
 from convert.name_check import require_own_names
+from convert.native_memory import give_back_freed_memory
 from convert.network_digest import network_sha256, require_same_network
 from convert.onnx_check import Precision
 from convert.onnx_from_keras import OriginModel, has_linear_type_head, keras_outputs, onnx_from_keras, origin_from_keras
@@ -41,6 +42,7 @@ from convert.pixel_proof import jpeg_of_drawn_cell, require_pixels
 from convert.progress import Progress
 from convert.report import model_card_text
 from convert.slide_parity import prove_slides, require_slides
+from convert.weight_check import require_equal_network, require_weights
 from edge.catalogue import json_from_catalogue
 from edge.engines.base import EngineOutputs
 from edge.errors import EXIT_PARITY_REFUSED, EdgeError
@@ -48,6 +50,7 @@ from edge.errors import EXIT_PARITY_REFUSED, EdgeError
 # Within a device the first engine of the manifest runs unless another one is asked for.
 _CPU_ORDER: tuple[Precision, ...] = ("int8", "fp32", "fp16")
 _KERAS_CHECKED_CELLS = 32
+_EQUALIZED_CELLS = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,12 +118,13 @@ def _sealed(opened: _Opened, evidence: Evidence) -> _Sealed:
     """Make and prove every part; `evidence` keeps what was proved on the way, for the page of a refusal."""
     opened = _with_fitted_decision(opened)
     material, evidence.reference = _proof_material(opened)
-    models = _derive(opened, evidence)
+    models = _derive(opened, evidence, material.golden_images)
     networks = {FILE_OF[precision]: bytes_from_onnx(model) for precision, model in models.items()}
     for precision in _CPU_ORDER:
         if precision in models:
             evidence.proved.append(_prove(opened, precision, networks, material))
-    refuse_bad_engines(opened.graph, evidence.proved, models, material)
+    sources = sources_of(opened.graph, models, evidence.quantized)
+    refuse_bad_engines(sources, evidence.proved, models, material)
     for trees in opened.ready.trees:
         evidence.compiled.append((trees, compile_trees(trees, with_library=opened.request.with_library)))
     evidence.slides = prove_slides(opened.ready, material, evidence.proved, evidence.compiled, opened.stream)
@@ -150,6 +154,7 @@ def _open(request: ConversionRequest, stream: TextIO | None) -> _Opened:
         require_image(ready.card_size, origin.size_px, str(request.model))
         require_same_network(ready.trees, network_sha256(origin.keras_model))
         graph = onnx_from_keras(origin)
+    give_back_freed_memory()
     check_models({"fp32": graph}, size_px=origin.size_px, widths=origin.heads.widths())
     chosen = None
     if request.cells is not None:
@@ -225,6 +230,7 @@ def _proof_material(opened: _Opened) -> tuple[ProofMaterial, dict[str, Any]]:
         # One thread: the golden outputs must come out the same, bit by bit, whenever the bundle is built again.
         written = outputs_of_onnx(opened.graph, checked, progress, threads=1)
         differences = _require_equality(opened, checked, written)
+    give_back_freed_memory()
     expected = _first_rows(written, len(golden))
     reference = {
         "compared_with": "the fp32 graph in ONNX Runtime, equal to the Keras original in the same run",
@@ -272,7 +278,7 @@ def _with_parity(
     return ProofMaterial(golden, expected, images, outputs, cells, threshold)
 
 
-def _derive(opened: _Opened, evidence: Evidence) -> dict[Precision, onnx.ModelProto]:
+def _derive(opened: _Opened, evidence: Evidence, golden: NDArray[np.uint8]) -> Models:
     request, calibration, judged = opened.request, None, None
     if request.precision == "int8" and opened.chosen is not None:
         cells, judges = opened.chosen.calibration, opened.chosen.judges()
@@ -299,7 +305,17 @@ def _derive(opened: _Opened, evidence: Evidence) -> dict[Precision, onnx.ModelPr
         widths=opened.origin.heads.widths(),
         float_layers=evidence.quantized.float_layers if evidence.quantized else (),
     )
+    _require_weights(opened, models, sources_of(opened.graph, models, evidence.quantized), golden)
     return models
+
+
+def _require_weights(opened: _Opened, models: Models, sources: Models, golden: NDArray[np.uint8]) -> None:
+    """Every file holds the network's weights, rounded as its precision rounds."""
+    if "int8" in sources:
+        images = golden[:_EQUALIZED_CELLS]
+        require_equal_network(opened.graph, sources["int8"], images, threads=opened.request.threads or 0)
+    for precision, model in models.items():
+        require_weights(FILE_OF[precision], model, sources[precision])
 
 
 def _prove(opened: _Opened, precision: Precision, networks: dict[str, bytes], material: ProofMaterial) -> ProvedEngine:

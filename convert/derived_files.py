@@ -13,6 +13,8 @@ from convert.half_storage import stored_in_half
 from convert.onnx_check import Precision, check_onnx
 from convert.quantization import Quantized, quantize
 
+Models = dict[Precision, onnx.ModelProto]
+
 FILE_OF: dict[Precision, str] = {
     "int8": "cells.int8.onnx",
     "fp32": "cells.onnx",
@@ -33,7 +35,7 @@ def derive_models(
     search: bool = True,
     threads: int | None,
     stream: TextIO | None,
-) -> tuple[dict[Precision, onnx.ModelProto], Quantized | None]:
+) -> tuple[Models, Quantized | None]:
     """Return the models to be shipped, by precision, and what was decided for int8 (None without int8).
 
     `calibration`: u8 [N,S,S,3] of real cells, needed for int8, where `float_layers` stay in floating point. `judged`:
@@ -42,7 +44,7 @@ def derive_models(
 
     Raises EdgeError MDSE-CONVERT-021, -022, -024.
     """
-    models: dict[Precision, onnx.ModelProto] = {}
+    models: Models = {}
     made = None
     if precision == "int8" and calibration is not None:
         made = quantize(
@@ -58,6 +60,12 @@ def derive_models(
     return models, made
 
 
+def sources_of(graph: onnx.ModelProto, models: Models, made: Quantized | None) -> Models:
+    """Return, for each of the models, the float32 network that it was rounded from: for int8 the equalized one."""
+    int8 = graph if made is None else made.source
+    return {precision: int8 if precision.startswith("int8") else graph for precision in models}
+
+
 def quantized_model(
     graph: onnx.ModelProto,
     calibration: NDArray[np.uint8],
@@ -71,7 +79,7 @@ def quantized_model(
 
 
 def check_models(
-    models: dict[Precision, onnx.ModelProto],
+    models: Models,
     *,
     size_px: int,
     widths: dict[str, int],

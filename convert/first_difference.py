@@ -11,12 +11,12 @@ from typing import Any
 import keras
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from convert.layer_calls import LayerCall
 from convert.onnx_from_keras import OriginModel
-from convert.onnx_graph import INPUT_NAME, OUTPUT_NAMES, bytes_from_onnx
+from convert.onnx_graph import INPUT_NAME, OUTPUT_NAMES
+from convert.onnx_session import reference_session
 from edge.engines.base import EngineOutputs
 
 # Far above the last bits of a sum, far below what any mistake leaves of a layer.
@@ -83,10 +83,7 @@ def _values(graph: onnx.ModelProto, names: list[str], images: NDArray[np.uint8])
     watching.graph.output.extend(
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names
     )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(bytes_from_onnx(watching), options, providers=["CPUExecutionProvider"])
-    return list(session.run(names, {INPUT_NAME: images}))
+    return list(reference_session(watching).run(names, {INPUT_NAME: images}))
 
 
 def _channels_first(values: NDArray[Any]) -> NDArray[Any]:

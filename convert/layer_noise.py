@@ -10,7 +10,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from convert.onnx_graph import INPUT_NAME, bytes_from_onnx, consumers_of
+from convert.onnx_graph import INPUT_NAME, consumers_of
+from convert.onnx_session import reference_session
 
 
 def noisiest_layers(
@@ -18,7 +19,9 @@ def noisiest_layers(
 ) -> list[str]:
     """Return the `count` worst convolutions as `name (x dB)`; both graphs keep the Keras names.
 
-    Depthwise convolutions that were equalized are left out: their channels have another scale on purpose.
+    `original` must have the channels of `derived`: for int8 that is the equalized network, in whose scale a layer's
+    noise is noise; beside the network before it, the rescaling itself would be taken for noise (-5 dB, seen).
+    A depthwise convolution is left out: it is one layer with the pointwise one behind it.
     """
     shared = {n.name for n in derived.graph.node if n.op_type == "Conv"}
     readers = consumers_of(original)
@@ -45,11 +48,8 @@ def _session(model: onnx.ModelProto, layers: list[str]) -> onnxruntime.Inference
     half = any(node.op_type == "Cast" and node.name.endswith("/float16") for node in model.graph.node)
     kind = TensorProto.FLOAT16 if half else TensorProto.FLOAT
     watching.graph.output.extend(helper.make_tensor_value_info(name, kind, None) for name in layers)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
     # The optimizer of ONNX Runtime rewrites float16 pairs inexactly (1.32, seen); the plain graph is what we ask about.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(bytes_from_onnx(watching), options, providers=["CPUExecutionProvider"])
+    return reference_session(watching, as_written=True)
 
 
 def _is_depthwise(node: onnx.NodeProto) -> bool:

@@ -22,6 +22,7 @@ from convert.onnx_feature import Affine, Call, Feature
 from convert.onnx_graph import INPUT_NAME, OnnxGraph
 from convert.onnx_layers import FOLDING, WRITERS, affine_from_batch_normalization
 from convert.onnx_padding import merge_padding
+from convert.onnx_session import batch_of
 from edge.errors import EdgeError
 
 # What training did outside of the model, for models that carry no Rescaling: factor and offset on 0..255.
@@ -113,10 +114,11 @@ def keras_outputs(origin: OriginModel, images: NDArray[np.uint8], batch: int = 4
     The calibration acts on the softmax afterwards: softmax(log p / T + b) equals softmax(logits / T + b).
     """
     watched = _with_embedding(origin)
+    size = batch_of(origin.size_px, batch)
     factor, offset = origin.scaling
     parts: dict[str, list[NDArray[np.float32]]] = {"cell_type": [], "findings": [], "embedding": []}
-    for start in range(0, len(images), batch):
-        pixels: NDArray[Any] = images[start : start + batch]
+    for start in range(0, len(images), size):
+        pixels: NDArray[Any] = images[start : start + size]
         if (factor, offset) != (1.0, 0.0):
             pixels = pixels.astype(np.float32) * np.float32(factor) + np.float32(offset)
         for name, value in watched(pixels, training=False).items():

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
-from convert.onnx_graph import INPUT_NAME, OUTPUT_NAMES, bytes_from_onnx
+from convert.onnx_graph import INPUT_NAME, OUTPUT_NAMES
+from convert.onnx_session import batch_of, reference_session
 from convert.parity_gates import Gate, gates_from_outputs
 from convert.parity_statistics import Loss, Verdict, loss_from_disagreements, overall_verdict, verdicts_from_losses
 from convert.progress import Progress
@@ -140,14 +140,10 @@ def outputs_of_onnx(
     as_written: bool = False,
 ) -> EngineOutputs:
     """Run u8 [N,S,S,3] through ONNX Runtime, our reference; `as_written` leaves its graph optimizations off."""
-    options = onnxruntime.SessionOptions()
-    if as_written:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(bytes_from_onnx(model), options, providers=["CPUExecutionProvider"])
+    session = reference_session(model, threads=threads, as_written=as_written)
+    size = batch_of(images.shape[1], batch)
     results = (
-        EngineOutputs(*session.run(list(OUTPUT_NAMES), {INPUT_NAME: pixels})) for pixels in _batches(images, batch)
+        EngineOutputs(*session.run(list(OUTPUT_NAMES), {INPUT_NAME: pixels})) for pixels in _batches(images, size)
     )
     return _joined(results, progress)
 

@@ -22,7 +22,9 @@ from convert.bias_correction import bias_corrected
 from convert.calibration import ChannelRange, activation_ranges
 from convert.equalization import equalize
 from convert.half_storage import stored_in_half
+from convert.native_memory import give_back_freed_memory
 from convert.onnx_graph import bytes_from_onnx
+from convert.onnx_session import batch_of
 from convert.parity import outputs_of_engine, outputs_of_onnx
 from convert.parity_gates import MEAN_DIFFERENCE_BARS, SURE_BAR, SURE_LEAD, TOP1_BAR
 from convert.pixel_steps import exact_pixels
@@ -71,9 +73,13 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantized:
-    """The network in int8. `layer_losses`: what each layer costs, empty where no layer had to be looked at."""
+    """The network in int8. `layer_losses`: what each layer costs, empty where no layer had to be looked at.
+
+    `source`: the same network in float32 with the channels as int8 has them; what `model` was rounded from.
+    """
 
     model: onnx.ModelProto
+    source: onnx.ModelProto
     float_layers: tuple[str, ...]
     corrected: bool
     agreement: Agreement | None
@@ -115,7 +121,10 @@ class Quantized:
 
 
 class Int8Trial:
-    """The network prepared for int8 once, so that it can be quantized again with other layers in floating point."""
+    """The network prepared for int8 once, so that it can be quantized again with other layers in floating point.
+
+    `source`: the equalized network in float32.
+    """
 
     def __init__(
         self, graph: onnx.ModelProto, calibration: NDArray[np.uint8], *, threads: int | None, stream: TextIO | None
@@ -125,18 +134,19 @@ class Int8Trial:
             found = activation_ranges(
                 graph, quantized_values(graph), _batches(calibration, progress), threads=threads or 0
             )
-        self._graph: onnx.ModelProto
+        self.source: onnx.ModelProto
         self._ranges: dict[str, ChannelRange]
-        self._graph, self._ranges = exact_pixels(*equalize(graph, found))
+        self.source, self._ranges = exact_pixels(*equalize(graph, found))
+        give_back_freed_memory()
 
     def model(self, float_layers: tuple[str, ...] = (), *, corrected: bool = False) -> onnx.ModelProto:
         """Return the explicitly quantized model, with corrected biases where asked."""
-        quantized = qdq_from_onnx(self._graph, self._ranges, float_layers=float_layers)
+        quantized = qdq_from_onnx(self.source, self._ranges, float_layers=float_layers)
         if not corrected:
             return quantized
         cells = self._calibration[:: max(1, len(self._calibration) // BIAS_CELLS)][:BIAS_CELLS]
         batches = _batches(cells, Progress("", len(cells), None))
-        return bias_corrected(self._graph, quantized, batches, threads=self._threads or 0)
+        return bias_corrected(self.source, quantized, batches, threads=self._threads or 0)
 
 
 def quantize(
@@ -157,12 +167,13 @@ def quantize(
     """
     trial = Int8Trial(graph, calibration, threads=threads, stream=stream)
     if judged is None or not len(judged):
-        return Quantized(trial.model(float_layers), float_layers, False, None, {})
+        return Quantized(trial.model(float_layers), trial.source, float_layers, False, None, {})
     judge = Judge(graph, judged, threads, stream)
     plain, better = trial.model(float_layers), trial.model(float_layers, corrected=True)
     before, after = judge.agreement(plain), judge.agreement(better)
     corrected = after.loss < before.loss
-    made = Quantized(better if corrected else plain, float_layers, corrected, after if corrected else before, {})
+    model, found = (better, after) if corrected else (plain, before)
+    made = Quantized(model, trial.source, float_layers, corrected, found, {})
     if made.agreement is None or made.agreement.passes:
         return made
     if not search or made.agreement.loss > MOST_LOSS_WORTH_MENDING:
@@ -205,7 +216,7 @@ def _with_float_layers(trial: Int8Trial, judge: Judge, made: Quantized, stream: 
     def tried(layers: list[str]) -> Quantized:
         names = (*made.float_layers, *layers)
         model = trial.model(names, corrected=made.corrected)
-        return Quantized(model, names, made.corrected, judge.agreement(model), losses)
+        return Quantized(model, trial.source, names, made.corrected, judge.agreement(model), losses)
 
     most = min(MOST_FLOAT_LAYERS, math.ceil(MOST_FLOAT_SHARE * len(losses)))
     for layer in [name for name, loss in losses.items() if loss > 0][:most]:
@@ -276,7 +287,8 @@ def _parts(outputs: EngineOutputs) -> tuple[NDArray[np.float32], NDArray[np.floa
 
 
 def _batches(images: NDArray[np.uint8], progress: Progress) -> Iterator[NDArray[np.uint8]]:
-    for start in range(0, len(images), CALIBRATION_BATCH):
-        batch = np.ascontiguousarray(images[start : start + CALIBRATION_BATCH])
+    size = batch_of(images.shape[1], CALIBRATION_BATCH)
+    for start in range(0, len(images), size):
+        batch = np.ascontiguousarray(images[start : start + size])
         yield batch
         progress.advance(len(batch))
