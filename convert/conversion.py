@@ -26,6 +26,8 @@ from convert.derived_files import FILE_OF, Models, check_models, derive_models, 
 from convert.engine_proof import ProofMaterial, ProvedEngine, prove_cpu_engine, with_views
 from convert.first_difference import describe_difference
 from convert.golden import chosen_golden_images, drawn_golden_images, golden_files
+from convert.keras_equality import KerasEquality, require_keras_equality
+from convert.keras_float64 import outputs_in_float64
 from convert.keras_model import load_keras_model
 from convert.library_from_xgboost import compile_trees
 from convert.model_card import require_image
@@ -36,7 +38,7 @@ from convert.onnx_check import Precision
 from convert.onnx_from_keras import OriginModel, has_linear_type_head, keras_outputs, onnx_from_keras, origin_from_keras
 from convert.onnx_graph import bytes_from_onnx
 from convert.pack import manifest_from_parts, write_bundle
-from convert.parity import outputs_of_onnx, require_keras_equality
+from convert.parity import outputs_of_onnx
 from convert.pixel_proof import CELLS as PIXEL_CELLS
 from convert.pixel_proof import jpeg_of_drawn_cell, require_pixels
 from convert.progress import Progress
@@ -229,7 +231,7 @@ def _proof_material(opened: _Opened) -> tuple[ProofMaterial, dict[str, Any]]:
     with Progress("comparing with Keras", len(checked), opened.stream) as progress:
         # One thread: the golden outputs must come out the same, bit by bit, whenever the bundle is built again.
         written = outputs_of_onnx(opened.graph, checked, progress, threads=1)
-        differences = _require_equality(opened, checked, written)
+        equality = _require_equality(opened, checked, written)
     give_back_freed_memory()
     expected = _first_rows(written, len(golden))
     reference = {
@@ -237,18 +239,19 @@ def _proof_material(opened: _Opened) -> tuple[ProofMaterial, dict[str, Any]]:
         "keras_cells": len(checked),
         "network_sha256": network_sha256(opened.origin.keras_model),
         "pixels_max_difference": float(f"{pixels:.2g}"),
-        "keras_max_difference": {name: float(f"{value:.1e}") for name, value in differences.items()},
+        **equality.document(),
     }
     return _with_parity(opened, golden, expected, parity), reference
 
 
-def _require_equality(opened: _Opened, images: NDArray[np.uint8], written: EngineOutputs) -> dict[str, float]:
+def _require_equality(opened: _Opened, images: NDArray[np.uint8], written: EngineOutputs) -> KerasEquality:
     expected = keras_outputs(opened.origin, images)
     codes = (opened.ready.catalogue.type_codes, opened.ready.catalogue.finding_codes)
     return require_keras_equality(
         expected,
         written,
         lambda: describe_difference(opened.origin, opened.graph, images, expected, written, codes),
+        lambda: outputs_in_float64(opened.origin, images),
     )
 
 

@@ -7,7 +7,7 @@ the cells it applies to on which one says yes and the other no. Tolerances: 1 po
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,9 +26,6 @@ from edge.errors import EdgeError
 
 TYPE_TOLERANCE = 0.01
 FINDING_TOLERANCE = 0.02
-# Writing the same arithmetic in ONNX moves the last bits only; more means that the graph is another one.
-KERAS_PROBABILITY_TOLERANCE = 1e-5
-KERAS_EMBEDDING_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,30 +143,6 @@ def outputs_of_onnx(
         EngineOutputs(*session.run(list(OUTPUT_NAMES), {INPUT_NAME: pixels})) for pixels in _batches(images, size)
     )
     return _joined(results, progress)
-
-
-def require_keras_equality(
-    keras: Mapping[str, NDArray[np.float32]],
-    written: EngineOutputs,
-    describe: Callable[[], str] = lambda: "where was not asked",
-) -> dict[str, float]:
-    """Return the largest differences between Keras and the written graph; `describe` says where they part.
-
-    Raises EdgeError MDSE-PARITY-004 above 1e-5 for probabilities, or 1e-4 of the largest value for the features.
-    """
-    differences = {
-        "cell_type": float(np.abs(keras["cell_type"] - written.cell_type).max()),
-        "findings": float(np.abs(keras["findings"] - written.findings).max()),
-        "embedding_relative": float(np.abs(keras["embedding"] - written.embedding).max())
-        / max(float(np.abs(keras["embedding"]).max()), 1e-12),
-    }
-    for name, difference in differences.items():
-        limit = KERAS_EMBEDDING_TOLERANCE if name == "embedding_relative" else KERAS_PROBABILITY_TOLERANCE
-        if not difference <= limit:
-            raise EdgeError(
-                "MDSE-PARITY-004", where=name, difference=f"{difference:.3g}", limit=f"{limit:g}", place=describe()
-            )
-    return differences
 
 
 def views_of_cells(images: NDArray[np.uint8], views: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

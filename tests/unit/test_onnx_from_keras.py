@@ -11,10 +11,11 @@ import pytest
 from keras import layers
 from keras_models import cells, headed, tiny_network, with_lively_weights
 
+from convert.keras_equality import require_keras_equality
 from convert.keras_model import load_keras_model
 from convert.onnx_from_keras import keras_outputs, onnx_from_keras, origin_from_keras
 from convert.onnx_layers import same_padding
-from convert.parity import outputs_of_onnx, require_keras_equality
+from convert.parity import outputs_of_onnx
 from convert.progress import Progress
 from edge.engines.base import EngineOutputs
 from edge.errors import EdgeError
@@ -35,7 +36,7 @@ def differences(model, *, images=None, lively=True, **options):
     assert not lively or expected["cell_type"].std(axis=0).max() > 1e-4, (
         "the test must see outputs that depend on the image"
     )
-    return require_keras_equality(expected, written), expected, written
+    return require_keras_equality(expected, written).differences, expected, written
 
 
 def code_of(error):
