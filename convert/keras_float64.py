@@ -1,9 +1,9 @@
 """The Keras network in double precision: how far float32 itself is from the network, whoever computes it.
 
 Two correct float32 computations of one network differ, because they add in different orders. Most differ by 1e-6; a
-deep body whose activations grow from layer to layer by more than 1e-5 (seen in ResNet50 and MobileNetV2 without
-training, benchmarks/foreign_networks.json). There the written graph is held to the network in double precision instead, and may be
-no farther from it than twice as far as Keras' own float32 is.
+deep body whose activations grow from layer to layer by more than 1e-5 (ResNet50 and MobileNetV2 without training,
+benchmarks/foreign_networks.json). There the written graph is held to the network in double precision instead, and may
+be no farther from it than twice as far as Keras' own float32 is.
 """
 
 from __future__ import annotations
