@@ -4,6 +4,7 @@ python benchmarks/slide_cost.py [--bundle DIR --public-key PEM] [--rounds 5] [--
 
 Simulated slides of 10 to 2,000 cells run through the shipped pipeline, every size in every round, so that a busy moment
 hits all of them. The pages of each slide's report are thrown away as the worker does. `--picture FILE.svg` draws it.
+Memory is that of this process: run it with the interpreter of a plain `.[cpu]` install (PYTHONPATH: this checkout).
 """
 
 from __future__ import annotations
