@@ -30,7 +30,8 @@ MODULES = (
 )  # fmt: skip
 TESTS = (
     "tests/unit/test_journal.py", "tests/unit/test_journal_audit.py", "tests/unit/test_journal_queries.py",
-    "tests/unit/test_durable_writing.py", "tests/unit/test_spool.py", "tests/unit/test_publish.py",
+    "tests/unit/test_journal_words.py", "tests/unit/test_durable_writing.py", "tests/unit/test_spool.py",
+    "tests/unit/test_publish.py",
 )  # fmt: skip
 MORE_TESTS = (
     "tests/unit/test_retention.py", "tests/unit/test_outbox.py", "tests/unit/test_late_revision.py",
@@ -41,8 +42,10 @@ SCORE_MIN = 0.85
 KILLED = frozenset({1, 3, 24, -24, 36, 255, -11, -9})
 """Exit statuses of a mutant's tests that mean it was noticed: failed, ended by a signal, out of time."""
 KINDS = {None: "open", 0: "survived", 33: "unreached"}
-SQL_WORDS = "SELECT|FROM|WHERE|GROUP BY|ORDER BY|LIMIT|INSERT|UPDATE|DELETE|VALUES|SET|JOIN|AND"
-CASELESS = re.compile(rf"\b({SQL_WORDS})\b|^ascii$")
+SQL_WORDS = (
+    "SELECT FROM WHERE GROUP ORDER LIMIT INSERT UPDATE DELETE VALUES SET JOIN AND PRAGMA BEGIN COMMIT ROLLBACK DESC ASC"
+).split()
+CASELESS = re.compile(rf"\b({'|'.join(SQL_WORDS)})\b|^ascii$")
 """SQL, or a codec: both are read without regard to case, but for what stands in quotes."""
 MUTMUT = """
 [tool.mutmut]
