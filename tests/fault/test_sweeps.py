@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from tests.fault.bench.snapshot_disk import missing_tool
 from tests.fault.bench.sweep import count_calls, sweep
 from tests.fault.bench.sweeps import BENCHES, CONTROLS, ERRORS, POINTS, batches_of
 from tests.fault.bench.watched_site import WatchedSite
+from tests.fault.side_by_side import side_by_side
 from tests.fault.site import REPOSITORY
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="the watch knows the calls of x86-64")
@@ -45,19 +47,27 @@ def spread(script: str, kind: str, count: int, error: int = 0) -> list[Fault]:
     return [Fault(number, error) for number in numbers[error % step :: step][:count]]
 
 
+def sweeps_side_by_side(work: Path, swept: dict[str, tuple[str, str, list[Fault]]], *, points: int) -> None:
+    """Assert that each named sweep (script, kind of process, faults) put its faults and shows none."""
+    runs = [partial(sweep, script, kind, faults) for script, kind, faults in swept.values()]
+    for name, outcome in zip(swept, side_by_side(work, runs), strict=True):
+        assert outcome.faults == 0, f"{name}: {outcome}"
+        assert outcome.points >= points, f"{name}: the fault was not put where it should have been"
+
+
 @pytest.mark.case("C1")
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_a_supervisor_killed_at_any_of_these_calls_loses_and_doubles_nothing(script: str, tmp_path: Path) -> None:
-    faults = spread(script, "supervisor", 3)
-    assert_sound(sweep(script, "supervisor", faults, tmp_path), points=2)
+def test_a_supervisor_killed_at_any_of_these_calls_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    swept = {script: (script, "supervisor", spread(script, "supervisor", 3)) for script in SCRIPTS}
+    sweeps_side_by_side(tmp_path, swept, points=2)
 
 
 @pytest.mark.case("C2")
 @pytest.mark.case("L2")
-@pytest.mark.parametrize(("script", "kind"), [("normal", "scanner"), ("late", "scanner"), ("retry", "worker"),
-                                              ("normal", "deliver"), ("correction", "deliver")])  # fmt: skip
-def test_a_child_killed_at_any_of_these_calls_loses_and_doubles_nothing(script: str, kind: str, tmp_path: Path) -> None:
-    assert_sound(sweep(script, kind, spread(script, kind, 3), tmp_path), points=1)
+def test_a_child_killed_at_any_of_these_calls_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    places = [("normal", "scanner"), ("late", "scanner"), ("retry", "worker"), ("normal", "deliver"),
+              ("correction", "deliver")]  # fmt: skip
+    swept = {f"{script} {kind}": (script, kind, spread(script, kind, 3)) for script, kind in places}
+    sweeps_side_by_side(tmp_path, swept, points=1)
 
 
 @pytest.mark.case("D8")
@@ -65,18 +75,19 @@ def test_a_child_killed_at_any_of_these_calls_loses_and_doubles_nothing(script: 
 @pytest.mark.parametrize("name", ERRORS)
 def test_an_error_at_any_of_these_calls_passes_without_a_trace(name: str, tmp_path: Path) -> None:
     error = getattr(errno, name)
-    for kind, script in (("supervisor", "correction"), ("scanner", "retry"), ("deliver", "retry")):
-        (tmp_path / kind).mkdir()
-        assert_sound(sweep(script, kind, spread(script, kind, 2, error), tmp_path / kind), points=1)
+    places = (("supervisor", "correction"), ("scanner", "retry"), ("deliver", "retry"))
+    swept = {kind: (script, kind, spread(script, kind, 2, error)) for kind, script in places}
+    sweeps_side_by_side(tmp_path, swept, points=1)
 
 
 @pytest.mark.case("D6")
 @pytest.mark.case("D10")
 def test_a_disk_that_fails_for_a_while_is_waited_for(tmp_path: Path) -> None:
+    swept = {}
     for error in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-        (tmp_path / str(error)).mkdir()
         faults = [Fault(fault.number, error, more=7) for fault in spread("retry", "supervisor", 2, error)]
-        assert_sound(sweep("retry", "supervisor", faults, tmp_path / str(error)), points=2)
+        swept[errno.errorcode[error]] = ("retry", "supervisor", faults)
+    sweeps_side_by_side(tmp_path, swept, points=2)
 
 
 @pytest.mark.case("D24")
@@ -87,9 +98,10 @@ def test_a_full_disk_during_a_migration_leaves_the_old_journal_or_the_new_one(tm
     assert_sound(sweep("migration", "supervisor", faults, tmp_path), points=len(faults))
 
 
-@pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.name)
-def test_the_sweep_sees_a_product_that_was_made_wrong(control, tmp_path: Path) -> None:
-    assert control.run(0, tmp_path).faults > 0
+def test_the_sweep_sees_every_product_that_was_made_wrong(tmp_path: Path) -> None:
+    outcomes = side_by_side(tmp_path, [partial(control.run, 0) for control in CONTROLS])
+    unseen = [control.name for control, outcome in zip(CONTROLS, outcomes, strict=True) if not outcome.faults]
+    assert unseen == []
 
 
 def test_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
@@ -97,11 +109,8 @@ def test_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
 
 
 def test_random_kills_see_a_product_that_was_made_wrong(tmp_path: Path) -> None:
-    found = 0
-    for number in range(6):  # chance may miss the moment; six runs have not
-        (tmp_path / str(number)).mkdir()
-        found = found or CONTROL(number, tmp_path / str(number)).faults
-    assert found > 0
+    runs = [partial(CONTROL, number) for number in range(6)]  # chance may miss the moment; six runs have not
+    assert any(outcome.faults for outcome in side_by_side(tmp_path, runs))
 
 
 @needs_mounts

@@ -18,14 +18,18 @@ KINDS = ("supervisor", "scanner", "worker", "deliver")
 
 
 def sweep(name: str, kind: str, faults: Sequence[Fault], work: Path, *, wrong: tuple[str, ...] = ()) -> Outcome:
-    """Take the script once for each fault, on one site or, where the script wants it, on a fresh one each."""
+    """Take the script once for each fault, on one site or, where the script wants it, on a fresh one each.
+
+    A product that was made wrong has to show it once: what comes after is not tried.
+    """
     script = SCRIPTS[name]
     groups = [[fault] for fault in faults] if script.fresh else [list(faults)]
     with WarmInterpreter() as warm:
-        outcomes = [
-            sweep_site(work / str(number), script, kind, group, warm, wrong=wrong)
-            for number, group in enumerate(groups)
-        ]
+        outcomes = []
+        for number, group in enumerate(groups):
+            outcomes.append(sweep_site(work / str(number), script, kind, group, warm, wrong=wrong))
+            if wrong and outcomes[-1].faults:
+                break
     return Outcome(
         *(sum(getattr(o, field) for o in outcomes) for field in ("points", "lost", "duplicate", "torn", "other")),
         note=" | ".join(f"{name}: {o.note}" for o in outcomes if o.note),
