@@ -134,7 +134,10 @@ def _assessment(assessment: AssessmentView, numerators: Mapping[str, int]) -> It
 def _sufficiency(assessment: AssessmentView) -> Iterator[str]:
     if assessment.call == NOT_REQUESTED:
         return
-    yield f"  {sentence('call.sufficient' if assessment.sufficient else 'call.insufficient')}"
+    if assessment.sufficient:
+        yield f"  {sentence('call.sufficient')} {sentence('call.sufficient_minimum')}"
+    else:
+        yield f"  {sentence('call.insufficient')}"
     found = assessment.sufficiency
     if found is None:
         return

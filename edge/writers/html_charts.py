@@ -113,7 +113,7 @@ def _bar(bar: Bar, top: float, length: float) -> Html:
     return tag(
         "a",
         tag("rect", x=0, y=top - 4, width=700, height=26, class_="hit"),
-        _label(306, top + 13.5, _shortened(bar.name, 43), "end"),
+        _label(306, top + 13.5, _shortened(bar.name, 45), "end"),
         shape,
         _label(end, top + 13.5, value, "start" if towards_positive else "end", "figure"),
         tag("title", words),

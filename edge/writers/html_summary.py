@@ -140,6 +140,8 @@ def _sufficiency(assessment: AssessmentView) -> list[Html]:
     enough = assessment.sufficient
     look = "enough" if enough else "enough not"
     parts = [tag("p", sentence("call.sufficient" if enough else "call.insufficient"), class_=look)]
+    if enough:
+        parts.append(tag("p", sentence("call.sufficient_minimum"), class_="fine"))
     found = assessment.sufficiency
     if found is not None:
         facts = {
