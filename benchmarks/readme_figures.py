@@ -54,6 +54,13 @@ def side_by_side(figures: dict[str, Any]) -> str:
     return readme_table(figures)
 
 
+def faults(figures: dict[str, Any]) -> str:
+    """Return the table of what the fault benches counted."""
+    from benchmarks.fault_table import readme_table
+
+    return readme_table(figures)
+
+
 def table(rows: list[tuple[str, str]], note: str, figures: dict[str, Any]) -> str:
     """Return a Markdown table of two columns with a note that says where and when it was measured."""
     lines = ["| | |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows)]
@@ -65,6 +72,7 @@ WRITERS: dict[str, Callable[[dict[str, Any]], str]] = {
     "demo_bundle": demo_bundle,
     "speed": speed,
     "side_by_side": side_by_side,
+    "faults": faults,
 }
 
 
