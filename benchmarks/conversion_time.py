@@ -5,7 +5,9 @@
 CELLS: the folder of labelled real cells; 128 of its calibration cells are copied into a folder of their own without any
 test cell, so that there is no parity run. The weights are random, as in `benchmarks/paper_bundles.py`:
 time and memory do not depend on them. No layers are searched for (`--no-search`): that is for networks that miss a bar,
-and these weights mean nothing. Each conversion is a process of its own, on two processors.
+and these weights mean nothing. Each conversion is a process of its own, on two processors. On a machine that others
+use, `seconds` holds their share, too: `load_before` and `load_after` say so, and `processor_seconds` (of both
+processors together) are the conversion's own.
 """
 
 from __future__ import annotations
@@ -67,6 +69,7 @@ def converted(model: Path, cells: Path, out: Path) -> dict[str, Any]:
         raise SystemExit(lines)
     return {
         "seconds": round(seconds, 1),
+        "processor_seconds": round(usage.ru_utime + usage.ru_stime, 1),
         "load_before": round(load, 1),
         "load_after": round(os.getloadavg()[0], 1),
         "peak_mb": round(usage.ru_maxrss * 1024 / 1e6),

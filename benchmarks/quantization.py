@@ -1,6 +1,7 @@
 """What int8 costs on real cells, and which layers cost it: every figure of docs/conversion.md, part "quantization".
 
     python -m benchmarks.quantization CELLS     # writes benchmarks/quantization.json and docs/images/int8_layers.png
+    python -m benchmarks.quantization CELLS --keep-layers   # all but the layers, whose figures and picture stay
 
 CELLS: the folder of labelled real cells. The network is the demo network rebuilt from its half-precision file
 (tests/real/demo_network.py). int8 is calibrated and judged on splits 2-7 and measured on the test split, 0-1, that
@@ -23,6 +24,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from benchmarks.composed_slides import changed_cells, composed_slides
 from convert.calibration import activation_ranges
 from convert.calibration_audit import audit_calibration
 from convert.calibration_cells import choose_cells
@@ -33,7 +35,7 @@ from convert.onnx_graph import bytes_from_onnx
 from convert.parity import outputs_of_engine, outputs_of_onnx
 from convert.progress import Progress
 from convert.qdq_from_onnx import qdq_from_onnx, quantized_values
-from convert.quantization import Agreement, Int8Trial, Judge, agreement_of, layer_losses, quantize
+from convert.quantization import Agreement, Int8Trial, Judge, Quantized, agreement_of, layer_losses, quantize
 from edge.catalogue import load_catalogue
 from edge.demo import DEMO_BUNDLE
 from edge.engines.base import EngineOutputs
@@ -121,8 +123,21 @@ def draw(losses: Mapping[str, float], path: Path) -> None:
     pyplot.close(figure)
 
 
-def measured(cells: Path) -> dict[str, Any]:
-    """Measure everything."""
+def measured_layers(graph: onnx.ModelProto, pixels: Mapping[str, NDArray[np.uint8]], made: Quantized) -> dict[str, Any]:
+    """Measure what each layer costs, in the order of the network."""
+    trial = Int8Trial(graph, pixels["calibration"], threads=None, stream=None)
+    judge = Judge(graph, pixels["judges"], None, None)
+    losses = layer_losses(trial, judge, made.float_layers, corrected=made.corrected, stream=None)
+    whole = judge.on_few().agreement(trial.model(made.float_layers, corrected=made.corrected)).loss
+    layers = sorted(losses, key=[node.name for node in graph.graph.node].index)
+    return {
+        "layer_share_of_loss": {name: round(losses[name] / whole, 4) for name in layers},
+        "layers_measured": datetime.now(UTC).strftime("%Y-%m-%d"),
+    }
+
+
+def measured(cells: Path, kept_layers: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Measure everything; `kept_layers` are earlier figures of the layers, None where they are to be measured."""
     catalogue = load_catalogue()
     chosen = choose_cells(cells, catalogue)
     groups = {"calibration": chosen.calibration, "judges": chosen.judges(), "test": chosen.parity}
@@ -134,12 +149,6 @@ def measured(cells: Path) -> dict[str, Any]:
     model = stored_in_half(made.model)
     found = engine_outputs(bytes_from_onnx(model), pixels["test"])
     committed = engine_outputs((DEMO_BUNDLE / "cells.int8.onnx").read_bytes(), pixels["test"])
-    trial = Int8Trial(graph, pixels["calibration"], threads=None, stream=None)
-    judge = Judge(graph, pixels["judges"], None, None)
-    losses = layer_losses(trial, judge, made.float_layers, corrected=made.corrected, stream=None)
-    whole = judge.on_few().agreement(trial.model(made.float_layers, corrected=made.corrected)).loss
-    order = [node.name for node in graph.graph.node]
-    layers = sorted(losses, key=order.index)
     return {
         "network": NOTE,
         "int8": {
@@ -153,7 +162,11 @@ def measured(cells: Path) -> dict[str, Any]:
             "openvino_and_onnxruntime": runtimes(onnx.load(DEMO_BUNDLE / "cells.int8.onnx"), pixels["test"]),
         },
         "worsened_depthwise": worsened(graph, pixels, expected),
-        "layer_share_of_loss": {name: round(losses[name] / whole, 4) for name in layers},
+        "composed_slides": {
+            "changed_cells": changed_cells(expected, found),
+            **composed_slides(pixels["test"], expected, found),
+        },
+        **(measured_layers(graph, pixels, made) if kept_layers is None else kept_layers),
         "calibration_cells": audit_calibration(
             pixels["calibration"], [cell.cell_type for cell in chosen.calibration], catalogue.type_codes
         ).document(),
@@ -164,18 +177,27 @@ def main() -> None:
     """Measure, write and draw."""
     reader = argparse.ArgumentParser(description="What int8 costs on real cells, and which layers cost it.")
     reader.add_argument("cells", type=Path, metavar="CELLS")
-    cells = reader.parse_args().cells
+    reader.add_argument("--keep-layers", action="store_true", help="keep the figures of the layers: they take long")
+    options = reader.parse_args()
+    kept = None
+    if options.keep_layers:
+        before = json.loads(WRITTEN.read_text(encoding="utf-8"))
+        kept = {
+            "layer_share_of_loss": before["layer_share_of_loss"],
+            "layers_measured": before.get("layers_measured", before["measured"]),
+        }
     document = {
         "command": "python -m benchmarks.quantization CELLS",
         "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": f"{os.cpu_count()} processors, {platform.machine()}, load {os.getloadavg()[0]:.1f}",
         "versions": {name: metadata.version(name) for name in ("openvino", "onnxruntime", "onnx", "keras", "numpy")},
         "bars": BARS,
-        **measured(cells),
+        **measured(options.cells, kept),
     }
     WRITTEN.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    draw(document["layer_share_of_loss"], PICTURE)
-    print(json.dumps({key: document[key] for key in ("int8", "worsened_depthwise")}, indent=1))
+    if kept is None:
+        draw(document["layer_share_of_loss"], PICTURE)
+    print(json.dumps({key: document[key] for key in ("int8", "composed_slides", "worsened_depthwise")}, indent=1))
 
 
 if __name__ == "__main__":

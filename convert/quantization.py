@@ -22,6 +22,7 @@ from convert.bias_correction import bias_corrected
 from convert.calibration import ChannelRange, activation_ranges
 from convert.equalization import equalize
 from convert.half_storage import stored_in_half
+from convert.head_correction import features_of, heads_corrected
 from convert.native_memory import give_back_freed_memory
 from convert.onnx_graph import bytes_from_onnx
 from convert.onnx_session import batch_of
@@ -129,7 +130,9 @@ class Int8Trial:
     def __init__(
         self, graph: onnx.ModelProto, calibration: NDArray[np.uint8], *, threads: int | None, stream: TextIO | None
     ) -> None:
-        self._calibration, self._threads = calibration, threads
+        self._bias_cells = calibration[:: max(1, len(calibration) // BIAS_CELLS)][:BIAS_CELLS]
+        self._threads = threads
+        self._features: NDArray[np.float64] | None = None
         with Progress("calibrating", len(calibration), stream) as progress:
             found = activation_ranges(
                 graph, quantized_values(graph), _batches(calibration, progress), threads=threads or 0
@@ -144,9 +147,12 @@ class Int8Trial:
         quantized = qdq_from_onnx(self.source, self._ranges, float_layers=float_layers)
         if not corrected:
             return quantized
-        cells = self._calibration[:: max(1, len(self._calibration) // BIAS_CELLS)][:BIAS_CELLS]
+        cells, threads = self._bias_cells, self._threads or 0
         batches = _batches(cells, Progress("", len(cells), None))
-        return bias_corrected(self.source, quantized, batches, threads=self._threads or 0)
+        layers = bias_corrected(self.source, quantized, batches, threads=threads)
+        if self._features is None:
+            self._features = features_of(self.source, cells, threads=threads)
+        return heads_corrected(layers, cells, self._features, threads=threads)
 
 
 def quantize(

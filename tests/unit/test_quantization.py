@@ -11,6 +11,7 @@ from keras import Input, layers
 from keras_models import cells, headed, with_lively_weights
 
 from convert import quantization
+from convert.head_correction import features_of, heads_corrected
 from convert.onnx_from_keras import onnx_from_keras, origin_from_keras
 from convert.onnx_graph import constants_of
 from convert.parity import outputs_of_onnx
@@ -108,6 +109,23 @@ def test_biases_take_out_what_int8_adds_on_average():
         found = outputs_of_onnx(trial().model(corrected=corrected), images, quiet, threads=1).embedding
         shifts.append(np.abs((found - original).mean(axis=0)).mean())
     assert shifts[1] < 0.8 * shifts[0]
+
+
+def test_the_heads_take_back_what_int8_adds_to_the_features_on_average():
+    images, quiet = cells(24, SIZE_PX, seed=5), Progress("", 1, None)
+    features = features_of(graph(), images, threads=1)
+    plain = trial().model()
+    corrected = heads_corrected(plain, images, features, threads=1)
+    original, before, after = (outputs_of_onnx(m, images, quiet, threads=1) for m in (graph(), plain, corrected))
+
+    def shift(found):
+        inner = (np.abs(original.findings - 0.5) < 0.45).all(axis=0)  # elsewhere float32 knows the logit badly
+        assert inner.sum() > 5
+        logits = [np.log(f / (1 - f)) for f in (o.findings[:, inner].astype(np.float64) for o in (found, original))]
+        return np.abs((logits[0] - logits[1]).mean(axis=0)).max()
+
+    assert shift(after) < 0.01 * shift(before)
+    np.testing.assert_array_equal(before.embedding, after.embedding)
 
 
 def test_a_correction_that_does_not_help_is_not_kept(monkeypatch):
