@@ -103,6 +103,7 @@ def damaged_conversions(options: argparse.Namespace, network: Path) -> list[dict
         row = {"name": damage.name, "kind": damage.kind, "refused": error, "network": network.name}
         row["worst_type_loss"], row["worst_type"] = _cost(damage, made, original, pixels, chosen, size_px)
         row["names_the_cause"] = error is not None and _names_the_cause(damage, error)
+        row["search"] = not options.no_search
         rows.append(row)
         took = f"{time.monotonic() - started:.0f} s"
         cost = (
@@ -128,6 +129,7 @@ def _converted(options: argparse.Namespace, network: Path, damage: Damage | None
         request = ConversionRequest(
             model=folder / "model.keras", out=folder / "bundle", trees={"mds_aa": folder / "trees.json"},
             cells=options.cells, precision=options.precision, parity_views=options.views,
+            search=not options.no_search,
         )  # fmt: skip
         try:
             with ExitStack() as stack:
@@ -232,6 +234,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", choices=("damaged", "good"), help="one half only; the other half's figures stay")
     parser.add_argument(
         "--names", action="append", default=[], metavar="DAMAGE", help="only these anew; the others' figures stay"
+    )
+    parser.add_argument(
+        "--no-search", action="store_true", help="take no layer out of int8: the search takes long and proves nothing"
     )
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()), metavar="DIR")
     return parser.parse_args()
