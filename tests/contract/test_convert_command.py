@@ -298,7 +298,7 @@ def test_a_refusal_ends_with_status_3_names_codes_and_layers_and_writes_nothing(
     coarse = quantization.qdq_from_onnx
 
     def clipped(model, ranges, **options):
-        return coarse(model, {name: seen.scaled(np.float32(0.35)) for name, seen in ranges.items()}, **options)
+        return coarse(model, {name: seen.scaled(np.float32(0.1)) for name, seen in ranges.items()}, **options)
 
     monkeypatch.setattr(quantization, "qdq_from_onnx", clipped)
     monkeypatch.setattr("convert.engine_proof.require_golden", lambda *_: (0.0, 0.0))
