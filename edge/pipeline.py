@@ -25,6 +25,7 @@ from edge.assessment import Assessment, assess_profile
 from edge.bundle.manifest import AssessmentSpec
 from edge.class_families import names_of, settle_families
 from edge.engines.base import EngineOutputs
+from edge.engines.process_memory import give_back_freed_memory
 from edge.explanation import explain_assessment
 from edge.findings import CellFindings, decode_findings
 from edge.gates import count_film, doubtful_warnings, film_warnings
@@ -47,6 +48,7 @@ __all__ = ["AnalyzedSlide", "Job", "Rules", "analyze_slide"]
 STAGES = ("decode", "resize", "wait", "infer", "findings", "profile", "assess", "explain", "record", "render")
 _BATCHES_AHEAD = 4
 """Batches of cells that are in hand while the network works: two that run, one that waits, one that is being made."""
+_MANY_CELLS = 500
 TARGET_UNKNOWN = "TARGET-UNKNOWN"
 
 
@@ -158,6 +160,8 @@ def analyze_slide(
             quality=document_from_quality(quality),
             preclass=None if preclass is None else {"compared": preclass.compared, "disagree": preclass.disagree},
         )  # fmt: skip
+    if len(cells) >= _MANY_CELLS:
+        give_back_freed_memory()  # what decoding and the network left: the report of many cells needs as much again
     with stages.timing("render"):
         context = report_context(model, cells, language=rules.language, reference=rules.reference)
         report = render_report(record, reading.thumbnails, context)

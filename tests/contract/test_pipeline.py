@@ -453,3 +453,14 @@ def test_a_bundle_with_broken_trees_leaves_no_engine_open(tmp_path, monkeypatch)
     with pytest.raises(EdgeError, match="MDSE-TREES-005"):
         open_model(write_bundle(tmp_path / "b"), public_key=PUBLIC_KEY, threads=1)
     assert len(closed) == 1
+
+
+@pytest.mark.parametrize(("many", "given_back"), [(25, 1), (26, 0)])
+def test_memory_of_a_large_slide_is_given_back_before_its_report_is_made(
+    tmp_path, model, monkeypatch, many, given_back
+):
+    calls = []
+    monkeypatch.setattr("edge.pipeline._MANY_CELLS", many)
+    monkeypatch.setattr("edge.pipeline.give_back_freed_memory", lambda: calls.append(1))
+    analyze(write_slide(tmp_path / "A1_S1", TYPES), model)
+    assert len(calls) == given_back
