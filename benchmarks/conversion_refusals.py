@@ -15,7 +15,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,11 @@ def main() -> int:
     networks = sorted(options.good.glob("*.keras"))
     document: dict[str, Any] = json.loads(RESULT.read_text()) if RESULT.is_file() else {}
     if options.only != "good":
-        rows = damaged_conversions(options, options.network or networks[0])
-        anew = {row["name"]: row for row in rows}
-        kept = {row["name"]: row for row in document.get("damaged", [])} if options.names else {}
-        document["damaged"] = [row for d in DAMAGES if (row := (kept | anew).get(d.name))]
+        found = {row["name"]: row for row in document.get("damaged", [])} if options.names else {}
+        for made in damaged_conversions(options, options.network or networks[0]):
+            found[made["name"]] = made
+            document["damaged"] = [row for d in DAMAGES if (row := found.get(d.name))]
+            _write(document)
     if options.only != "damaged":
         rows = document[f"good_{options.precision}"] = []
         for network in networks:
@@ -83,8 +84,8 @@ def summary_of(document: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
-def damaged_conversions(options: argparse.Namespace, network: Path) -> list[dict[str, Any]]:
-    """Convert one network undamaged, then with every damage; return a row each."""
+def damaged_conversions(options: argparse.Namespace, network: Path) -> Iterator[dict[str, Any]]:
+    """Convert one network undamaged, then with every damage; give a row each."""
     chosen = choose_cells(options.cells, CATALOGUE)
     size_px = json.loads(network.with_suffix(".card.json").read_text())["image"]["size"]
     pixels = pixels_from_cells(chosen.parity, size_px)
@@ -94,7 +95,6 @@ def damaged_conversions(options: argparse.Namespace, network: Path) -> list[dict
         raise SystemExit(f"the undamaged network is refused already: {refused}")
     print("undamaged: not refused", file=sys.stderr, flush=True)
     original = outputs_of(models["graph"], pixels)
-    rows = []
     for damage in DAMAGES:
         if options.names and damage.name not in options.names:
             continue
@@ -104,13 +104,12 @@ def damaged_conversions(options: argparse.Namespace, network: Path) -> list[dict
         row["worst_type_loss"], row["worst_type"] = _cost(damage, made, original, pixels, chosen, size_px)
         row["names_the_cause"] = error is not None and _names_the_cause(damage, error)
         row["search"] = not options.no_search
-        rows.append(row)
         took = f"{time.monotonic() - started:.0f} s"
         cost = (
             "-" if row["worst_type_loss"] is None else f"{100 * row['worst_type_loss']:.1f} points {row['worst_type']}"
         )
         print(f"{damage.name}: {cost}; {error or 'NOT REFUSED'} ({took})", file=sys.stderr, flush=True)
-    return rows
+        yield row
 
 
 def _names_the_cause(damage: Damage, error: str) -> bool:
