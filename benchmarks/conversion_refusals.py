@@ -90,7 +90,7 @@ def damaged_conversions(options: argparse.Namespace, network: Path) -> Iterator[
     size_px = json.loads(network.with_suffix(".card.json").read_text())["image"]["size"]
     pixels = pixels_from_cells(chosen.parity, size_px)
     models: dict[str, Any] = {}
-    refused = _converted(options, network, None, models)
+    refused = convert_network(options, network, None, models)
     if refused is not None:
         raise SystemExit(f"the undamaged network is refused already: {refused}")
     print("undamaged: not refused", file=sys.stderr, flush=True)
@@ -99,7 +99,7 @@ def damaged_conversions(options: argparse.Namespace, network: Path) -> Iterator[
         if options.names and damage.name not in options.names:
             continue
         started, made = time.monotonic(), {}
-        error = _converted(options, network, damage, made)
+        error = convert_network(options, network, damage, made)
         row = {"name": damage.name, "kind": damage.kind, "refused": error, "network": network.name}
         row["worst_type_loss"], row["worst_type"] = _cost(damage, made, original, pixels, chosen, size_px)
         row["names_the_cause"] = error is not None and _names_the_cause(damage, error)
@@ -118,8 +118,10 @@ def _names_the_cause(damage: Damage, error: str) -> bool:
     return any(word in error for word in words)
 
 
-def _converted(options: argparse.Namespace, network: Path, damage: Damage | None, made: dict[str, Any]) -> str | None:
-    """Convert a copy; return the refusal's text, None where a bundle was written. `made` takes graph and files."""
+def convert_network(
+    options: argparse.Namespace, network: Path, damage: Damage | None, made: dict[str, Any]
+) -> str | None:
+    """Convert a copy; return the refusal's text, None for a bundle. `made` takes graph, files and facts."""
     with tempfile.TemporaryDirectory(dir=options.work) as name:
         folder = Path(name)
         shutil.copy(network, folder / "model.keras")
@@ -128,7 +130,7 @@ def _converted(options: argparse.Namespace, network: Path, damage: Damage | None
         request = ConversionRequest(
             model=folder / "model.keras", out=folder / "bundle", trees={"mds_aa": folder / "trees.json"},
             cells=options.cells, precision=options.precision, parity_views=options.views,
-            search=not options.no_search,
+            search=not options.no_search, threads=options.threads,
         )  # fmt: skip
         try:
             with ExitStack() as stack:
@@ -201,7 +203,7 @@ def _good(options: argparse.Namespace, network: Path) -> dict[str, Any]:
     card = json.loads(network.with_suffix(".card.json").read_text())
     made: dict[str, Any] = {}
     started = time.monotonic()
-    error = _converted(options, network, None, made)
+    error = convert_network(options, network, None, made)
     row = {
         "network": network.name,
         "size_px": card["image"]["size"],
@@ -237,6 +239,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--no-search", action="store_true", help="take no layer out of int8: the search takes long and proves nothing"
     )
+    parser.add_argument("--threads", type=int, metavar="N", help="processor threads (default: all)")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()), metavar="DIR")
     return parser.parse_args()
 

@@ -1,0 +1,132 @@
+"""Does edge-convert refuse no good network? Makes twenty, converts each, and writes good_networks.json.
+
+    python -m benchmarks.good_networks --cells CELLS --drawn DRAWN --trees TREES --work FOLDER
+
+The networks are those of fine_tuned_networks.py; one that lies in FOLDER with its card is not made again. Each is
+converted as edge-convert does it, with the parity run on all real test cells and composed slides. A conversion to int8
+makes the float16 and fp32 files, too, and proves all three: every engine has its row, also where one is refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from benchmarks.conversion_refusals import convert_network
+from benchmarks.fine_tuned_networks import RECIPES, Maker, Recipe, make_network, open_maker
+from convert import conversion
+from convert.engine_proof import ProvedEngine, prove_cpu_engine
+
+RESULT = Path(__file__).with_suffix(".json")
+
+
+def main() -> int:
+    """Make and convert the networks that have no row yet; write the figures after each."""
+    options = _options()
+    if options.threads:
+        _limit_threads(options.threads)
+    options.work.mkdir(parents=True, exist_ok=True)
+    document: dict[str, Any] = json.loads(RESULT.read_text()) if RESULT.is_file() else {"networks": []}
+    known = {row["recipe"]["name"] for row in document["networks"]}
+    maker: Maker | None = None
+    for recipe in RECIPES:
+        if recipe.name in known or (options.names and recipe.name not in options.names):
+            continue
+        network = options.work / f"{recipe.name}.keras"
+        if not network.with_suffix(".card.json").is_file():
+            maker = maker or open_maker(options.cells, options.drawn, options.work / "cache")
+            make_network(recipe, maker, network)
+        row = _converted(options, recipe, network)
+        document["networks"] = sorted([*document["networks"], row], key=lambda r: str(r["recipe"]["name"]))
+        document["summary"] = summary_of(document["networks"])
+        RESULT.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
+    print(json.dumps(document.get("summary"), indent=1))
+    return 0
+
+
+def summary_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Count the networks, what makes them different, and the refusals: of conversions and of single engines."""
+    engines = sorted({precision for row in rows for precision in row["engines"]})
+    return {
+        "networks": len(rows),
+        "sizes_px": sorted({row["recipe"]["size_px"] for row in rows}),
+        "widths": sorted({row["recipe"]["width"] for row in rows}),
+        "lowest_accuracy_real_test": min(row["accuracy_real_test"] for row in rows),
+        "highest_accuracy_real_test": max(row["accuracy_real_test"] for row in rows),
+        "refused": sum(row["refused"] is not None for row in rows),
+        "engines_refused": {
+            precision: sum(row["engines"].get(precision, {}).get("verdict") == "REFUSED" for row in rows)
+            for precision in engines
+        },
+    }
+
+
+def _converted(options: argparse.Namespace, recipe: Recipe, network: Path) -> dict[str, Any]:
+    proved: list[ProvedEngine] = []
+
+    def kept(*given: Any, **named: Any) -> ProvedEngine:
+        proved.append(prove_cpu_engine(*given, **named))
+        return proved[-1]
+
+    started, made = time.monotonic(), dict[str, Any]()
+    with mock.patch.object(conversion, "prove_cpu_engine", kept):
+        error = convert_network(options, network, None, made)
+    card = json.loads(network.with_suffix(".card.json").read_text())
+    row = {
+        "recipe": asdict(recipe),
+        "accuracy_real_test": card["validation"]["real"]["accuracy"],
+        "refused": error,
+        "verdict": "REFUSED" if error else made["facts"]["parity"]["verdict"],
+        "engines": {engine.entry["precision"]: _engine_row(engine) for engine in proved},
+    }
+    said = {precision: engine["gates"]["top1_agreement"]["value"] for precision, engine in row["engines"].items()}
+    took = f"{time.monotonic() - started:.0f} s"
+    print(f"{recipe.name}: {row['accuracy_real_test']:.4f} {said} {error} ({took})", file=sys.stderr, flush=True)
+    return row
+
+
+def _engine_row(engine: ProvedEngine) -> dict[str, Any]:
+    """The verdict, the gates with their intervals, and the types and findings that lose most."""
+    parity = engine.parity
+    if parity is None:
+        raise ValueError("an engine without a parity run: the folder has no test cells")
+    gates = {
+        gate.name: {"value": round(gate.value, 6), "lowest": gate.lowest, "highest": gate.highest, "bar": gate.bar}
+        | {"views": gate.views, "verdict": gate.verdict}
+        for gate in parity.gates
+    }
+    worst = {c.code: [round(c.loss.value, 4), c.loss.views, c.verdict] for c in parity.worst() if c.loss is not None}
+    return {"verdict": parity.verdict, "gates": gates, "lose_most": worst}
+
+
+def _limit_threads(count: int) -> None:
+    import tensorflow
+    import torch
+
+    torch.set_num_threads(count)
+    tensorflow.config.threading.set_intra_op_parallelism_threads(count)
+    tensorflow.config.threading.set_inter_op_parallelism_threads(count)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cells", type=Path, required=True, metavar="DIR", help="labelled real cells")
+    parser.add_argument("--drawn", type=Path, required=True, metavar="DIR", help="drawn cells, for the other types")
+    parser.add_argument("--trees", type=Path, required=True, metavar="FILE", help="trees for mds_aa")
+    parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="where networks and pixels are kept")
+    parser.add_argument("--precision", choices=("int8", "fp16"), default="int8", help="default: %(default)s")
+    parser.add_argument("--views", type=int, default=1, help="orientations of each test cell (default: %(default)s)")
+    parser.add_argument("--names", action="append", default=[], metavar="NAME", help="only these (default: all)")
+    parser.add_argument("--threads", type=int, metavar="N", help="processor threads (default: all)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
