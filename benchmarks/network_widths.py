@@ -43,7 +43,10 @@ def restore_normalization(model: keras.Model, pixels: NDArray[np.uint8]) -> None
 
 
 def at_width(source: keras.Model, target: keras.Model, random: np.random.Generator) -> keras.Model:
-    """Fill `target`, the same network at another width, from the channels of `source` and return it."""
+    """Fill `target`, the same network at another width, from the channels of `source` and return it.
+
+    Raises ValueError for more than twice the channels.
+    """
     groups = _channel_groups(source)
     kept: dict[int, NDArray[np.intp]] = {}
     for layer in target.layers:
@@ -81,6 +84,8 @@ def _kept_channels(
 ) -> NDArray[np.intp]:
     """Return the channels of `source` that stand in the target: the strongest, or all and some of them twice."""
     own, wanted = source.get_layer(layer.name).output.shape[-1], layer.output.shape[-1]
+    if wanted > 2 * own:
+        raise ValueError(f"{layer.name}: {wanted} channels are more than twice the {own} that there are")
     if wanted >= own:
         return np.concatenate([np.arange(own), random.permutation(own)[: wanted - own]])
     strength = np.zeros(own)
