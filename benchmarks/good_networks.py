@@ -45,21 +45,28 @@ def main() -> int:
             make_network(recipe, maker, network)
         row = _converted(options, recipe, network)
         document["networks"] = sorted([*document["networks"], row], key=lambda r: str(r["recipe"]["name"]))
-        document["summary"] = summary_of(document["networks"])
-        RESULT.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
-    print(json.dumps(document.get("summary"), indent=1))
+        _write(document)
+    _write(document)
+    print(json.dumps(document["summary"], indent=1))
     return 0
+
+
+def _write(document: dict[str, Any]) -> None:
+    """Write what there is: an interrupted run leaves the networks that it finished."""
+    document["summary"] = summary_of(document["networks"])
+    RESULT.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
 
 
 def summary_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Count the networks, what makes them different, and the refusals: of conversions and of single engines."""
     engines = sorted({precision for row in rows for precision in row["engines"]})
     return {
+        "recipes": len(RECIPES),
         "networks": len(rows),
         "sizes_px": sorted({row["recipe"]["size_px"] for row in rows}),
         "widths": sorted({row["recipe"]["width"] for row in rows}),
-        "lowest_accuracy_real_test": min(row["accuracy_real_test"] for row in rows),
-        "highest_accuracy_real_test": max(row["accuracy_real_test"] for row in rows),
+        "lowest_accuracy_real_test": min((row["accuracy_real_test"] for row in rows), default=None),
+        "highest_accuracy_real_test": max((row["accuracy_real_test"] for row in rows), default=None),
         "refused": sum(row["refused"] is not None for row in rows),
         "engines_refused": {
             precision: sum(row["engines"].get(precision, {}).get("verdict") == "REFUSED" for row in rows)
