@@ -130,6 +130,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="where networks and pixels are kept")
     parser.add_argument("--precision", choices=("int8", "fp16"), default="int8", help="default: %(default)s")
     parser.add_argument("--views", type=int, default=1, help="orientations of each test cell (default: %(default)s)")
+    parser.add_argument("--no-search", action="store_true", help="take no layer out of int8, whatever the bars say")
     parser.add_argument("--names", action="append", default=[], metavar="NAME", help="only these (default: all)")
     parser.add_argument("--threads", type=int, metavar="N", help="processor threads (default: all)")
     return parser.parse_args()
