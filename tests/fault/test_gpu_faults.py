@@ -30,7 +30,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class GpuSite(Site):
-    """A site with a GPU that does what its file says."""
+    """A site with a GPU that does what its file says. Pauses stay at 1 s: that they grow, test_trouble.py proves."""
 
     def __init__(self, root: Path, bundle: Path, *, state: str = "ok", **settings: object) -> None:
         key = f'public_key = "{bundle}/public.pem"'
@@ -39,6 +39,10 @@ class GpuSite(Site):
         self.slides = 0
         self.gpu = root / "gpu"
         self.gpu.write_text(state)
+
+    def command(self, *arguments: str) -> list[str]:
+        patched = ["-m", "tests.fault.patched_daemon", "pauses_do_not_grow"]
+        return [sys.executable, *patched, *super().command(*arguments)[3:]]
 
     def begin(self) -> None:
         self.start(MDS_EDGE_TEST_GPU=str(self.gpu))
@@ -124,7 +128,7 @@ def test_slides_run_on_the_cpu_while_the_plan_is_built_and_on_the_gpu_afterwards
 
 @pytest.mark.case("C19")
 def test_a_fault_in_the_middle_of_a_slide_repeats_it_whole_on_the_cpu_and_costs_it_no_attempt(opened):
-    site = opened(attempts=1, worker_budget_s=30)
+    site = opened(attempts=1, worker_budget_s=10)
     site.begin()
     site.wait_gpu("running")
     said = {
@@ -166,10 +170,10 @@ def test_a_gpu_that_is_out_of_order_after_a_restart_leaves_the_cpu_and_comes_bac
     for state, words in said.items():
         assert site.stop() == 0
         site.gpu.write_text(state)
+        site.export_slide(f"WITH-{state}", f"S-{state}")  # before the start: the CPU has it while the GPU is away
         site.begin()
         site.wait_gpu("out of order")
         assert words in site.gpu_facts()["last_fault"]
-        site.export_slide(f"WITH-{state}", f"S-{state}")
         assert ran_on(site.record(f"WITH-{state}")) == ("cpu", True)
         site.gpu.write_text("ok")
         site.wait_gpu("running")

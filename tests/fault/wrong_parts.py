@@ -126,6 +126,18 @@ def scanner_has_little_time() -> None:
     sources.SILENT_BUDGET_S = 3.0
 
 
+def pauses_do_not_grow() -> None:
+    """Not wrong in itself: a pause before the next try is at most 1 s, so that a test need not wait for 1, 2, 4, 8 s."""
+    from edge.daemon.backoff import Backoff
+
+    proper = Backoff.failed
+
+    def failed(self: Backoff, now_s: float, *, at_most_s: float | None = None) -> float:
+        return proper(self, now_s, at_most_s=1.0 if at_most_s is None else min(at_most_s, 1.0))
+
+    Backoff.failed = failed  # type: ignore[method-assign]
+
+
 def journal_check_takes_long() -> None:
     """Not wrong in itself: the check of the journal at start works for 12 s, as that of a very large one does."""
     from edge import journal

@@ -67,10 +67,19 @@ def generated(name: str) -> list[bytes]:
     return contents
 
 
+@pytest.fixture(scope="module")
+def answered() -> dict[str, list[tuple[bytes, dict[str, Any]]]]:
+    """Every generated file with the judges' answer, by format. Loading the judges takes them longer than judging."""
+    files = [(name, content) for name in ("hl7", "hl7-oul", "fhir") for content in generated(name)]
+    found: dict[str, list[tuple[bytes, dict[str, Any]]]] = {}
+    for (name, content), answer in zip(files, judged(files), strict=True):
+        found.setdefault(name, []).append((content, answer))
+    return found
+
+
 @pytest.mark.parametrize("name", ["hl7", "hl7-oul"])
-def test_two_parsers_of_another_language_read_every_value_of_every_message_and_answer_with_its_id(name):
-    contents = generated(name)
-    for content, answer in zip(contents, judged([(name, content) for content in contents]), strict=True):
+def test_two_parsers_of_another_language_read_every_value_of_every_message_and_answer_with_its_id(name, answered):
+    for content, answer in answered[name]:
         read = READERS[name](content)
         expected = [[code, value, letter] for code, (value, letter) in read.values.items()]
         assert answer.get("errors") is None
@@ -86,9 +95,8 @@ def number_or_text(value: object) -> object:
         return value
 
 
-def test_two_validators_of_another_language_accept_every_bundle_and_read_every_value():
-    contents = generated("fhir")
-    for content, answer in zip(contents, judged([("fhir", content) for content in contents]), strict=True):
+def test_two_validators_of_another_language_accept_every_bundle_and_read_every_value(answered):
+    for content, answer in answered["fhir"]:
         assert answer["errors"] == []
         expected = [number_or_text(value) if value else None for value, _ in READERS["fhir"](content).values.values()]
         assert [number_or_text(value) if value is not None else None for _, value in answer["values"]] == expected
