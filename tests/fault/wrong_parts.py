@@ -127,7 +127,7 @@ def scanner_has_little_time() -> None:
 
 
 def pauses_do_not_grow() -> None:
-    """Not wrong in itself: a pause before the next try is at most 1 s, so that a test need not wait for 1, 2, 4, 8 s."""
+    """Not wrong in itself: every pause is at most 1 s, so that a test need not wait for 1, 2, 4 and 8 s."""
     from edge.daemon.backoff import Backoff
 
     proper = Backoff.failed

@@ -1,6 +1,7 @@
 """Independent judges find nothing in our files, and do find what is broken: a judge that accepts everything is none.
 
-The long profile (10,000 records, Node judges too) is `benchmarks/format_records.py`; its counts lie beside it.
+The long profile (10,000 records, 2,000 of them before the strict parser, Node judges too) is
+`benchmarks/format_records.py`; its counts lie beside it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from records import carried_by, example_record, records
 from edge.writers.choose import writer_for
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-STRICT = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+STRICT = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 FORMATS = ("hl7", "hl7-oul", "lis2", "csv", "fhir")
 
 
@@ -33,7 +34,7 @@ def test_the_quick_judges_find_nothing_in_any_generated_record(name, record):
 @STRICT
 @given(records())
 def test_a_strict_parser_accepts_every_generated_message(record):
-    # Both structures share their segments: every record is judged in one of them, so that 200 stay affordable.
+    # Both structures share their segments: every record is judged in one of them, so that these stay affordable.
     name = "hl7-oul" if record["revision"] % 4 == 1 else "hl7"
     assert accepted_by_hl7apy(rendered(name, record))
 
