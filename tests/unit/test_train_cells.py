@@ -253,33 +253,50 @@ def test_a_finished_training_is_completed_from_its_checkpoint_without_a_step(
     assert printed == json.loads((trained_folder / "m.card.json").read_text())["validation"]
 
 
-def test_the_same_seed_gives_the_same_weights_on_one_machine_and_another_seed_others(
-    coloured_cells, trained_folder, tmp_path
-):
-    weights = [keras.models.load_model(trained_folder / "m.keras", compile=False).get_weights()]
-    for seed in ("1", "2"):
-        options = ("--allow-missing-types", "--seed", seed)
-        assert main(arguments_for(coloured_cells, tmp_path / f"{seed}.keras", *options)) == 0
-        weights.append(keras.models.load_model(tmp_path / f"{seed}.keras", compile=False).get_weights())
-    first, same, other = weights
+def test_the_same_seed_gives_the_same_weights_on_one_machine(coloured_cells, trained_folder, tmp_path):
+    options = ("--allow-missing-types", "--seed", "1")
+    assert main(arguments_for(coloured_cells, tmp_path / "same.keras", *options)) == 0
+    first, same = (
+        keras.models.load_model(path, compile=False).get_weights()
+        for path in (trained_folder / "m.keras", tmp_path / "same.keras")
+    )
     assert all(np.array_equal(a, b) for a, b in zip(first, same, strict=True))
-    assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
 
 
-def test_initial_weights_are_where_the_training_starts(coloured_cells, trained_folder, tmp_path, monkeypatch):
+def weights_before_the_first_step(monkeypatch, arguments):
+    """The weights and the images that a training begins with: it ends there, before the slow first step."""
+
     class StoppedError(Exception):
         pass
 
     found = []
 
-    def first_step(learner, *_):
-        found.extend(learner.get_weights())
+    def first_step(learner, batch, _):
+        found.extend((learner.get_weights(), batch.images))
         raise StoppedError
 
     monkeypatch.setattr("convert.keras_learner.KerasLearner.step", first_step)
-    options = ("--allow-missing-types", "--init", str(trained_folder / "m.keras"), "--seed", "7")
     with pytest.raises(StoppedError):
-        main(arguments_for(coloured_cells, tmp_path / "n.keras", *options))
+        main(arguments)
+    return found
+
+
+def test_another_seed_begins_with_other_weights_and_other_images(coloured_cells, tmp_path, monkeypatch):
+    begun = []
+    for run, seed in enumerate(("1", "1", "2")):
+        arguments = arguments_for(coloured_cells, tmp_path / f"{run}.keras", "--allow-missing-types", "--seed", seed)
+        begun.append(weights_before_the_first_step(monkeypatch, arguments))
+    (weights, images), (same_weights, same_images), (other_weights, other_images) = begun
+    assert all(np.array_equal(a, b) for a, b in zip(weights, same_weights, strict=True))
+    assert np.array_equal(images, same_images)
+    assert not all(np.array_equal(a, b) for a, b in zip(weights, other_weights, strict=True))
+    assert not np.array_equal(images, other_images)
+
+
+def test_initial_weights_are_where_the_training_starts(coloured_cells, trained_folder, tmp_path, monkeypatch):
+    options = ("--allow-missing-types", "--init", str(trained_folder / "m.keras"), "--seed", "7")
+    arguments = arguments_for(coloured_cells, tmp_path / "n.keras", *options)
+    found, _ = weights_before_the_first_step(monkeypatch, arguments)
     given = keras.models.load_model(trained_folder / "m.keras", compile=False).get_weights()
     assert all(np.array_equal(a, b) for a, b in zip(found, given, strict=True))
 
