@@ -32,7 +32,8 @@ def events(tmp_path: Path):
     while not made.take_changed() and time.monotonic() < deadline_s:
         (tmp_path / "BEGIN" / "y").write_bytes(b"y")  # until the watch is set
         select.select([made], [], [], 0.1)
-    changed_until(made, "BEGIN")
+    (tmp_path / "BEGIN" / "z").write_bytes(b"z")  # what was taken above is not told again
+    assert "BEGIN" in changed_until(made, "BEGIN")
     return made
 
 
