@@ -317,6 +317,14 @@ def test_a_mark_that_nothing_fills_is_an_error() -> None:
 def test_the_table_says_who_did_not_run_and_why() -> None:
     text = tables.contestant_tables(made_up_results())
     assert "| not run: no interpreter / given |" in text
+    assert "no round measured it" not in text
+
+
+def test_who_computes_one_image_alone_has_no_rate_and_stands_in_the_table_all_the_same() -> None:
+    label = ENTRIES["openvino_int8"].label
+    (row, *_) = [line for line in tables.contestant_tables(made_up_results()).splitlines() if label in line]
+    rate, one_cell = row.split("|")[2:4]
+    assert (rate.strip(), one_cell.strip() != "") == ("", True)
 
 
 def test_the_results_name_no_folder_of_the_machine() -> None:
