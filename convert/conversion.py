@@ -32,7 +32,7 @@ from convert.keras_model import load_keras_model
 from convert.library_from_xgboost import compile_trees
 from convert.model_card import require_image
 from convert.name_check import require_own_names
-from convert.native_memory import give_back_freed_memory
+from convert.native_memory import give_back_unused_memory
 from convert.network_digest import network_sha256, require_same_network
 from convert.onnx_check import Precision
 from convert.onnx_from_keras import OriginModel, has_linear_type_head, keras_outputs, onnx_from_keras, origin_from_keras
@@ -156,7 +156,7 @@ def _open(request: ConversionRequest, stream: TextIO | None) -> _Opened:
         require_image(ready.card_size, origin.size_px, str(request.model))
         require_same_network(ready.trees, network_sha256(origin.keras_model))
         graph = onnx_from_keras(origin)
-    give_back_freed_memory()
+    give_back_unused_memory()
     check_models({"fp32": graph}, size_px=origin.size_px, widths=origin.heads.widths())
     chosen = None
     if request.cells is not None:
@@ -232,7 +232,7 @@ def _proof_material(opened: _Opened) -> tuple[ProofMaterial, dict[str, Any]]:
         # One thread: the golden outputs must come out the same, bit by bit, whenever the bundle is built again.
         written = outputs_of_onnx(opened.graph, checked, progress, threads=1)
         equality = _require_equality(opened, checked, written)
-    give_back_freed_memory()
+    give_back_unused_memory()
     expected = _first_rows(written, len(golden))
     reference = {
         "compared_with": "the fp32 graph in ONNX Runtime, equal to the Keras original in the same run",

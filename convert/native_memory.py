@@ -1,14 +1,13 @@
-"""Gives memory back to the system that the C library would keep: Keras, ONNX Runtime, OpenVINO take turns with it."""
+"""Gives memory back to the system that nobody holds any more: Keras, ONNX Runtime, OpenVINO take turns with it."""
 
 from __future__ import annotations
 
-import ctypes
 import gc
 
+from edge.engines.process_memory import give_back_freed_memory
 
-def give_back_freed_memory() -> None:
-    """Collect what nobody holds and return freed pages; where the C library is not glibc it does so by itself."""
+
+def give_back_unused_memory() -> None:
+    """Collect what nobody holds, and return its pages: the C library would keep them."""
     gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    give_back_freed_memory()

@@ -23,7 +23,7 @@ from convert.calibration import ChannelRange, activation_ranges
 from convert.equalization import equalize
 from convert.half_storage import stored_in_half
 from convert.head_correction import features_of, heads_corrected
-from convert.native_memory import give_back_freed_memory
+from convert.native_memory import give_back_unused_memory
 from convert.onnx_graph import bytes_from_onnx
 from convert.onnx_session import batch_of
 from convert.parity import outputs_of_engine, outputs_of_onnx
@@ -140,7 +140,7 @@ class Int8Trial:
         self.source: onnx.ModelProto
         self._ranges: dict[str, ChannelRange]
         self.source, self._ranges = exact_pixels(*equalize(graph, found))
-        give_back_freed_memory()
+        give_back_unused_memory()
 
     def model(self, float_layers: tuple[str, ...] = (), *, corrected: bool = False) -> onnx.ModelProto:
         """Return the explicitly quantized model, with corrected biases where asked."""

@@ -135,7 +135,7 @@ def pauses_do_not_grow() -> None:
     def failed(self: Backoff, now_s: float, *, at_most_s: float | None = None) -> float:
         return proper(self, now_s, at_most_s=1.0 if at_most_s is None else min(at_most_s, 1.0))
 
-    Backoff.failed = failed  # type: ignore[method-assign]
+    Backoff.failed = failed  # type: ignore[method-assign]  # a stand-in
 
 
 def journal_check_takes_long() -> None:

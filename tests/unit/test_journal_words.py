@@ -31,7 +31,7 @@ def test_an_amendment_says_what_was_set(journal: Journal) -> None:  # noqa: F811
     assert newest_rows(journal, 1) == [("K. Sato", "named", f"slide:{slide}", "SPOOLED", "SPOOLED", facts)]
 
 
-def test_attempts_are_told_when_they_begin_and_when_they_do_not_count(journal: Journal) -> None:  # noqa: F811
+def test_attempts_are_told_when_they_begin_and_when_they_do_not_count(journal: Journal) -> None:  # noqa: F811 - the fixture
     slide = spooled(journal)
     journal.slides.begin_attempt(slide)
     journal.slides.refund_attempt(slide)
@@ -41,7 +41,7 @@ def test_attempts_are_told_when_they_begin_and_when_they_do_not_count(journal: J
     ]
 
 
-def test_a_purge_leaves_the_state_and_the_identity_of_every_arrival(journal: Journal) -> None:  # noqa: F811
+def test_a_purge_leaves_the_state_and_the_identity_of_every_arrival(journal: Journal) -> None:  # noqa: F811 - the fixture
     slide = spooled(journal)
     late = journal.slides.add("di60", "A1", b"A1", state="LATE").id
     assert journal.slides.purge("di60", "A1") == 2
@@ -51,7 +51,7 @@ def test_a_purge_leaves_the_state_and_the_identity_of_every_arrival(journal: Jou
     ]
 
 
-def test_a_delivery_says_under_which_name_it_was_staged_and_why_it_moved(journal: Journal) -> None:  # noqa: F811
+def test_a_delivery_says_under_which_name_it_was_staged_and_why_it_moved(journal: Journal) -> None:  # noqa: F811 - the fixture
     made = journal.results.add_revision(spooled(journal), revision(), [intent()])
     delivery = journal.results.deliveries_of(made.id)[0].id
     journal.results.move_delivery(delivery, "STAGED", staged_name=".a.tmp", text="written")
@@ -63,14 +63,14 @@ def test_a_delivery_says_under_which_name_it_was_staged_and_why_it_moved(journal
     ]
 
 
-def test_a_migration_says_who_made_it_of_what_and_between_which_versions(path: Path) -> None:  # noqa: F811
+def test_a_migration_says_who_made_it_of_what_and_between_which_versions(path: Path) -> None:  # noqa: F811 - the fixture
     journal_of_version_1(path)
     opened = open_journal(path, now=lambda: "2026-11-23T09:00:00.000Z")
     assert newest_rows(opened, 1)[0][:5] == ("daemon", "journal migrated", "journal", "1", "2")
     opened.close()
 
 
-def test_a_move_that_is_not_allowed_names_the_row_and_both_states(journal: Journal) -> None:  # noqa: F811
+def test_a_move_that_is_not_allowed_names_the_row_and_both_states(journal: Journal) -> None:  # noqa: F811 - the fixture
     made = journal.results.add_revision(spooled(journal), revision(), [intent()])
     delivery = journal.results.deliveries_of(made.id)[0].id
     with pytest.raises(EdgeError, match=r"it is RENDERED and cannot become SENT\.") as refusal:
@@ -78,7 +78,7 @@ def test_a_move_that_is_not_allowed_names_the_row_and_both_states(journal: Journ
     assert refusal.value.where == f"delivery {delivery}"
 
 
-def test_bytes_that_changed_are_refused_with_the_delivery_and_the_reason(journal: Journal) -> None:  # noqa: F811
+def test_bytes_that_changed_are_refused_with_the_delivery_and_the_reason(journal: Journal) -> None:  # noqa: F811 - the fixture
     made = journal.results.add_revision(spooled(journal), revision(), [intent()])
     delivery = journal.results.deliveries_of(made.id)[0].id
     journal.connection.execute("UPDATE deliveries SET content = x'00'")
@@ -87,7 +87,7 @@ def test_bytes_that_changed_are_refused_with_the_delivery_and_the_reason(journal
     assert refusal.value.where == f"delivery {delivery}"
 
 
-def test_deliveries_of_an_output_come_oldest_first_or_newest_first(journal: Journal) -> None:  # noqa: F811
+def test_deliveries_of_an_output_come_oldest_first_or_newest_first(journal: Journal) -> None:  # noqa: F811 - the fixture
     for key, number in (("A1", 1), ("A2", 2)):
         journal.results.add_revision(spooled(journal, key), revision(number), [intent(name=f"{key}.json")])
     for newest, names in ((False, ["A1.json", "A2.json"]), (True, ["A2.json", "A1.json"])):
@@ -107,7 +107,7 @@ def make_newer(connection: sqlite3.Connection) -> None:
     ("change", "code", "words"),
     [(make_foreign, "MDSE-JOURNAL-004", ""), (make_newer, "MDSE-JOURNAL-002", "(format 99; this one knows 2)")],
 )
-def test_a_journal_that_is_not_ours_to_open_is_named_in_the_refusal(journal, path, change, code, words) -> None:  # noqa: F811
+def test_a_journal_that_is_not_ours_to_open_is_named_in_the_refusal(journal, path, change, code, words) -> None:  # noqa: F811 - the fixture
     change(journal.connection)
     journal.close()
     with pytest.raises(EdgeError) as refusal:
