@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from keras import Input, layers
+from keras.utils import set_random_seed
 from keras_models import cells, headed, with_lively_weights
 
 from convert.derived_files import derive_models, sources_of
@@ -23,6 +24,7 @@ SIZE_PX = 32
 
 @cache
 def graph() -> onnx.ModelProto:
+    set_random_seed(7)  # other weights may have the search keep another layer in floating point
     images = Input((SIZE_PX, SIZE_PX, 3), dtype="uint8")
     first = layers.Conv2D(8, 3, strides=2, activation="relu", name="first")(layers.Rescaling(1 / 255)(images))
     second = layers.SeparableConv2D(16, 3, padding="same", activation="relu", name="second")(first)
