@@ -28,6 +28,11 @@ from edge.journal_slides import SlideBook
 JOURNAL_NAME = "journal.sqlite"
 PROGRESS_STEPS = 1_000_000
 """SQLite's own steps between two calls of `on_progress`: some 10 ms."""
+TRANSIENT = frozenset({
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_NOMEM,
+})  # fmt: skip
+"""Primary result codes of SQLite."""
 NETWORK_FILE_SYSTEMS = frozenset({"cifs", "smb3", "smbfs", "nfs", "nfs4", "9p", "fuse.sshfs", "ceph", "afs"})
 
 
@@ -207,10 +212,12 @@ def migrate_journal(connection: sqlite3.Connection, now: Callable[[], str]) -> N
 
 
 def is_transient(error: sqlite3.Error) -> bool:
-    """Tell whether an SQLite error can pass by itself: a full disk, an input/output error, a busy file."""
+    """Tell whether an SQLite error can pass by itself: a full or failing disk, a busy file, too little memory.
+
+    SQLITE_READONLY is a failing disk, too: SQLite opens for reading alone what it cannot open for writing.
+    """
     code = getattr(error, "sqlite_errorcode", None)
-    primary = code & 0xFF if isinstance(code, int) else None
-    return primary in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN)
+    return isinstance(code, int) and code & 0xFF in TRANSIENT
 
 
 def file_system_of(folder: Path) -> str:

@@ -13,7 +13,8 @@ DESCRIPTION = """\
 Runs until it is stopped (SIGTERM). Every slide that arrives leaves a result or a stated reason; after a crash or a
 power cut it goes on where the journal says. Usually started by systemd (mds-edge.service).
 
-exit status: 0 stopped, 75 another daemon has the state folder, 78 configuration or bundle cannot be used
+exit status: 0 stopped, 78 configuration or bundle cannot be used, 75 another daemon has the state folder or what the
+start needs fails at this moment: try again
 """
 
 

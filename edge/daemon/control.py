@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from edge.daemon.trouble import is_of_the_configuration
 from edge.errors import EXIT_TRY_LATER, EdgeError
 
 log = logging.getLogger("mds_edge.daemon")
@@ -135,7 +136,7 @@ def uid_of_peer(connection: socket.socket) -> int:
 
 
 def listen(path: Path) -> socket.socket:
-    """Bind and listen; raises EdgeError MDSE-DAEMON-013.
+    """Bind and listen; raises EdgeError MDSE-DAEMON-013 (a person has to act) or -019 (it can pass).
 
     We hold the lock of the state folder: a socket file at this path is what a killed predecessor left behind.
     """
@@ -148,6 +149,7 @@ def listen(path: Path) -> socket.socket:
         listener.listen(WAITING_MAX)
     except OSError as error:
         listener.close()
-        raise EdgeError("MDSE-DAEMON-013", where=str(path), reason=error.strerror or str(error)) from error
+        code = "MDSE-DAEMON-013" if is_of_the_configuration(error) else "MDSE-DAEMON-019"
+        raise EdgeError(code, where=str(path), reason=error.strerror or str(error)) from error
     listener.setblocking(False)
     return listener

@@ -8,6 +8,7 @@ monotonic clock; a clock that is set forward or back changes nothing but the tim
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import selectors
@@ -37,6 +38,7 @@ from edge.daemon.requests import answer_request, text_of
 from edge.daemon.retention import purge_old_copies
 from edge.daemon.sources import SourceKeeper
 from edge.daemon.systemd import Notifier
+from edge.daemon.trouble import is_of_the_configuration
 from edge.delivery.owner import machine_id
 from edge.errors import EdgeError
 from edge.journal import is_transient
@@ -92,10 +94,12 @@ class Supervisor:
                     self.notifier.stopping()
                 self._drain()
             finally:
-                self._stop_children()
-                self.control.close()
-                self.house.selector.unregister(wakeup)
-                self.house.selector.close()
+                # Whatever fails on the way, all of it is done: what begins anew must meet nothing of this life.
+                with contextlib.ExitStack() as closing:
+                    closing.callback(self.house.selector.close)
+                    closing.callback(self.house.selector.unregister, wakeup)
+                    closing.callback(self.control.close)
+                    self._stop_children()
         if self.house.fatal is not None:
             raise self.house.fatal
 
@@ -243,11 +247,15 @@ class Supervisor:
             self.turn(0.05)
 
     def _stop_children(self) -> None:
-        """End every child: asked first, killed then, waited for within a limit."""
+        """End every child: asked first, killed then, waited for within a limit; also where the journal fails."""
         self.house.stopping = True
+        with contextlib.ExitStack() as ending:
+            ending.callback(self._wait_for_children)
+            for keeper in reversed(self.keepers):
+                ending.callback(keeper.end_child, "the daemon stops")
+
+    def _wait_for_children(self) -> None:
         deadline_s = self.house.monotonic() + STOP_S
-        for keeper in self.keepers:
-            keeper.end_child("the daemon stops")
         while not all(keeper.is_quiet for keeper in self.keepers) and self.house.monotonic() < deadline_s:
             time.sleep(0.01)
             for keeper in self.keepers:
@@ -336,8 +344,9 @@ def wait_for_disk(environment: Mapping[str, str]) -> None:
 
 
 def check_bundle_use(config: Config) -> None:
-    """Refuse a demonstration bundle for an output unless the site allows it; raises EdgeError MDSE-DAEMON-002, -003.
+    """Refuse a demonstration bundle for an output unless the site allows it.
 
+    Raises EdgeError MDSE-DAEMON-002, -003, and -019 when reading fails in a way that can pass.
     Reads the manifest before anything is verified, to refuse early; the worker says it again of the verified bundle.
     """
     import json
@@ -347,6 +356,8 @@ def check_bundle_use(config: Config) -> None:
         manifest = json.loads(path.read_bytes())
         intended_use = manifest["intended_use"]
     except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, OSError) and not is_of_the_configuration(error):
+            raise EdgeError("MDSE-DAEMON-019", where=str(path), reason=error.strerror or str(error)) from error
         raise EdgeError("MDSE-DAEMON-002", where=str(path), reason=f"{type(error).__name__}: {error}") from error
     if intended_use == "demo" and config.outputs and not config.bundle.allow_demo:
         raise EdgeError("MDSE-DAEMON-003", where=str(config.bundle.path))

@@ -19,6 +19,11 @@ OF_THE_PLACE = frozenset({
 })  # fmt: skip
 """Errors that say nothing of the slide. EACCES and EBUSY: on a share they are a writer's lock."""
 
+OF_THE_CONFIGURATION = frozenset({
+    errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL,
+    errno.EACCES, errno.EPERM, errno.EADDRINUSE,
+})  # fmt: skip
+"""At a place of this machine that the configuration names, at the start: the same after every restart."""
 
 OF_A_FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 FULL_DISK_PAUSE_S = 5.0
@@ -30,6 +35,14 @@ def longest_pause_s(error_number: int, scan_s: float = FULL_DISK_PAUSE_S) -> flo
     Somebody is making room on a full disk at this very moment: work goes on within one scan of it.
     """
     return min(scan_s, FULL_DISK_PAUSE_S) if error_number in OF_A_FULL_DISK else None
+
+
+def is_of_the_configuration(error: OSError) -> bool:
+    """Tell whether a place of this machine is named wrongly or is somebody else's; anything else can pass by itself.
+
+    An error without a number is Python's own: a path that is too long for a socket.
+    """
+    return error.errno is None or error.errno in OF_THE_CONFIGURATION
 
 
 def error_number_of(error: BaseException) -> int:

@@ -30,8 +30,9 @@ def test_a_clock_that_jumps_makes_nothing_early_or_stuck(tmp_path: Path) -> None
     ]
     product, budgets, quiet = side_by_side(tmp_path, runs)
     assert product.faults == 0, product
-    # The bench sees a supervisor and a scanner that measure on the wall clock.
-    assert "children were replaced" in budgets.note
+    # The bench sees a supervisor that measures on the wall clock (it replaces children, or is late with the watchdog,
+    # as the jumps fall) and such a scanner.
+    assert budgets.faults
     assert quiet.faults
 
 

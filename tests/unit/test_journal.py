@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sqlite3
 from pathlib import Path
@@ -235,6 +236,28 @@ def journal_of_version_1(path: Path) -> None:
     old = sqlite3.connect(path)
     old.executescript(VERSION_1.read_text())
     old.close()
+
+
+def open_and_change(path: Path) -> None:
+    with contextlib.closing(open_journal(path, now=str)) as opened, opened.change():
+        opened.note(AuditEvent("daemon", "daemon started", "journal"))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_journal_that_can_only_be_read_now_is_not_called_damaged(
+    path: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    # What SQLite does by itself where opening for writing fails: it opens for reading, and says so at the first write.
+    journal_of_version_1(path)
+    if version > 1:
+        open_journal(path, now=str).close()
+    connect = sqlite3.connect
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite3, "connect", lambda path, **more: connect(f"file:{path}?mode=ro", uri=True, **more))
+        with pytest.raises(sqlite3.OperationalError, match="readonly") as caught:
+            open_and_change(path)
+        assert is_transient(caught.value)
+    open_journal(path, now=str).close()
 
 
 @pytest.mark.case("C17")

@@ -191,6 +191,9 @@ def test_a_commit_that_fails_is_undone_although_sqlite_closed_the_transaction(bo
         (sqlite3.SQLITE_IOERR | 4 << 8, True),  # SQLITE_IOERR_FSYNC
         (sqlite3.SQLITE_BUSY, True),
         (sqlite3.SQLITE_CANTOPEN, True),
+        (sqlite3.SQLITE_READONLY, True),
+        (sqlite3.SQLITE_READONLY | 3 << 8, True),  # SQLITE_READONLY_ROLLBACK
+        (sqlite3.SQLITE_NOMEM, True),
         (sqlite3.SQLITE_CORRUPT, False),
         (sqlite3.SQLITE_NOTADB, False),
         (None, False),
