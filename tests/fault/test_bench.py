@@ -39,6 +39,13 @@ def numbers(state: Path, name: str = "sound") -> list[int]:
     return sorted(Ledger(state, name, digest_of_tested()).finished())
 
 
+def test_without_a_command_every_bench_is_listed_with_its_number_of_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([], {made.name: made for made in (bench(), bench("broken", control_of="sound"))}) == 0
+    assert [line.split()[:4] for line in capsys.readouterr().out.splitlines()] == [
+        ["sound", "5", "x", "a"], ["broken", "5", "x", "a"],
+    ]  # fmt: skip
+
+
 def test_a_run_that_is_finished_is_not_done_again(tmp_path: Path) -> None:
     assert command(tmp_path, "run", "sound", "--count", "2", benches=[bench()]) == 0
     assert numbers(tmp_path) == [0, 1]

@@ -54,8 +54,8 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         "python -m tests.fault.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.set_defaults(command="list", state=STATE)
     commands = made.add_subparsers(dest="command", required=False)
+    made.set_defaults(command="list")  # after the subparsers, whose own default is None
     run_parser = commands.add_parser("run", help="run or resume")
     run_parser.add_argument("names", nargs="*", metavar="NAME")
     run_parser.add_argument("--all", action="store_true", help="every bench and every control")
