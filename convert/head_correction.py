@@ -1,8 +1,8 @@
 """Takes out of the heads' biases what int8 still adds to the features on average, after every layer was corrected.
 
 Layers are corrected one by one, each on the original's own activations (`convert.bias_correction`). What rounding does
-behind rounding stays: 6 % of the noise of the features is a constant of each feature (demo network, 1,024 cells). The
-heads compute in floating point, so they can take it back exactly. The features themselves stay as they are.
+behind rounding stays, and a part of it is a constant of each feature. The heads compute in floating point, so they can
+take it back exactly. The features themselves stay as they are.
 """
 
 from __future__ import annotations

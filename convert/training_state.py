@@ -47,7 +47,7 @@ def save_state(path: Path, state: TrainingState) -> None:
     temporary = path.with_name(path.name + ".part")
     with temporary.open("wb") as stream:
         # The stub of savez names its own parameter in `**arrays`; ours are array names.
-        np.savez(stream, **arrays)  # type: ignore[arg-type]
+        np.savez(stream, **arrays)  # type: ignore[arg-type]  # numpy takes an open file
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(path)

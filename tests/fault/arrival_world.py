@@ -153,12 +153,12 @@ class World:
         self.house = House(self.books, self.clock.monotonic)
         self.keeper = SourceKeeper(self.house, self.books.config.sources[0])
         self.pipe = Pipe()
-        self.keeper.child = SupervisorEnd(self.pipe)  # type: ignore[assignment]
-        self.keeper.begin(self.keeper.child)  # type: ignore[arg-type]
+        self.keeper.child = SupervisorEnd(self.pipe)  # type: ignore[assignment]  # stands for the real one
+        self.keeper.begin(self.keeper.child)  # type: ignore[arg-type]  # stands for the real one
         settings = self.pipe.receive()
         assert settings is not None
-        self.scanner = Scanner(self.pipe, dict(settings.header))  # type: ignore[arg-type]
-        self.scanner._alive = self._between_files  # type: ignore[method-assign]
+        self.scanner = Scanner(self.pipe, dict(settings.header))  # type: ignore[arg-type]  # stands for the real one
+        self.scanner._alive = self._between_files  # type: ignore[method-assign]  # stands for the real one
 
     def crash(self) -> None:
         """Everything that is not on the disk is gone; messages under way are lost."""
@@ -271,7 +271,7 @@ class World:
         (self.export / name).rename(self.export / new)
         for facts in (self.changed_at_s, self.promised):
             if name in facts:
-                facts[new] = facts.pop(name)  # type: ignore[index, assignment]
+                facts[new] = facts.pop(name)  # type: ignore[index, assignment]  # stands for the real one
 
     def remove(self, name: str) -> None:
         """Remove a folder with all in it."""
@@ -294,7 +294,7 @@ def opened_world(root: Path, *, quiet_s: float = QUIET_S) -> Iterator[World]:
         (root / name).mkdir()
     clock = Clock()
     real_time, real_events = scanner_module.time, scanner_module.FolderEvents
-    scanner_module.time, scanner_module.FolderEvents = clock, NoEvents  # type: ignore[assignment, misc]
+    scanner_module.time, scanner_module.FolderEvents = clock, NoEvents  # type: ignore[assignment, misc]  # stands for the real one
     world = World(root, clock, quiet_s=quiet_s)
     try:
         world.start()
@@ -306,5 +306,5 @@ def opened_world(root: Path, *, quiet_s: float = QUIET_S) -> Iterator[World]:
         world.results.clear()
         yield world
     finally:
-        scanner_module.time, scanner_module.FolderEvents = real_time, real_events  # type: ignore[misc]
+        scanner_module.time, scanner_module.FolderEvents = real_time, real_events  # type: ignore[misc]  # stands for the real one
         world._let_go()

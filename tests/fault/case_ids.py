@@ -166,7 +166,7 @@ def figures_from(
     """Return the figures of all cases. A case has run when one of its tests passed and none failed."""
     outcomes: dict[str, list[str]] = {case: [] for case in cases}
     for entry in report.values():
-        for case in entry["cases"]:  # type: ignore[attr-defined]
+        for case in entry["cases"]:  # type: ignore[attr-defined]  # a list, as cases.toml is checked to have
             outcomes.setdefault(case, []).append(str(entry["outcome"]))
     ran = [case for case in cases if "passed" in outcomes[case] and "failed" not in outcomes[case]]
     fails = {control.case for control in controls if proved.get(control.digest()) == "fails"}

@@ -106,7 +106,7 @@ class Container:
     def wait_for(self, condition: object, deadline_s: float = BOOT_S, what: str = "") -> float:
         """Wait until the condition holds; return the seconds it took; raises AssertionError."""
         begun_s = time.monotonic()
-        while not condition():  # type: ignore[operator]
+        while not condition():  # type: ignore[operator]  # callable where given
             if time.monotonic() - begun_s > deadline_s:
                 journal = self.run("journalctl", "-u", UNIT, "-o", "cat", "-n", "30", "--no-pager", check=False)
                 raise AssertionError(f"never happened: {what}\n{journal}")

@@ -41,7 +41,7 @@ def notify_test() -> None:
     def init(self: Notifier, environment: Mapping[str, str]) -> None:
         proper(self, {**environment, **told})
 
-    Notifier.__init__ = init  # type: ignore[method-assign]
+    Notifier.__init__ = init  # type: ignore[method-assign]  # replaced for the test
 
 
 def main() -> int:

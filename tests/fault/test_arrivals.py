@@ -191,11 +191,11 @@ def test_folders_that_lie_there_at_the_first_start_are_taken_oldest_first_withou
         world.write(name, "1.jpg", cell(name))
         os.utime(world.export / name, (10_000 + age, 10_000 + age))
     spooled = []
-    world.finish, finish = (lambda slide: spooled.append(slide.slide_key)), world.finish  # type: ignore[method-assign]
+    world.finish, finish = (lambda slide: spooled.append(slide.slide_key)), world.finish  # type: ignore[method-assign]  # replaced for the test
     world.pass_time(LONG_S)
     waiting = world.books.journal.slides.in_states(["SPOOLED"])
     assert [slide.slide_key for slide in waiting] == names[:50], "beyond 50 the export folder itself is the queue"
-    world.finish = finish  # type: ignore[method-assign]
+    world.finish = finish  # type: ignore[method-assign]  # replaced for the test
     world.pass_time(LONG_S)
     assert [key for key, _ in world.results] == names
 
@@ -264,7 +264,7 @@ def test_a_hostile_name_is_one_slide_and_is_shown_escaped(world: World, name: st
     world.pass_time(LONG_S)
     ((key, _),) = world.results
     assert key.isprintable()
-    assert world.books.journal.slides.newest("di60", key).state == "CLOSED"  # type: ignore[union-attr]
+    assert world.books.journal.slides.newest("di60", key).state == "CLOSED"  # type: ignore[union-attr]  # replaced for the test
 
 
 @pytest.mark.case("A25")

@@ -31,7 +31,7 @@ def journal_ignores_full_disk() -> None:
             if not outermost:
                 raise
 
-    Journal.change = change  # type: ignore[method-assign]
+    Journal.change = change  # type: ignore[method-assign]  # wrong on purpose
 
 
 def publisher_ignores_full_disk() -> None:
@@ -63,7 +63,7 @@ def empty_source_means_vanished() -> None:
         else:
             proper(self, reason)
 
-    Scanner._report_away = report_away  # type: ignore[method-assign]
+    Scanner._report_away = report_away  # type: ignore[method-assign]  # wrong on purpose
 
 
 def supervisor_looks_at_the_share() -> None:
@@ -78,7 +78,7 @@ def supervisor_looks_at_the_share() -> None:
                 os.listdir(keeper.source.path)  # noqa: PTH208
         proper(self, wait_s)
 
-    Supervisor.turn = turn  # type: ignore[method-assign]
+    Supervisor.turn = turn  # type: ignore[method-assign]  # wrong on purpose
 
 
 def wall_clock_for_budgets() -> None:
@@ -86,7 +86,7 @@ def wall_clock_for_budgets() -> None:
     from edge.daemon import supervisor
 
     proper = supervisor.House
-    supervisor.House = lambda books, _monotonic, **more: proper(books, time.time, **more)  # type: ignore[assignment,misc]
+    supervisor.House = lambda books, _monotonic, **more: proper(books, time.time, **more)  # type: ignore[assignment,misc]  # wrong on purpose
 
 
 def wall_clock_for_quiet_time() -> None:
@@ -96,14 +96,14 @@ def wall_clock_for_quiet_time() -> None:
     class WallClock:
         monotonic = staticmethod(time.time)
 
-    scanner.time = WallClock  # type: ignore[assignment]
+    scanner.time = WallClock  # type: ignore[assignment]  # wrong on purpose
 
 
 def budgets_are_not_kept() -> None:
     """Nobody looks whether a child is silent beyond its budget."""
     from edge.daemon.child_process import ChildProcess
 
-    ChildProcess.is_overdue = lambda _self, _now_s: False  # type: ignore[method-assign]
+    ChildProcess.is_overdue = lambda _self, _now_s: False  # type: ignore[method-assign]  # wrong on purpose
 
 
 def children_are_joined_without_limit() -> None:
@@ -116,7 +116,7 @@ def children_are_joined_without_limit() -> None:
         proper(self, now_s)
         self._process.wait()
 
-    ChildProcess.stop = stop  # type: ignore[method-assign]
+    ChildProcess.stop = stop  # type: ignore[method-assign]  # wrong on purpose
 
 
 def scanner_has_little_time() -> None:
@@ -159,7 +159,7 @@ def long_check_asks_for_no_time() -> None:
     from edge.daemon.systemd import Notifier
 
     journal_check_takes_long()
-    Notifier.extend_start = lambda *_, **__: None  # type: ignore[assignment,method-assign]
+    Notifier.extend_start = lambda *_, **__: None  # type: ignore[assignment,method-assign]  # wrong on purpose
 
 
 HANG_MARK = "hang-now"
@@ -180,7 +180,7 @@ def supervisor_hangs_on_demand() -> None:
                 time.sleep(3600)
         proper(self, wait_s)
 
-    Supervisor.turn = turn  # type: ignore[method-assign]
+    Supervisor.turn = turn  # type: ignore[method-assign]  # wrong on purpose
 
 
 def watchdog_fed_by_a_thread() -> None:
@@ -200,7 +200,7 @@ def watchdog_fed_by_a_thread() -> None:
         threading.Thread(target=feed, daemon=True).start()
         proper(self)
 
-    Supervisor.run = run  # type: ignore[method-assign]
+    Supervisor.run = run  # type: ignore[method-assign]  # wrong on purpose
 
 
 def worker_opens_a_network_socket() -> None:

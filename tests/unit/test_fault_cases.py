@@ -57,7 +57,7 @@ def test_a_child_that_even_sigkill_does_not_end_is_abandoned_and_never_waited_fo
     assert child.state == "killed"
     child.advance(100.2 + TERMINATE_GRACE_S + KILL_GRACE_S)
     assert child.state == "abandoned"
-    assert child._process.signals == [signal.SIGTERM, signal.SIGKILL]  # type: ignore[attr-defined]
+    assert child._process.signals == [signal.SIGTERM, signal.SIGKILL]  # type: ignore[attr-defined]  # like a child
     assert child.how_it_ended() == "still there after SIGKILL"
     child.close()
 
@@ -204,10 +204,10 @@ def answer_wrongly(place: Any, change: dict[str, Any], monkeypatch: Any) -> None
     add_result(place)
     place.run()
     keeper = AnalysisKeeper(place.keeper.house)
-    keeper.child, keeper.is_ready = Worker(), True  # type: ignore[assignment]
+    keeper.child, keeper.is_ready = Worker(), True  # type: ignore[assignment]  # like a child
     spooled_late_files(place)
     keeper.work()
-    sound = answer_to(keeper.child.orders[-1])  # type: ignore[attr-defined]
+    sound = answer_to(keeper.child.orders[-1])  # type: ignore[attr-defined]  # like a child
     monkeypatch.setattr(keeper, "end_child", lambda *_, **__: None)
     keeper.on_message(forged(sound, change))
 

@@ -163,7 +163,7 @@ def test_a_disk_that_fails_inside_a_change_leaves_neither_a_row_nor_an_open_tran
 
     whole = book.connection
     before = whole.execute("SELECT state, changed_at FROM slides ORDER BY id").fetchall()
-    book.connection = Failing(whole)  # type: ignore[assignment]
+    book.connection = Failing(whole)  # type: ignore[assignment]  # like the real one
     with pytest.raises(sqlite3.OperationalError):
         book.slides.move(2, "QUARANTINED")
     book.connection = whole
@@ -253,7 +253,7 @@ def test_a_mount_point_with_a_blank_is_understood(monkeypatch: Any) -> None:
             return "/mnt/lab share/state"
 
     monkeypatch.setattr(journal_module, "Path", Mounts)
-    assert file_system_of(Mounts()) == "cifs"  # type: ignore[arg-type]
+    assert file_system_of(Mounts()) == "cifs"  # type: ignore[arg-type]  # like the real one
 
 
 @pytest.mark.case("D11")

@@ -401,7 +401,7 @@ def test_every_contestant_has_a_class_where_its_entry_says() -> None:
 
 
 def test_a_contestant_with_libraries_of_its_own_needs_an_interpreter(tmp_path: Path) -> None:
-    start = rounds.starter(None, 2, tmp_path / "log", None)  # type: ignore[arg-type]
+    start = rounds.starter(None, 2, tmp_path / "log", None)  # type: ignore[arg-type]  # not looked at
     with pytest.raises(NotRunError, match="triton-python"):
         start("triton")
 
@@ -411,7 +411,7 @@ def test_only_our_pipeline_runs_in_the_interpreter_of_a_plain_install(
 ) -> None:
     started: dict[str, str] = {}
     monkeypatch.setattr(rounds, "ContestantProcess", lambda name, *words: started.update({name: words[-1]}))
-    start = rounds.starter(None, 2, tmp_path / "log", "triton", "plain")  # type: ignore[arg-type]
+    start = rounds.starter(None, 2, tmp_path / "log", "triton", "plain")  # type: ignore[arg-type]  # not looked at
     for name in ("pipeline", "ort_fp32", "triton"):
         start(name)
     assert started == {"pipeline": "plain", "ort_fp32": sys.executable, "triton": "triton"}

@@ -33,7 +33,7 @@ class Source:
         self.place = place_with(root, "none", "json", report=False)
         self.house = self.place.keeper.house
         self.keeper = SourceKeeper(self.house, self.place.books.config.sources[0])
-        self.keeper.child = Scanner()  # type: ignore[assignment]
+        self.keeper.child = Scanner()  # type: ignore[assignment]  # like a child
 
     def hear(self, kind: str, **facts: Any) -> None:
         self.keeper.on_message(Message({"kind": kind, **facts}))

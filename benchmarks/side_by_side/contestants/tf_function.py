@@ -32,7 +32,7 @@ class TensorFlowFunction(Contestant):
         """Call the traced function and fetch its outputs."""
         function, done = self._functions[batch], 0
         for images in batches:
-            outputs = function(self._tensorflow.constant(images))  # type: ignore[operator]
+            outputs = function(self._tensorflow.constant(images))  # type: ignore[operator]  # TensorFlow has no types
             for output in outputs.values():
                 output.numpy()
             done += len(images)

@@ -80,11 +80,11 @@ def run_last_of_the_look(number: int, work: Path) -> Outcome:
     """Wrong: the last folder of a look is taken although it is too young."""
 
     def judge(self: Scanner, names: list[str], changed: set[str]) -> None:
-        self._last = names[-1]  # type: ignore[attr-defined]
+        self._last = names[-1]  # type: ignore[attr-defined]  # set above
         sound_judge(self, names, changed)
 
     def observe(self: Scanner, name: str, folder: Any, look: Any) -> None:
-        if name == self._last and look.file_count:  # type: ignore[attr-defined]
+        if name == self._last and look.file_count:  # type: ignore[attr-defined]  # set above
             reason = Verdict("settled").reason
             self._send("settled", folder=name, signature=look.signature, reason=reason, stat=False)
         else:

@@ -65,9 +65,9 @@ def daemon_calls(work: Path, wrong_part: str) -> tuple[SystemCalls, Path, list[s
         export_slide(site.export, "N1", drawn_files(1, 60), sample_id="SIM-N1")
         arrived = site.waited(lambda: site.published("N1"), END_S)
         # The signal is the daemon's, not the tracer's.
-        supervisor = Path(f"/proc/{site.process.pid}/task/{site.process.pid}/children").read_text().split()[0]  # type: ignore[union-attr]
+        supervisor = Path(f"/proc/{site.process.pid}/task/{site.process.pid}/children").read_text().split()[0]  # type: ignore[union-attr]  # started above
         os.kill(int(supervisor), signal.SIGTERM)
-        status = site.process.wait(60.0)  # type: ignore[union-attr]
+        status = site.process.wait(60.0)  # type: ignore[union-attr]  # started above
     finally:
         site.close()
     wrong = [] if arrived is not None and status == 0 else [f"no full run: result {arrived}, exit status {status}"]
