@@ -304,7 +304,7 @@ DAMAGES = (
     Damage("equalization on one side only", "int8", ("rescaled",), _one_sided),
     Damage("equalization a tenth off in one layer", "int8", ("rescaled",), _one_layer_off),
     Damage(
-        "biases of one layer dropped in int8", "int8", (),
+        "biases of one layer dropped in int8", "int8", ("middle4_sepconv2",),
         _in_int8(lambda name: name == "middle4_sepconv2/bias", np.zeros_like),
     ),
     Damage(

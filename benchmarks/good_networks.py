@@ -1,8 +1,10 @@
 """Does edge-convert refuse no good network? Makes twenty, converts each, and writes good_networks.json.
 
+    python -m benchmarks.good_networks --cells CELLS --drawn DRAWN --trees TREES --work FOLDER --make-only
     python -m benchmarks.good_networks --cells CELLS --drawn DRAWN --trees TREES --work FOLDER
 
-The networks are those of fine_tuned_networks.py; one that lies in FOLDER with its card is not made again. Each is
+The networks are those of fine_tuned_networks.py; one that lies in FOLDER with its card is not made again. Making them
+takes hours, and `--make-only` does no more than that: what converts them may be changed meanwhile. Each is
 converted as edge-convert does it, with the parity run on all real test cells and composed slides. A conversion to int8
 makes the float16 and fp32 files, too, and proves all three: every engine has its row, also where one is refused.
 """
@@ -37,17 +39,20 @@ def main() -> int:
     known = {row["recipe"]["name"] for row in document["networks"]}
     maker: Maker | None = None
     for recipe in RECIPES:
-        if recipe.name in known or (options.names and recipe.name not in options.names):
+        if (recipe.name in known and not options.make_only) or (options.names and recipe.name not in options.names):
             continue
         network = options.work / f"{recipe.name}.keras"
         if not network.with_suffix(".card.json").is_file():
             maker = maker or open_maker(options.cells, options.drawn, options.work / "cache")
             make_network(recipe, maker, network)
+        if options.make_only:
+            continue
         row = _converted(options, recipe, network)
         document["networks"] = sorted([*document["networks"], row], key=lambda r: str(r["recipe"]["name"]))
         _write(document)
-    _write(document)
-    print(json.dumps(document["summary"], indent=1))
+    if not options.make_only:
+        _write(document)
+        print(json.dumps(document["summary"], indent=1))
     return 0
 
 
@@ -131,6 +136,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--precision", choices=("int8", "fp16"), default="int8", help="default: %(default)s")
     parser.add_argument("--views", type=int, default=1, help="orientations of each test cell (default: %(default)s)")
     parser.add_argument("--no-search", action="store_true", help="take no layer out of int8, whatever the bars say")
+    parser.add_argument("--make-only", action="store_true", help="make the networks that are missing, convert none")
     parser.add_argument("--names", action="append", default=[], metavar="NAME", help="only these (default: all)")
     parser.add_argument("--threads", type=int, metavar="N", help="processor threads (default: all)")
     return parser.parse_args()

@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from convert.bias_check import require_biases
 from convert.bundle_parts import engine_entries, json_bytes, manifest_parts, tree_files
 from convert.calibration_audit import audit_calibration
 from convert.calibration_cells import ChosenCells, choose_cells
@@ -313,12 +314,13 @@ def _derive(opened: _Opened, evidence: Evidence, golden: NDArray[np.uint8]) -> M
 
 
 def _require_weights(opened: _Opened, models: Models, sources: Models, golden: NDArray[np.uint8]) -> None:
-    """Every file holds the network's weights, rounded as its precision rounds."""
+    """Every file holds the network's weights and biases, rounded as its precision rounds."""
     if "int8" in sources:
         images = golden[:_EQUALIZED_CELLS]
         require_equal_network(opened.graph, sources["int8"], images, threads=opened.request.threads or 0)
     for precision, model in models.items():
         require_weights(FILE_OF[precision], model, sources[precision])
+        require_biases(FILE_OF[precision], model, sources[precision])
 
 
 def _prove(opened: _Opened, precision: Precision, networks: dict[str, bytes], material: ProofMaterial) -> ProvedEngine:

@@ -9,7 +9,7 @@ on 150 cells). The weights themselves have no noise of sampling:
     float16   every weight is within the rounding of half precision, 2^-11 of itself or 2^-25
 
 The source of an int8 file is the equalized graph, whose channels have the file's own scale; that equalizing changed
-nothing is proved by running both (`require_equal_network`). Biases are corrected by measurement and judged by cells.
+nothing is proved by running both (`require_equal_network`). Biases: `convert.bias_check`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _EQUAL_PROBABILITY = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Used:
+class UsedWeights:
     """Weights as their layer uses them, float64, and the type of their int8 steps (None without int8)."""
 
     values: NDArray[np.float64]
@@ -51,14 +51,14 @@ def require_weights(file: str, model: onnx.ModelProto, source: onnx.ModelProto) 
 
     Raises EdgeError MDSE-PARITY-010 naming the layers whose weights are others, the worst first.
     """
-    found, expected = _weights_by_layer(model), _weights_by_layer(source)
+    found, expected = weights_by_layer(model), weights_by_layer(source)
     faults = {}
     for name, used in found.items():
         true = expected.get(name)
         if true is None or true.values.shape != used.values.shape:
             faults[name] = np.inf
         elif used.steps is None:
-            faults[name] = _half_excess(used.values, true.values)
+            faults[name] = half_excess(used.values, true.values)
         else:
             faults[name] = _int8_excess(used.values, true.values, half_steps=used.steps == np.float16)
     faults |= dict.fromkeys(expected.keys() - found.keys(), np.inf)
@@ -101,7 +101,8 @@ def _int8_excess(found: NDArray[np.float64], expected: NDArray[np.float64], *, h
     return _largest_ratio(np.square(rows - true).sum(axis=1), allowed)
 
 
-def _half_excess(found: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
+def half_excess(found: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
+    """Return the largest error as a multiple of what half precision rounds; both float64 of one shape."""
     allowed = np.maximum(np.abs(expected) * _HALF_RELATIVE, _HALF_ABSOLUTE)
     return _largest_ratio(np.abs(found - expected), allowed)
 
@@ -112,7 +113,8 @@ def _largest_ratio(error: NDArray[np.float64], allowed: NDArray[np.float64]) -> 
     return float(ratios.max(initial=0.0))
 
 
-def _weights_by_layer(model: onnx.ModelProto) -> dict[str, _Used]:
+def weights_by_layer(model: onnx.ModelProto) -> dict[str, UsedWeights]:
+    """Return the weights of every convolution and dense layer by its name, dequantized."""
     constants, makers = constants_of(model), {name: node for node in model.graph.node for name in node.output}
     return {
         node.name: _as_used(node.input[1], constants, makers)
@@ -121,13 +123,13 @@ def _weights_by_layer(model: onnx.ModelProto) -> dict[str, _Used]:
     }
 
 
-def _as_used(name: str, constants: Mapping[str, NDArray[Any]], makers: Mapping[str, onnx.NodeProto]) -> _Used:
+def _as_used(name: str, constants: Mapping[str, NDArray[Any]], makers: Mapping[str, onnx.NodeProto]) -> UsedWeights:
     if name in constants:
-        return _Used(constants[name].astype(np.float64), None)
+        return UsedWeights(constants[name].astype(np.float64), None)
     maker = makers[name]
     used = _as_used(maker.input[0], constants, makers)
     if maker.op_type != "DequantizeLinear":  # a cast: the numbers stay
         return used
     steps = constants[maker.input[1]]
     per_row = steps.astype(np.float64).reshape(-1, *([1] * (used.values.ndim - 1)))
-    return _Used(used.values * per_row, steps.dtype)
+    return UsedWeights(used.values * per_row, steps.dtype)

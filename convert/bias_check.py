@@ -1,0 +1,163 @@
+"""Are the biases in a file those of the network? Held to what rounding may honestly have made of them.
+
+float16, and layers that int8 leaves in floating point: within the rounding of half precision, like weights.
+
+int8: a bias is corrected by the mean of what rounding adds to its layer (`convert.bias_correction`), so it may differ
+from its source, but by no more than such a mean can be. What one input adds on average to a channel is at most
+
+    |w| step / 2          its own rounding, moved to one side for every cell
+    |dw| 127 step         the rounding of the weight that reads it, under an activation that is always the largest
+
+w the weight in the file, dw its difference from the source, step that of the activation: all of them stand in the
+files. Inputs round independently, so the squares are added. To them come half a unit of the bias itself and what the
+depthwise half of a separable convolution hands on. Refused is a layer that uses more than one of these at the root mean
+square over its channels, or more than four in any channel.
+
+On the demo network honest corrections use at most 0.28 of the former and 0.74 of the latter, while a layer without its
+biases uses at least 3.1 and 8. `benchmarks/good_networks.json` has both numbers for every network, as shares of what is
+allowed. The heads of an int8 file compute in floating point and are corrected for all layers before them: no step
+bounds that, and cells judge them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from convert.int8_steps import LARGEST_INT8
+from convert.onnx_graph import constants_of
+from convert.weight_check import UsedWeights, half_excess, weights_by_layer
+from edge.errors import EdgeError
+
+LARGEST_MEAN, LARGEST_CHANNEL = 1.0, 4.0
+_WITH_BIASES = ("Conv", "Gemm")
+_READ_BY_HEADS = "embedding"
+_NAMED_LAYERS = 3
+_SLACK = 1 + 1e-6
+
+
+def require_biases(file: str, model: onnx.ModelProto, source: onnx.ModelProto) -> None:
+    """Compare the biases of `model` with those of the layers of the same names in `source` (float32).
+
+    Raises EdgeError MDSE-PARITY-012 naming the layers whose biases are others, the worst first. Weights are taken as
+    they are: `convert.weight_check.require_weights` comes before.
+    """
+    shares = bias_shares(model, source)
+    worst = sorted((name for name in shares if not shares[name] <= _SLACK), key=lambda name: -shares[name])
+    if worst:
+        names = ", ".join(name.removesuffix("/linear") for name in worst[:_NAMED_LAYERS])
+        raise EdgeError("MDSE-PARITY-012", where=file, layers=names, count=len(worst), all=len(shares))
+
+
+def bias_shares(model: onnx.ModelProto, source: onnx.ModelProto) -> dict[str, float]:
+    """Return, for every layer with a bias, how far it is from the source's as a share of what is allowed."""
+    found, expected = _File.of(model), _File.of(source)
+    has_int8 = any(found.step_of(node) is not None for node in found.layers.values())
+    shares = {}
+    for name in expected.layers.keys() | found.layers.keys():
+        node, true = found.bias(name), expected.bias(name)
+        if node is None and true is None:
+            continue
+        if has_int8 and name in found.layers and _is_head(found.layers[name]):
+            continue
+        if node is None or true is None or node.shape != true.shape:
+            shares[name] = np.inf
+            continue
+        bounds = _bounds(name, found, expected)
+        if bounds is None:
+            shares[name] = half_excess(node.astype(np.float64), true.astype(np.float64))
+            continue
+        half = np.abs(true) * 2.0**-11 if node.dtype == np.float16 else 0.0
+        shares[name] = _share(np.abs(node.astype(np.float64) - true), bounds + half)
+    return shares
+
+
+def without_biases(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy whose convolutions have biases of zero: what `bias_shares` must see in every layer."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    names = {node.input[2] for node in bare.graph.node if node.op_type == "Conv" and len(node.input) > 2}
+    for tensor in bare.graph.initializer:
+        if tensor.name in names:
+            zeros = np.zeros_like(onnx.numpy_helper.to_array(tensor))
+            tensor.CopyFrom(onnx.numpy_helper.from_array(zeros, tensor.name))
+    return bare
+
+
+def _share(difference: NDArray[np.float64], bounds: NDArray[np.float64]) -> float:
+    used = np.divide(difference, bounds, out=np.where(difference > 0, np.inf, 0.0), where=bounds > 0)
+    mean = float(np.sqrt(np.square(used).mean())) if len(used) else 0.0
+    return max(mean / LARGEST_MEAN, float(used.max(initial=0.0)) / LARGEST_CHANNEL)
+
+
+def _bounds(name: str, found: _File, expected: _File) -> NDArray[np.float64] | None:
+    """Return what rounding may add to the mean of each channel [out]; None where the layer is in floating point."""
+    node = found.layers[name]
+    step = found.step_of(node)
+    steps = found.steps_of(node)
+    if step is None or steps is None:
+        return None
+    kernel = found.weights[name].values
+    squares = _squared_means(kernel, expected.weights[name].values, step).sum(axis=(1, 2, 3))
+    squares = squares + np.square(step * steps / 2)
+    before = expected.maker_without_bias(name)
+    if before is not None and (step_before := found.step_of(found.layers[before])) is not None:
+        handed = _squared_means(found.weights[before].values, expected.weights[before].values, step_before)
+        handed = handed.reshape(len(handed), -1).sum(axis=1)
+        if kernel.shape[1] == len(handed):  # reads every channel: one group
+            squares = squares + np.square(kernel.sum(axis=(2, 3))) @ handed
+    return np.asarray(np.sqrt(squares))
+
+
+def _squared_means(kernel: NDArray[np.float64], true: NDArray[np.float64], step: float) -> NDArray[np.float64]:
+    return np.square(kernel * step / 2) + np.square((kernel - true) * LARGEST_INT8 * step)
+
+
+def _is_head(node: onnx.NodeProto) -> bool:
+    return bool(node.op_type == "Gemm" and node.input[0] == _READ_BY_HEADS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _File:
+    """A network file by the names of its convolutions and dense layers."""
+
+    layers: Mapping[str, onnx.NodeProto]
+    weights: Mapping[str, UsedWeights]
+    constants: Mapping[str, NDArray[Any]]
+    makers: Mapping[str, onnx.NodeProto]
+
+    @classmethod
+    def of(cls, model: onnx.ModelProto) -> _File:
+        layers = {node.name: node for node in model.graph.node if node.op_type in _WITH_BIASES}
+        makers = {name: node for node in model.graph.node for name in node.output}
+        return cls(layers, weights_by_layer(model), constants_of(model), makers)
+
+    def bias(self, name: str) -> NDArray[Any] | None:
+        node = self.layers.get(name)
+        return None if node is None or len(node.input) < 3 else self.constants.get(node.input[2])
+
+    def step_of(self, node: onnx.NodeProto) -> float | None:
+        """The step of what the layer reads; None where that is not int8."""
+        maker = self.makers.get(node.input[0])
+        if maker is None or maker.op_type != "DequantizeLinear":
+            return None
+        return float(self.constants[maker.input[1]])
+
+    def steps_of(self, node: onnx.NodeProto) -> NDArray[np.float64] | None:
+        """The steps of the weights [out]; None where they are not int8."""
+        maker = self.makers.get(node.input[1])
+        if maker is None or maker.op_type != "DequantizeLinear":
+            return None
+        return self.constants[maker.input[1]].astype(np.float64)
+
+    def maker_without_bias(self, name: str) -> str | None:
+        """The convolution without a bias of its own whose output this layer reads directly: a depthwise half."""
+        maker = self.makers.get(self.layers[name].input[0])
+        if maker is None or maker.op_type != "Conv" or len(maker.input) > 2:
+            return None
+        return str(maker.name)
