@@ -13,6 +13,7 @@ State and folders lie where `work` lies: on a memory file system the syncs cost 
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import time
 from collections import Counter
@@ -98,9 +99,9 @@ def run_soak(
             while sent < slides and sent - len(seen) < AT_ONCE:
                 export_marked(site, f"S{number}-{sent:06d}")
                 sent += 1
-            for path in collect(site):
+            for name in collect(site):
                 last_s = time.monotonic()
-                seen[path.partition("_r1_")[0]] += 1
+                seen[name] += 1
             due = warm if not taken else taken[-1][0] + max(warm, slides // 20)
             if len(seen) >= due:
                 taken.append((len(seen), samples(site)))
@@ -119,11 +120,13 @@ def run_soak(
 
 
 def collect(site: Site) -> list[str]:
-    """Take the results away as a receiver does, and the finished folders as an analyzer cleans up; return names."""
+    """Take the results away as a receiver does, and the finished folders as an analyzer cleans up; return slides."""
     names = []
     for path in site.results():
-        names.append(path.name)
+        names.append(path.name.partition("_r1_")[0].rpartition("_")[2])  # sample id, slide key, revision
         path.unlink()
+        if (folder := site.export / names[-1]).exists():  # a second result of a slide finds none
+            shutil.rmtree(folder)
     return names
 
 
