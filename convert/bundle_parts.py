@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
+from convert.code_parity import FINDING_TOLERANCE, NEAR_TIE_TOLERANCE, TYPE_TOLERANCE
 from convert.conversion_request import Preflight
 from convert.derived_files import FILE_OF
 from convert.engine_proof import ProvedEngine, gpu_entry
@@ -14,7 +15,7 @@ from convert.library_from_xgboost import CompiledTrees
 from convert.model_card import image_document
 from convert.onnx_check import Precision
 from convert.onnx_from_keras import OriginModel
-from convert.parity import FINDING_TOLERANCE, TYPE_TOLERANCE, document_from_parity
+from convert.parity import document_from_parity
 from convert.tree_model import TrainedTrees
 
 _LIBRARIES = ("keras", "onnx", "onnxruntime", "openvino", "numpy", "xgboost-cpu", "treelite", "tl2cgen")
@@ -70,7 +71,13 @@ def parity_document(
         "reference": dict(reference),
         "calibration": None if calibration is None else dict(calibration),
         "versions": library_versions(),
-        "tolerance": {"types": TYPE_TOLERANCE, "findings": FINDING_TOLERANCE, "level": 0.95, "correction": "Holm"},
+        "tolerance": {
+            "types": TYPE_TOLERANCE,
+            "near_ties": NEAR_TIE_TOLERANCE,
+            "findings": FINDING_TOLERANCE,
+            "level": 0.95,
+            "correction": "Holm",
+        },
         "trees": {
             trained.target: {
                 "rows": made.rows,

@@ -90,7 +90,23 @@ def _engine_lines(engine: Mapping[str, Any], tolerance: Mapping[str, float], cat
         "<p>Loss per cell type: the share of its cells that this engine calls otherwise than the original.</p>"
     )
     lines.append(losses_svg(types, tolerance["types"], f"loss per cell type, {engine['engine']}"))
+    lines += _near_tie_lines(engine["types"])
     return lines + _finding_lines(engine, tolerance["findings"], catalogue)
+
+
+def _near_tie_lines(types: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Say how many of a type's losses are near ties; documents of earlier versions do not."""
+    told = [
+        f"{code} {round(ties['loss'] * ties['n'])} of {ties['n']}"
+        for code, entry in types.items()
+        if (ties := entry.get("near_ties")) is not None and ties["loss"]
+    ]
+    if not told:
+        return []
+    return [
+        "<p>Near ties, which the original hardly decides itself (its first type leads by 0.1 or less), that this "
+        f"engine decides otherwise: {', '.join(told)}. They count in the loss; beyond one half they refuse a type.</p>"
+    ]
 
 
 def _finding_lines(engine: Mapping[str, Any], tolerance: float, catalogue: Catalogue) -> list[str]:
@@ -156,7 +172,8 @@ def _reading_lines() -> Sequence[str]:
         "<p>The dot is the loss that was found, the line its 95 % interval, the dashed line the tolerance. "
         "<b>PROVEN</b> (full dot): the whole interval lies within the tolerance. <b>NOT PROVEN</b> (ring): too few "
         "cells to say; about 370 cells of a type without a single difference are needed. <b>REFUSED</b> (square): the "
-        "loss is above the tolerance, shown with Holm's correction over all types and findings.</p>",
+        "loss is above the tolerance, shown with Holm's correction over all types and findings; of a type by the cells "
+        "that the original decides clearly, or by more than half of its near ties.</p>",
         "<p>Agreement with the original says nothing about whether the original is right: for that see the validation "
         "in MODEL_CARD.md.</p>",
     )

@@ -15,27 +15,15 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from convert.code_parity import CodeParity, judged_codes
 from convert.onnx_graph import INPUT_NAME, OUTPUT_NAMES
 from convert.onnx_session import batch_of, reference_session
 from convert.parity_gates import Gate, gates_from_outputs
-from convert.parity_statistics import Loss, Verdict, loss_from_disagreements, overall_verdict, verdicts_from_losses
+from convert.parity_statistics import Loss, Verdict, overall_verdict
 from convert.progress import Progress
 from edge.catalogue import Catalogue
 from edge.engines.base import Engine, EngineOutputs
 from edge.errors import EdgeError
-
-TYPE_TOLERANCE = 0.01
-FINDING_TOLERANCE = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class CodeParity:
-    """Loss and verdict of one type or finding; `shown` is how many of the views the original says have it."""
-
-    code: str
-    shown: int
-    loss: Loss | None
-    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +75,7 @@ def compare_outputs(
     if len(cells) == 0:
         raise EdgeError("MDSE-PARITY-003", where=engine)
     top, found_top = original.cell_type.argmax(axis=1), found.cell_type.argmax(axis=1)
-    rows = [_type_row(code, top == place, found_top != place, cells) for place, code in enumerate(catalogue.type_codes)]
-    applicable = _applicable(top, catalogue)
-    for place, code in enumerate(catalogue.finding_codes):
-        limit = finding_threshold[code]
-        says, other = original.findings[:, place] >= limit, found.findings[:, place] >= limit
-        views = applicable[:, place]
-        loss = loss_from_disagreements((says != other)[views], cells[views], tolerance=FINDING_TOLERANCE)
-        rows.append((code, int(says[views].sum()), loss, FINDING_TOLERANCE))
-    verdicts = verdicts_from_losses([(loss, tolerance) for _, _, loss, tolerance in rows])
-    # A finding that the original never saw on these cells was not put to the test, however well nothing agrees.
-    judged = [
-        CodeParity(code, shown, loss, "NOT PROVEN" if verdict == "PROVEN" and shown == 0 else verdict)
-        for (code, shown, loss, _), verdict in zip(rows, verdicts, strict=True)
-    ]
+    judged = judged_codes(original, found, cells, catalogue, finding_threshold)
     gates = gates_from_outputs(precision, original, found, reference, cells)
     return EngineParity(
         engine=engine,
@@ -189,21 +164,14 @@ def _document_from_codes(codes: Sequence[CodeParity]) -> dict[str, Any]:
             "lo": round(code.loss.lowest, 6) if code.loss else None,
             "hi": round(code.loss.highest, 6) if code.loss else None,
             "verdict": code.verdict,
+            **({} if code.near_ties is None else {"near_ties": _document_from_near_ties(code.near_ties)}),
         }
         for code in codes
     }
 
 
-def _type_row(
-    code: str, views: NDArray[np.bool_], otherwise: NDArray[np.bool_], cells: NDArray[np.int64]
-) -> tuple[str, int, Loss | None, float]:
-    loss = loss_from_disagreements(otherwise[views], cells[views], tolerance=TYPE_TOLERANCE)
-    return code, int(views.sum()), loss, TYPE_TOLERANCE
-
-
-def _applicable(top: NDArray[np.intp], catalogue: Catalogue) -> NDArray[np.bool_]:
-    table = np.array([[t in finding.applies_to for finding in catalogue.findings] for t in catalogue.type_codes])
-    return np.asarray(table[top], np.bool_)
+def _document_from_near_ties(loss: Loss) -> dict[str, Any]:
+    return {"n": loss.views, "loss": round(loss.value, 6)}
 
 
 def _batches(images: NDArray[np.uint8], size: int) -> Iterator[NDArray[np.uint8]]:

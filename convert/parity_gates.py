@@ -53,19 +53,20 @@ def gates_from_outputs(
 ) -> tuple[Gate, ...]:
     """Judge one engine's outputs; `reference` are ONNX Runtime's for the same file, None where it was not run."""
     otherwise = original.cell_type.argmax(axis=1) != found.cell_type.argmax(axis=1)
-    sure = _leads(original)
+    sure = leads(original)
     shares = [
         ("top1_agreement", TOP1_BAR, otherwise, cells),
         ("sure_agreement", SURE_BAR, otherwise[sure], cells[sure]),
     ]
     if reference is not None:
-        leads = _leads(reference)
+        clear = leads(reference)
         apart = reference.cell_type.argmax(axis=1) != found.cell_type.argmax(axis=1)
-        shares.append(("reference_agreement", REFERENCE_BAR, apart[leads], cells[leads]))
+        shares.append(("reference_agreement", REFERENCE_BAR, apart[clear], cells[clear]))
     return (*_judged_shares(shares), *_judged_means(precision, original, found))
 
 
-def _leads(outputs: EngineOutputs) -> NDArray[np.bool_]:
+def leads(outputs: EngineOutputs) -> NDArray[np.bool_]:
+    """Return for every view, bool [N], whether its most probable type leads the second by more than SURE_LEAD."""
     second, first = np.sort(outputs.cell_type, axis=1)[:, -2:].T
     return np.asarray(first - second > SURE_LEAD, np.bool_)
 

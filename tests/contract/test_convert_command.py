@@ -302,7 +302,7 @@ def test_a_refusal_ends_with_status_3_names_codes_and_layers_and_writes_nothing(
 
     monkeypatch.setattr(quantization, "qdq_from_onnx", clipped)
     monkeypatch.setattr("convert.engine_proof.require_golden", lambda *_: (0.0, 0.0))
-    monkeypatch.setattr("convert.parity.TYPE_TOLERANCE", 1e-6)
+    monkeypatch.setattr("convert.code_parity.TYPE_TOLERANCE", 1e-6)
     options = ("--out", tmp_path / "bundle", "--cells", workshop / "cells", "--precision", "int8")
     assert run(workshop, *options) == 3
     message = capsys.readouterr().err

@@ -66,6 +66,13 @@ def test_a_refusal_says_why_and_marks_the_type_by_shape():
     assert '<rect class="mark refused"' not in certificate_html(HEADING, parity(SAME), CATALOGUE)
 
 
+def test_near_ties_decided_otherwise_are_told_by_type():
+    moved = parity(LOST)
+    assert "Near ties" not in certificate_html(HEADING, moved, CATALOGUE)
+    moved["types"]["LY"]["near_ties"] = {"n": 12, "loss": 0.25}
+    assert "otherwise: LY 3 of 12." in certificate_html(HEADING, moved, CATALOGUE)
+
+
 def test_a_refusal_before_any_engine_was_built_has_a_page_too():
     nothing = parity(SAME, engine="none was built", n=0, verdict="NOT PROVEN", other_engines=[], trees={})
     page = certificate_html(Heading("wbc", "1", 96, "differs from Keras"), nothing, CATALOGUE)

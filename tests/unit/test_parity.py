@@ -100,6 +100,45 @@ def test_a_lost_type_is_refused_and_named():
     assert parity.top1_agreement == pytest.approx(0.95)
 
 
+def near_ties_of(count, moved, views=150):
+    """`views` cells of one type, `count` of them near ties with another, of which `moved` change sides."""
+    original, found = outputs([0] * views), outputs([0] * views)
+    for made in (original, found):
+        made.cell_type[:count, :2] = (0.46, 0.40)
+    found.cell_type[:moved, :2] = (0.40, 0.46)
+    return {code.code: code for code in compared(original, found).types}["SNE"]
+
+
+def test_near_ties_decided_otherwise_prove_nothing_and_refuse_a_type_only_beyond_one_half():
+    honest = near_ties_of(24, 9)
+    assert honest.loss.value == pytest.approx(9 / 150)
+    assert honest.loss.lowest > 0.01
+    assert (honest.near_ties.views, honest.near_ties.value) == (24, pytest.approx(9 / 24))
+    assert honest.verdict == "NOT PROVEN"
+    assert near_ties_of(24, 24).verdict == "REFUSED", "what goes one way every time is no coin"
+
+
+def test_as_many_clear_cells_decided_otherwise_refuse_the_type():
+    clear = {c.code: c for c in compared(outputs([0] * 150), outputs([6] * 9 + [0] * 141)).types}["SNE"]
+    assert (clear.loss.value, clear.near_ties) == (pytest.approx(9 / 150), None)
+    assert clear.verdict == "REFUSED"
+
+
+def test_two_cells_of_a_rare_type_refuse_it_where_the_original_was_sure_and_not_where_it_wavered():
+    assert near_ties_of(2, 2, views=2).verdict == "NOT PROVEN"
+    clear = {c.code: c for c in compared(outputs([0] * 2), outputs([6] * 2)).types}["SNE"]
+    assert clear.verdict == "REFUSED"
+
+
+def test_the_certificate_says_how_many_losses_are_near_ties():
+    original, found = outputs([0] * 150), outputs([0] * 150)
+    original.cell_type[:24, :2], found.cell_type[:24, :2] = (0.46, 0.40), (0.46, 0.40)
+    found.cell_type[:9, :2] = (0.40, 0.46)
+    types = document_from_parity(compared(original, found))["types"]
+    assert types["SNE"]["near_ties"] == {"n": 24, "loss": 0.375}
+    assert "near_ties" not in types["BL"]
+
+
 def test_a_finding_is_asked_only_where_it_applies_and_proven_only_where_it_is_shown():
     place = CATALOGUE.finding_codes.index("NE01")
     neutrophil, lymphocyte = CATALOGUE.type_codes.index("SNE"), CATALOGUE.type_codes.index("LY")
