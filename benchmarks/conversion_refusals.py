@@ -4,7 +4,13 @@
 
 FOLDER holds trained networks (*.keras with their cards). The first by name is damaged in every way of
 conversion_damages.py, through the shipped steps of edge-convert; all of them are converted undamaged. What a damage
-costs is measured apart from the refusal: the worst type's loss of agreement on the test cells.
+costs is measured apart from the refusal: the worst type's loss of agreement on the test cells. Every row says which
+network was damaged and which commit judged it; `--names` measures a few anew and leaves the others.
+
+    python -m tests.real.demo_network demo.keras
+    python -m benchmarks.conversion_refusals --cells CELLS --network demo.keras --trees TREES --only damaged --no-search
+
+damages the demo network.
 """
 
 from __future__ import annotations
@@ -12,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -40,7 +47,7 @@ CATALOGUE = load_catalogue()
 def main() -> int:
     """Run both halves and write the figures."""
     options = _options()
-    networks = sorted(options.good.glob("*.keras"))
+    networks = sorted(options.good.glob("*.keras")) if options.good else []
     document: dict[str, Any] = json.loads(RESULT.read_text()) if RESULT.is_file() else {}
     if options.only != "good":
         found = {row["name"]: row for row in document.get("damaged", [])} if options.names else {}
@@ -101,6 +108,7 @@ def damaged_conversions(options: argparse.Namespace, network: Path) -> Iterator[
         started, made = time.monotonic(), {}
         error = convert_network(options, network, damage, made)
         row = {"name": damage.name, "kind": damage.kind, "refused": error, "network": network.name}
+        row["commit"] = commit_of_code()
         row["worst_type_loss"], row["worst_type"] = _cost(damage, made, original, pixels, chosen, size_px)
         row["names_the_cause"] = error is not None and _names_the_cause(damage, error)
         row["search"] = not options.no_search
@@ -110,6 +118,14 @@ def damaged_conversions(options: argparse.Namespace, network: Path) -> Iterator[
         )
         print(f"{damage.name}: {cost}; {error or 'NOT REFUSED'} ({took})", file=sys.stderr, flush=True)
         yield row
+
+
+def commit_of_code() -> str:
+    """Return the commit of this checkout, so that a row says which gates it met."""
+    found = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=RESULT.parent, capture_output=True, text=True, check=True
+    )
+    return found.stdout.strip()
 
 
 def _names_the_cause(damage: Damage, error: str) -> bool:
@@ -227,7 +243,7 @@ def _good(options: argparse.Namespace, network: Path) -> dict[str, Any]:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=Path, required=True, metavar="DIR", help="labelled real cells")
-    parser.add_argument("--good", type=Path, required=True, metavar="DIR", help="trained networks with their cards")
+    parser.add_argument("--good", type=Path, metavar="DIR", help="trained networks with their cards")
     parser.add_argument("--trees", type=Path, required=True, metavar="FILE", help="trees for mds_aa")
     parser.add_argument("--network", type=Path, metavar="MODEL", help="the network to damage (default: the first)")
     parser.add_argument("--views", type=int, default=1, help="orientations of each test cell (default: %(default)s)")
@@ -241,7 +257,10 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=int, metavar="N", help="processor threads (default: all)")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()), metavar="DIR")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.good is None and not (options.network and options.only == "damaged"):
+        parser.error("--good is needed, except for --only damaged with --network")
+    return options
 
 
 if __name__ == "__main__":

@@ -7,6 +7,9 @@ The networks are those of fine_tuned_networks.py; one that lies in FOLDER with i
 takes hours, and `--make-only` does no more than that: what converts them may be changed meanwhile. Each is
 converted as edge-convert does it, with the parity run on all real test cells and composed slides. A conversion to int8
 makes the float16 and fp32 files, too, and proves all three: every engine has its row, also where one is refused.
+
+Of int8 each row says which layers the search kept in floating point, and how much of what is allowed the biases use
+(`convert.bias_check`): honest ones at most, and a layer without its biases at least.
 """
 
 from __future__ import annotations
@@ -21,10 +24,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from benchmarks.conversion_refusals import convert_network
+from benchmarks.conversion_refusals import commit_of_code, convert_network
 from benchmarks.fine_tuned_networks import RECIPES, Maker, Recipe, make_network, open_maker
 from convert import conversion
+from convert.bias_check import bias_shares, without_biases
 from convert.engine_proof import ProvedEngine, prove_cpu_engine
+from convert.quantization import Quantized
 
 RESULT = Path(__file__).with_suffix(".json")
 
@@ -64,6 +69,7 @@ def _write(document: dict[str, Any]) -> None:
 
 def summary_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Count the networks, what makes them different, and the refusals: of conversions and of single engines."""
+    of_int8 = [row for row in rows if row.get("int8")]
     engines = sorted({precision for row in rows for precision in row["engines"]})
     return {
         "recipes": len(RECIPES),
@@ -73,6 +79,11 @@ def summary_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "lowest_accuracy_real_test": min((row["accuracy_real_test"] for row in rows), default=None),
         "highest_accuracy_real_test": max((row["accuracy_real_test"] for row in rows), default=None),
         "refused": sum(row["refused"] is not None for row in rows),
+        "most_float_layers": max((len(row["int8"]["float_layers"]) for row in of_int8), default=None),
+        "bias_share_most": max((row["int8"]["bias_share_most"] for row in of_int8), default=None),
+        "bias_share_least_without_biases": min(
+            (row["int8"]["bias_share_least_without_biases"] for row in of_int8), default=None
+        ),
         "engines_refused": {
             precision: sum(row["engines"].get(precision, {}).get("verdict") == "REFUSED" for row in rows)
             for precision in engines
@@ -93,15 +104,30 @@ def _converted(options: argparse.Namespace, recipe: Recipe, network: Path) -> di
     card = json.loads(network.with_suffix(".card.json").read_text())
     row = {
         "recipe": asdict(recipe),
+        "commit": commit_of_code(),
         "accuracy_real_test": card["validation"]["real"]["accuracy"],
         "refused": error,
         "verdict": "REFUSED" if error else made["facts"]["parity"]["verdict"],
         "engines": {engine.entry["precision"]: _engine_row(engine) for engine in proved},
+        "int8": _int8_row(*made["models"]) if "models" in made else None,
     }
     said = {precision: engine["gates"]["top1_agreement"]["value"] for precision, engine in row["engines"].items()}
     took = f"{time.monotonic() - started:.0f} s"
     print(f"{recipe.name}: {row['accuracy_real_test']:.4f} {said} {error} ({took})", file=sys.stderr, flush=True)
     return row
+
+
+def _int8_row(models: Mapping[Any, Any], quantized: Quantized | None) -> dict[str, Any] | None:
+    """The layers in floating point, and the shares of what biases may differ by; None without int8."""
+    if quantized is None:
+        return None
+    honest = bias_shares(models["int8"], quantized.source)
+    dropped = bias_shares(without_biases(models["int8"]), quantized.source)
+    return {
+        "float_layers": list(quantized.float_layers),
+        "bias_share_most": round(max(honest.values()), 4),
+        "bias_share_least_without_biases": round(min(dropped.values()), 4),
+    }
 
 
 def _engine_row(engine: ProvedEngine) -> dict[str, Any]:
@@ -115,7 +141,10 @@ def _engine_row(engine: ProvedEngine) -> dict[str, Any]:
         for gate in parity.gates
     }
     worst = {c.code: [round(c.loss.value, 4), c.loss.views, c.verdict] for c in parity.worst() if c.loss is not None}
-    return {"verdict": parity.verdict, "gates": gates, "lose_most": worst}
+    near_ties = {
+        c.code: [round(c.near_ties.value * c.near_ties.views), c.near_ties.views] for c in parity.types if c.near_ties
+    }
+    return {"verdict": parity.verdict, "gates": gates, "lose_most": worst, "near_ties": near_ties}
 
 
 def _limit_threads(count: int) -> None:
