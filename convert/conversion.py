@@ -128,6 +128,9 @@ def _sealed(opened: _Opened, evidence: Evidence) -> _Sealed:
             evidence.proved.append(_prove(opened, precision, networks, material))
     sources = sources_of(opened.graph, models, evidence.quantized)
     refuse_bad_engines(sources, evidence.proved, models, material)
+    # Only now: steps that cut activations off move biases, too, and then the cells say what suffers.
+    for precision, model in models.items():
+        require_biases(FILE_OF[precision], model, sources[precision])
     for trees in opened.ready.trees:
         evidence.compiled.append((trees, compile_trees(trees, with_library=opened.request.with_library)))
     evidence.slides = prove_slides(opened.ready, material, evidence.proved, evidence.compiled, opened.stream)
@@ -314,13 +317,12 @@ def _derive(opened: _Opened, evidence: Evidence, golden: NDArray[np.uint8]) -> M
 
 
 def _require_weights(opened: _Opened, models: Models, sources: Models, golden: NDArray[np.uint8]) -> None:
-    """Every file holds the network's weights and biases, rounded as its precision rounds."""
+    """Every file holds the network's weights, rounded as its precision rounds."""
     if "int8" in sources:
         images = golden[:_EQUALIZED_CELLS]
         require_equal_network(opened.graph, sources["int8"], images, threads=opened.request.threads or 0)
     for precision, model in models.items():
         require_weights(FILE_OF[precision], model, sources[precision])
-        require_biases(FILE_OF[precision], model, sources[precision])
 
 
 def _prove(opened: _Opened, precision: Precision, networks: dict[str, bytes], material: ProofMaterial) -> ProvedEngine:
