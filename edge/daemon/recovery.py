@@ -17,7 +17,7 @@ log = logging.getLogger("mds_edge.daemon")
 def recover_state(books: Books) -> None:
     """Clear the spool of copies that were not finished or have been replaced; raises OSError."""
     for folder in list(books.folders.incoming.iterdir()):
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_copy(folder)
     remove_unnamed_copies(books)
     for path in books.folders.archive.glob("*/.*.tmp"):
         path.unlink(missing_ok=True)
@@ -41,7 +41,15 @@ def remove_unnamed_copies(books: Books) -> list[Path]:
         if folder.name not in named and folder != books.folders.incoming
     ]
     for folder in removed:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_copy(folder)
     if removed:
         log.info("%d spooled copies that no slide names were removed", len(removed))
     return removed
+
+
+def remove_copy(folder: Path) -> None:
+    """Remove a copy that nobody needs. One that cannot be removed costs space and nothing else: the log says so."""
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        log.warning("%s cannot be removed, and is tried again at the next start: %s", folder, error)

@@ -4,7 +4,7 @@ It alone touches the share, so a share that hangs takes this process with it and
 
     from the supervisor   begin {settings} · known {folders} · fetch {slide, folder, signature}
                           watch {folder, released} · finished {folder, signature}
-    to the supervisor     alive · looked {folders} · source {away} · seen {folders} · settled {stat} · overdue
+    to the supervisor     alive · looked {folders, slow} · source {away} · seen {folders} · settled {stat} · overdue
                           vanished · unlisted · hopeless {code} · fetched · moved · refused · failed {errno}
 """
 
@@ -42,6 +42,8 @@ RECHECK_PASSES = 60
 DEEP_LOOKS_PER_THOUSAND = 1
 """Of a thousand finished folders so many are looked at file by file in each pass: a file that was changed in its place
 leaves its folder's time as it was."""
+SLOW_OPERATION_S = 4.0
+"""A share that is well answers in milliseconds; between two words of ours lie one folder's files at most."""
 HINT_PAUSE_S = 0.2
 """Events come in bursts: at most this often does one shorten the wait."""
 
@@ -72,6 +74,8 @@ class Scanner:
         self._rule = SettleRule(settings["quiet_s"], settings["max_wait_s"], settings["marker_required"])
         self._folders: dict[str, KnownFolder] = {}
         self._sent_at_s = 0.0
+        self._went_on_at_s = 0.0
+        self._was_slow = False
         self._away = ""
         self._passes = 0
         self._place: tuple[int, int] | None = None
@@ -116,11 +120,24 @@ class Scanner:
 
     def _alive(self) -> None:
         """Tell the supervisor that we make progress; called between any two operations on the share."""
-        if time.monotonic() - self._sent_at_s > ALIVE_EVERY_S:
+        now_s = time.monotonic()
+        self._was_slow = self._was_slow or now_s - self._went_on_at_s > SLOW_OPERATION_S
+        self._went_on_at_s = now_s
+        if now_s - self._sent_at_s > ALIVE_EVERY_S:
             self._send("alive")
+
+    def _begin_work(self) -> None:
+        """Note that a look or a copy begins: whether the share is slow is said of each."""
+        self._went_on_at_s, self._was_slow = time.monotonic(), False
+
+    def _is_slow(self) -> bool:
+        """Tell whether the share let this look or copy wait for one operation beyond all measure."""
+        self._alive()
+        return self._was_slow
 
     def look(self, changed: set[str]) -> None:
         """One pass over the source."""
+        self._begin_work()
         try:
             names = list_slide_folders(self._root, self._settings["sentinel"], self._alive, known=self._folders)
             facts = self._root.stat()
@@ -151,7 +168,8 @@ class Scanner:
         # In the order in which we first saw them: the oldest slide settles, and is copied, first.
         self._judge([name for name in self._folders if name in present], changed)
         self._passes += 1
-        self._send("looked", folders=len(names), all_gone=all_gone, events=self._events.problem)
+        slow = self._is_slow()
+        self._send("looked", folders=len(names), all_gone=all_gone, slow=slow, events=self._events.problem)
 
     def _report_away(self, reason: str) -> None:
         if reason != self._away:
@@ -256,6 +274,7 @@ class Scanner:
 
     def _fetch(self, order: dict[str, Any]) -> None:
         """Copy one slide into the spool and report; whatever was copied in vain is removed."""
+        self._begin_work()
         slide, name = order["slide"], order["folder"]
         token = f"{slide}-{secrets.token_hex(8)}"
         target = Path(self._settings["spool"]) / "incoming" / token
@@ -265,14 +284,16 @@ class Scanner:
         except FolderMovedError as error:
             self._drop(target)
             self._folders[name] = KnownFolder(released=self._folders.get(name, KnownFolder()).released)
-            self._send("moved", **facts, text=str(error))
+            self._send("moved", **facts, slow=self._is_slow(), text=str(error))
         except EdgeError as error:
-            self._send("refused", **facts, code=error.code, text=str(error), exit=error.exit_status)
+            refusal = {"code": error.code, "text": str(error), "exit": error.exit_status}
+            self._send("refused", **facts, slow=self._is_slow(), **refusal)
         except OSError as error:
             self._drop(target)
-            self._send("failed", **facts, text=f"{type(error).__name__}: {error}", errno=error.errno or 0)
+            text = f"{type(error).__name__}: {error}"
+            self._send("failed", **facts, slow=self._is_slow(), text=text, errno=error.errno or 0)
         else:
-            self._send("fetched", **facts)
+            self._send("fetched", **facts, slow=self._is_slow())
 
     def _copy(self, name: str, target: Path, signature: str) -> dict[str, object]:
         folder = self._root / name

@@ -78,8 +78,8 @@ class SourceKeeper(Keeper):
         if kind == "looked":
             self.restart.succeeded()
             self.folders_seen = facts["folders"]
-            self._looked_at_s = now_s
-            self._watch_emptiness(facts["all_gone"], now_s)
+            self._note_work_ended(facts["slow"], now_s)
+            self._watch_emptiness(facts["all_gone"], facts["slow"], now_s)
         elif kind == "source":
             self._on_source(facts["away"], now_s)
         elif kind == "seen":
@@ -98,16 +98,21 @@ class SourceKeeper(Keeper):
             self._on_fetch_answer(kind, facts, now_s)
 
     def looked_s_ago(self, now_s: float) -> float:
-        """Return the seconds since the last whole look at the source, or the last copy out of it."""
+        """Return the seconds since a whole look at the source, or a copy out of it, that the share did not delay."""
         return now_s - self._looked_at_s
 
-    def _watch_emptiness(self, all_gone: bool, now_s: float) -> None:
+    def _note_work_ended(self, slow: bool, now_s: float) -> None:
+        """Note that a look or a copy has ended. One that the share delayed is no sign that it is well."""
+        if not slow:
+            self._looked_at_s = now_s
+
+    def _watch_emptiness(self, all_gone: bool, slow: bool, now_s: float) -> None:
         """Say that none of the finished folders is listed: they were cleaned away, or another share is mounted."""
         if all_gone:
             reason = "it lists none of its known folders, which are all finished"
             error = EdgeError("MDSE-DAEMON-004", where=self.source.id, reason=reason)
             self.house.alarms.raise_alarm(f"source-{self.source.id}", str(error), now_s)
-        else:
+        elif not slow:
             self.house.alarms.clear(f"source-{self.source.id}")
 
     def _newest(self, folder: str) -> SlideRow | None:
@@ -201,7 +206,7 @@ class SourceKeeper(Keeper):
                 drop_incoming(self.house.books, facts["token"])
             return
         self._fetching = None
-        self._looked_at_s = now_s  # a copy that ended is as good a sign of life as a look
+        self._note_work_ended(facts["slow"], now_s)  # a copy is as good a sign of life as a look
         row = self._newest(folder)
         if row is None:
             return
@@ -287,12 +292,12 @@ class SourceKeeper(Keeper):
                 return
 
     def _watch_progress(self, now_s: float) -> None:
-        """Raise the alarm of a share that hangs (no word) or is so slow that no look and no copy is ever finished."""
+        """Raise the alarm of a share that hangs (no word), or delays every look and every copy."""
         reason = ""
         if now_s - self._heard_at_s > ALARM_AFTER_S:
             reason = f"the scanner has been silent for {ALARM_AFTER_S:.0f} s"
         elif self._away_since_s is None and now_s - self._looked_at_s > ALARM_AFTER_S + self.source.scan_s:
-            reason = f"slow: no look was finished for {ALARM_AFTER_S + self.source.scan_s:.0f} s"
+            reason = f"slow: no look was finished without delay for {ALARM_AFTER_S + self.source.scan_s:.0f} s"
         if reason:
             error = EdgeError("MDSE-DAEMON-004", where=self.source.id, reason=reason)
             self.house.alarms.raise_alarm(f"source-{self.source.id}", str(error), now_s)

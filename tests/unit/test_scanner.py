@@ -112,6 +112,35 @@ def test_a_finished_folder_that_is_cleaned_away_is_told_as_no_longer_listed(expo
     assert told.of("vanished") == []
 
 
+@pytest.mark.parametrize(("operation_s", "slow"), [(3.9, False), (4.1, True)])
+def test_a_look_and_a_copy_say_whether_one_operation_kept_them_waiting(
+    export: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch, operation_s: float, slow: bool
+) -> None:
+    told = Told()
+    scanner = scanner_of(export, told)
+    write_slide(export, "A1")
+    clock[0] += 100.0  # waiting between two looks is no operation
+    scanner.look(set())
+    look_at_folder = scanner_module.look_at_folder
+
+    def delayed(*arguments):
+        clock[0] += operation_s
+        return look_at_folder(*arguments)
+
+    monkeypatch.setattr(scanner_module, "look_at_folder", delayed)
+    clock[0] += 100.0
+    scanner.look(set())
+    signature = scanner._folders["A1"].watch.signature
+    clock[0] += 100.0
+    scanner._fetch({"slide": 1, "folder": "A1", "signature": signature})
+    monkeypatch.undo()
+    monkeypatch.setattr(scanner_module.time, "monotonic", lambda: clock[0])
+    clock[0] += 100.0
+    scanner.look(set())
+    assert [m["slow"] for m in told.of("looked")] == [False, slow, False]
+    assert [m["slow"] for m in told.of("fetched")] == [slow]
+
+
 @pytest.mark.case("D17")
 def test_a_source_that_lists_none_of_its_finished_folders_is_told_and_nothing_is_concluded(
     export: Path, clock: list[float]

@@ -36,6 +36,8 @@ class Source:
         self.keeper.child = Scanner()  # type: ignore[assignment]  # like a child
 
     def hear(self, kind: str, **facts: Any) -> None:
+        if kind in ("looked", "fetched", "moved", "refused", "failed"):
+            facts.setdefault("slow", False)
         self.keeper.on_message(Message({"kind": kind, **facts}))
 
     def settled(self, *names: str, stat: bool = False) -> None:
@@ -110,6 +112,39 @@ def test_a_silent_scanner_and_one_that_never_finishes_a_look_are_alarms_within_t
     source.keeper.work()
     assert "slow" in source.alarms()
     assert ALARM_AFTER_S + source.keeper.source.scan_s <= 30.0
+
+
+@pytest.mark.case("D15")
+def test_a_look_that_the_share_delayed_is_no_sign_that_it_is_well(source: Source) -> None:
+    limit_s = ALARM_AFTER_S + source.keeper.source.scan_s
+    source.hear("looked", folders=0, all_gone=False, events="")
+    for _ in range(2):
+        source.later(limit_s / 2)
+        source.hear("looked", slow=True, folders=0, all_gone=False, events="")
+        source.keeper.work()
+    assert source.alarms() == ""
+    source.later(0.5)
+    source.hear("looked", slow=True, folders=0, all_gone=False, events="")
+    source.keeper.work()
+    assert "slow" in source.alarms()
+    source.hear("looked", slow=True, folders=0, all_gone=False, events="")
+    assert "slow" in source.alarms()
+    source.hear("looked", folders=0, all_gone=False, events="")
+    source.keeper.work()
+    assert source.alarms() == ""
+
+
+@pytest.mark.parametrize(("slow", "alarm"), [(False, ""), (True, "slow")])
+def test_a_copy_is_a_sign_that_the_share_is_well_unless_it_was_delayed(source: Source, slow: bool, alarm: str) -> None:
+    source.settled("A1")
+    source.keeper.work()
+    slide = source.row("A1").id
+    source.later(ALARM_AFTER_S)
+    source.hear("moved", slow=slow, slide=slide, folder="A1", signature="s", token="t", text="it changed")  # noqa: S106 - a folder's name
+    source.later(source.keeper.source.scan_s + 0.5)
+    source.keeper.work()
+    assert alarm in source.alarms()
+    assert bool(source.alarms()) is slow
 
 
 @pytest.mark.case("D17")

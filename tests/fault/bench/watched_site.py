@@ -50,11 +50,13 @@ class WatchedSite(Site):
         self.deaths = 0
         self.patience_s = PATIENCE_S
         self._warm = warm
+        self.started_s = 0.0
         self.is_hit_once: Callable[[], bool] = lambda: False
         """Whether no life after this one has to be watched any more."""
         self.lis = Lis(self)
 
     def start(self, **environment: str) -> None:
+        self.started_s = time.time()  # as the file system writes it
         if self._warm is None:
             super().start(**environment)
         else:
@@ -213,10 +215,14 @@ def differences_of_archive(site: Site, recorded: dict[str, str]) -> list[str]:
     return [f"archive and journal differ: {wrong}"] if wrong else []
 
 
-def leftovers(site: Site) -> list[str]:
-    """Return what a start should have cleaned away."""
+def leftovers(site: WatchedSite) -> list[str]:
+    """Return what a start should have cleaned away, and of which life it is."""
     staging = [path for path in (site.drop() / ".mds-edge-staging").iterdir() if path.name not in OWN_NAMES]
     hidden = [path for path in site.drop().iterdir() if path.name.startswith(".") and path.name != ".mds-edge-staging"]
     state = site.root / "state"
     found = [*staging, *hidden, *state.rglob(".*.tmp"), *(state / "spool" / "incoming").iterdir()]
-    return [str(path.relative_to(site.root)) for path in found]
+    return [
+        f"{path.relative_to(site.root)} (written {path.stat().st_mtime - site.started_s:+.1f} s from the last start, "
+        f"holds {sorted(str(inner.relative_to(path)) for inner in path.rglob('*'))})"
+        for path in found
+    ]
