@@ -9,14 +9,14 @@ from its source, but by no more than such a mean can be. What one input adds on 
     |dw| 127 step         the rounding of the weight that reads it, under an activation that is always the largest
 
 w the weight in the file, dw its difference from the source, step that of the activation: all of them stand in the
-files. Inputs round independently, so the squares are added. To them come half a unit of the bias itself and what the
-depthwise half of a separable convolution hands on. Refused is a layer that uses more than one of these at the root mean
-square over its channels, or more than four in any channel.
+files. The positions of a window see one neighbourhood, so what they add is summed; channels round independently, so
+their squares are. To them come half a unit of the bias itself and what the depthwise half of a separable convolution
+hands on. Refused is a layer that uses more than half of this at the root mean square over its channels, or more than
+twice of it in any channel. `benchmarks/good_networks.json` has for every network how much of what is allowed its biases
+use, and what a layer without its biases would.
 
-On the demo network honest corrections use at most 0.28 of the former and 0.74 of the latter, while a layer without its
-biases uses at least 3.1 and 8. `benchmarks/good_networks.json` has both numbers for every network, as shares of what is
-allowed. The heads of an int8 file compute in floating point and are corrected for all layers before them: no step
-bounds that, and cells judge them.
+The heads of an int8 file compute in floating point and are corrected for all layers before them: no step bounds that,
+and cells judge them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from convert.onnx_graph import constants_of
 from convert.weight_check import UsedWeights, half_excess, weights_by_layer
 from edge.errors import EdgeError
 
-LARGEST_MEAN, LARGEST_CHANNEL = 1.0, 4.0
+LARGEST_MEAN, LARGEST_CHANNEL = 0.5, 2.0
 _WITH_BIASES = ("Conv", "Gemm")
 _READ_BY_HEADS = "embedding"
 _NAMED_LAYERS = 3
@@ -103,19 +103,21 @@ def _bounds(name: str, found: _File, expected: _File) -> NDArray[np.float64] | N
     if step is None or steps is None:
         return None
     kernel = found.weights[name].values
-    squares = _squared_means(kernel, expected.weights[name].values, step).sum(axis=(1, 2, 3))
+    squares = _squared_means(kernel, expected.weights[name].values, step).sum(axis=1)
     squares = squares + np.square(step * steps / 2)
     before = expected.maker_without_bias(name)
     if before is not None and (step_before := found.step_of(found.layers[before])) is not None:
         handed = _squared_means(found.weights[before].values, expected.weights[before].values, step_before)
-        handed = handed.reshape(len(handed), -1).sum(axis=1)
+        handed = handed.sum(axis=1)
         if kernel.shape[1] == len(handed):  # reads every channel: one group
             squares = squares + np.square(kernel.sum(axis=(2, 3))) @ handed
     return np.asarray(np.sqrt(squares))
 
 
 def _squared_means(kernel: NDArray[np.float64], true: NDArray[np.float64], step: float) -> NDArray[np.float64]:
-    return np.square(kernel * step / 2) + np.square((kernel - true) * LARGEST_INT8 * step)
+    """Return the square of the most that each input channel can add on average, [out, in / groups]."""
+    each = np.abs(kernel) * step / 2 + np.abs(kernel - true) * LARGEST_INT8 * step
+    return np.asarray(np.square(each.sum(axis=(2, 3))))
 
 
 def _is_head(node: onnx.NodeProto) -> bool:
