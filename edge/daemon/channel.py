@@ -60,6 +60,11 @@ class FrameReader:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
+    @property
+    def holds_bytes(self) -> bool:
+        """Whether bytes are kept: a part of a message, or messages that nobody took."""
+        return bool(self._buffer)
+
     def feed(self, data: bytes) -> Iterator[Message]:
         """Take bytes and yield every message they complete; raises EdgeError MDSE-DAEMON-010 on a broken frame."""
         self._buffer += data
@@ -113,6 +118,11 @@ class Channel:
     def fileno(self) -> int:
         """The socket's descriptor, for `select`."""
         return self._connection.fileno()
+
+    @property
+    def holds_messages(self) -> bool:
+        """Whether messages were read that nobody took yet: `select` does not tell of them."""
+        return bool(self._waiting)
 
     def send(self, header: Mapping[str, object], blobs: tuple[bytes, ...] = ()) -> None:
         """Send one message; blocks until the supervisor has taken it."""

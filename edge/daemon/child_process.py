@@ -92,7 +92,11 @@ class ChildProcess:
             del self._unsent[:sent]
 
     def receive(self) -> Iterator[Message]:
-        """Yield the messages that have arrived; raises EOFError when the child closed its end."""
+        """Yield the messages that have arrived; raises EOFError when the child closed its end.
+
+        Whoever stops in the middle gets the rest from the next call (see `has_unheard`).
+        """
+        yield from self._reader.feed(b"")
         while True:
             try:
                 data = self.socket.recv(READ_BYTES)
@@ -103,6 +107,11 @@ class ChildProcess:
             if not data:
                 raise EOFError(self.name)
             yield from self._reader.feed(data)
+
+    @property
+    def has_unheard(self) -> bool:
+        """Whether bytes were read that no message was made of yet."""
+        return self._reader.holds_bytes
 
     def stop(self, now_s: float) -> None:
         """Ask the child to end: SIGTERM now, SIGKILL after the grace time (see `advance`)."""

@@ -15,6 +15,8 @@ from edge.errors import EdgeError
 
 log = logging.getLogger("mds_edge.daemon")
 RESTART_FIRST_S = 0.5
+HEAR_S = 1.0
+"""A child that talks without end is interrupted after this time: the others and the watchdog have their turn."""
 
 
 class Keeper:
@@ -58,6 +60,8 @@ class Keeper:
             self.end_child("it was silent beyond its budget")
         if self.child is None and not self.house.stopping and self.restart.is_ready(now_s) and self.may_start():
             self._start()
+        if self.child is not None and self.child.has_unheard:
+            self.on_ready()
         if self.child is not None:
             self.work()
             self._listen()
@@ -90,10 +94,11 @@ class Keeper:
         child = self.child
         if child is None:
             return
+        end_s = self.house.monotonic() + HEAR_S
         try:
             for message in child.receive():
                 self.on_message(message)
-                if self.child is not child:
+                if self.child is not child or self.house.monotonic() > end_s:
                     return
         except EOFError:
             self.end_child("it ended")

@@ -2,10 +2,11 @@
 
 It alone touches the share, so a share that hangs takes this process with it and nothing else.
 
-    from the supervisor   begin {settings} · known {folders} · fetch {slide, folder, signature}
+    from the supervisor   begin {settings, known_messages} · known {folders} · fetch {slide, folder, signature}
                           watch {folder, released} · finished {folder, signature}
     to the supervisor     alive · looked {folders, slow} · source {away} · seen {folders} · settled {stat} · overdue
-                          vanished · unlisted · hopeless {code} · fetched · moved · refused · failed {errno}
+                          vanished {folders} · unlisted {folders} · hopeless {code} · fetched · moved · refused
+                          failed {errno}
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from edge.slide import META_INCOMPLETE, read_slide
 
 ALIVE_EVERY_S = 2.0
 GONE_AFTER_LOOKS = 3
+NAMES_PER_MESSAGE = 500
 RECHECK_PASSES = 60
 """A finished folder's times are compared once in so many passes even without an event: a share sends none."""
 DEEP_LOOKS_PER_THOUSAND = 1
@@ -76,6 +78,7 @@ class Scanner:
         self._sent_at_s = 0.0
         self._went_on_at_s = 0.0
         self._was_slow = False
+        self._known_told = 0
         self._away = ""
         self._passes = 0
         self._place: tuple[int, int] | None = None
@@ -83,6 +86,10 @@ class Scanner:
 
     def run(self) -> None:
         """Look, obey, wait, for ever; ends with EOFError when the supervisor is gone."""
+        while self._known_told < self._settings["known_messages"]:
+            # Before the first look: what is finished need not be read again, file by file.
+            self._obey(ALIVE_EVERY_S)
+            self._alive()
         next_look_s = 0.0
         changed: set[str] = set()
         while True:
@@ -100,11 +107,13 @@ class Scanner:
     def _obey(self, wait_s: float) -> None:
         """Wait for an order or an event; carry out every order that is there."""
         waiting: list[Channel | FolderEvents] = [self._channel, *([self._events] if self._events is not None else [])]
-        if self._channel not in select.select(waiting, [], [], max(0.0, wait_s))[0]:
+        wait_s = 0.0 if self._channel.holds_messages else max(0.0, wait_s)
+        if self._channel not in select.select(waiting, [], [], wait_s)[0] and not self._channel.holds_messages:
             return
         while (message := self._channel.receive(0.0)) is not None:
             order: dict[str, Any] = dict(message.header)
             if message.kind == "known":
+                self._known_told += 1
                 for folder, finished, signature, released in order["folders"]:
                     self._folders[folder] = KnownFolder(finished, signature or "", released=released)
             elif message.kind == "finished":
@@ -117,6 +126,11 @@ class Scanner:
     def _send(self, kind: str, **facts: object) -> None:
         self._channel.send({"kind": kind, **facts})
         self._sent_at_s = time.monotonic()
+
+    def _send_names(self, kind: str, names: list[str]) -> None:
+        """Tell of many folders in few messages: each is one transaction of the supervisor's, synced to disk."""
+        for start in range(0, len(names), NAMES_PER_MESSAGE):
+            self._send(kind, folders=names[start : start + NAMES_PER_MESSAGE])
 
     def _alive(self) -> None:
         """Tell the supervisor that we make progress; called between any two operations on the share."""
@@ -159,8 +173,7 @@ class Scanner:
         if self._events is None:
             self._events = FolderEvents(self._root)
         new = [name for name in names if name not in self._folders]
-        for start in range(0, len(new), 500):
-            self._send("seen", folders=new[start : start + 500])
+        self._send_names("seen", new)
         self._folders.update({name: KnownFolder() for name in new})
         if not all_gone or is_same_place:
             self._forget_gone(present)
@@ -180,12 +193,15 @@ class Scanner:
         self._events = None
 
     def _forget_gone(self, present: set[str]) -> None:
+        gone: dict[str, list[str]] = {"unlisted": [], "vanished": []}
         for name in [name for name in self._folders if name not in present]:
             folder = self._folders[name]
             folder.missing_looks += 1
             if folder.missing_looks >= GONE_AFTER_LOOKS:
                 del self._folders[name]
-                self._send("unlisted" if folder.finished else "vanished", folder=name)
+                gone["unlisted" if folder.finished else "vanished"].append(name)
+        for kind, names in gone.items():
+            self._send_names(kind, names)
 
     def _judge(self, names: list[str], changed: set[str]) -> None:
         turn, whole = self._passes % RECHECK_PASSES, self._whole_looks(len(names))

@@ -54,15 +54,17 @@ class SourceKeeper(Keeper):
     def begin(self, child: ChildProcess) -> None:
         """Send the settings and every folder that is known."""
         source, limits = self.source, self.house.books.config.limits
-        child.send({
-            "kind": "begin", "path": str(source.path), "scan_s": source.scan_s, "quiet_s": source.quiet_s,
-            "max_wait_s": source.max_wait_s, "marker": list(source.marker), "marker_required": source.marker_required,
-            "sentinel": source.sentinel, "sample_id_pattern": source.sample_id_pattern,
-            "cell_bytes": limits.cell_bytes, "spool": str(self.house.books.folders.spool),
-        })  # fmt: skip
         # What is gone is told again as new when it comes back; until then it must not look like an empty source.
         rows = list(self._slides.listed_folders(self.source.id))
-        for start in range(0, len(rows), KNOWN_PER_MESSAGE):
+        starts = range(0, len(rows), KNOWN_PER_MESSAGE)
+        child.send({
+            "kind": "begin", "known_messages": len(starts), "path": str(source.path), "scan_s": source.scan_s,
+            "quiet_s": source.quiet_s, "max_wait_s": source.max_wait_s, "marker": list(source.marker),
+            "marker_required": source.marker_required, "sentinel": source.sentinel,
+            "sample_id_pattern": source.sample_id_pattern, "cell_bytes": limits.cell_bytes,
+            "spool": str(self.house.books.folders.spool),
+        })  # fmt: skip
+        for start in starts:
             known = [standing(*row) for row in rows[start : start + KNOWN_PER_MESSAGE]]
             child.send({"kind": "known", "folders": known})
         child.expect_within(SILENT_BUDGET_S, self.house.monotonic())
@@ -89,9 +91,9 @@ class SourceKeeper(Keeper):
         elif kind == "overdue":
             self._on_overdue(facts["folder"], facts["reason"])
         elif kind == "vanished":
-            self._on_vanished(facts["folder"])
+            self._on_vanished(facts["folders"])
         elif kind == "unlisted":
-            self._on_unlisted(facts["folder"])
+            self._on_unlisted(facts["folders"])
         elif kind == "hopeless":
             self._on_hopeless(facts)
         elif kind in ("fetched", "moved", "refused", "failed"):
@@ -131,11 +133,13 @@ class SourceKeeper(Keeper):
                         row = self._slides.amend(row.id, "listed again", unlisted_at=None)
                     self.tell(row)
 
-    def _on_unlisted(self, folder: str) -> None:
-        """Remember since when a finished folder is no longer listed: only then may its rows be given back one day."""
-        row = self._newest(folder)
-        if row is not None and row.unlisted_at is None:
-            self._slides.amend(row.id, "no longer listed", unlisted_at=self.house.books.journal.now())
+    def _on_unlisted(self, folders: list[str]) -> None:
+        """Remember since when finished folders are no longer listed: only then may their rows be given back one day."""
+        with self.house.books.journal.change():
+            for folder in folders:
+                row = self._newest(folder)
+                if row is not None and row.unlisted_at is None:
+                    self._slides.amend(row.id, "no longer listed", unlisted_at=self.house.books.journal.now())
 
     def _on_hopeless(self, facts: dict[str, Any]) -> None:
         """Set a folder aside that cannot be a slide: it is not read, and looked at again when it has changed."""
@@ -176,13 +180,15 @@ class SourceKeeper(Keeper):
             error = EdgeError("MDSE-SPOOL-004", where=f"slide {row.id}", reason=reason)
             self._slides.move(row.id, "HELD", code=error.code, text=str(error))
 
-    def _on_vanished(self, folder: str) -> None:
-        self._settled.pop(folder, None)
-        row = self._newest(folder)
-        if row is not None and row.state in ("SEEN", "SETTLED", "WAITING_SOURCE", "HELD"):
-            error = EdgeError("MDSE-SPOOL-003", where=f"slide {row.id}")
-            gone_at = self.house.books.journal.now()
-            self._slides.move(row.id, "VANISHED", code=error.code, text=str(error), unlisted_at=gone_at)
+    def _on_vanished(self, folders: list[str]) -> None:
+        with self.house.books.journal.change():
+            for folder in folders:
+                self._settled.pop(folder, None)
+                row = self._newest(folder)
+                if row is not None and row.state in ("SEEN", "SETTLED", "WAITING_SOURCE", "HELD"):
+                    error = EdgeError("MDSE-SPOOL-003", where=f"slide {row.id}")
+                    gone_at = self.house.books.journal.now()
+                    self._slides.move(row.id, "VANISHED", code=error.code, text=str(error), unlisted_at=gone_at)
 
     def _on_source(self, away: str, now_s: float) -> None:
         if away:

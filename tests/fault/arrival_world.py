@@ -94,12 +94,16 @@ class Pipe:
     def __init__(self) -> None:
         self.to_supervisor: deque[Message] = deque()
         self.to_scanner: deque[Message] = deque()
-        self._always, self._other = os.pipe2(os.O_CLOEXEC)
-        os.write(self._other, b"x")
+        self._nothing, self._other = os.pipe2(os.O_CLOEXEC)
 
     # The scanner's end.
     def fileno(self) -> int:
-        return self._always
+        """Return a descriptor that never tells of anything: messages wait in `to_scanner`."""
+        return self._nothing
+
+    @property
+    def holds_messages(self) -> bool:
+        return bool(self.to_scanner)
 
     def send(self, header: dict[str, Any], blobs: tuple[bytes, ...] = ()) -> None:
         self.to_supervisor.append(Message(json.loads(json.dumps(header))))
@@ -108,7 +112,7 @@ class Pipe:
         return self.to_scanner.popleft() if self.to_scanner else None
 
     def close(self) -> None:
-        os.close(self._always)
+        os.close(self._nothing)
         os.close(self._other)
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+import threading
 from pathlib import Path
 
 import pytest
 
 from edge.daemon import scanner as scanner_module
+from edge.daemon.channel import Channel, frame_from_message
 from edge.daemon.folder_look import list_slide_folders
-from edge.daemon.scanner import KnownFolder, Scanner
+from edge.daemon.scanner import KnownFolder, Scanner, serve
 from tests.fault.site import write_slide
 
 
@@ -108,7 +112,7 @@ def test_a_finished_folder_that_is_cleaned_away_is_told_as_no_longer_listed(expo
         file.unlink()
     (export / "A1").rmdir()
     passes(scanner, clock, 4)
-    assert [m["folder"] for m in told.of("unlisted")] == ["A1"]
+    assert [m["folders"] for m in told.of("unlisted")] == [["A1"]]
     assert told.of("vanished") == []
 
 
@@ -205,9 +209,54 @@ def test_the_only_folder_that_is_renamed_while_it_waits_is_gone_and_its_new_name
     passes(scanner, clock, 2)
     (export / "A1").rename(export / "B1")
     passes(scanner, clock, 8)
-    assert [m["folder"] for m in told.of("vanished")] == ["A1"]
+    assert [m["folders"] for m in told.of("vanished")] == [["A1"]]
     assert [m["folder"] for m in told.of("settled")] == ["B1"]
     assert told.of("source") == []
+
+
+def test_thousands_of_folders_that_are_cleaned_away_are_told_in_few_messages(export: Path, clock: list[float]) -> None:
+    told = Told()
+    scanner = scanner_of(export, told)
+    names = [f"F{number:04d}" for number in range(1200)]
+    scanner._folders = {name: KnownFolder(True, "s") for name in names}
+    write_slide(export, "A1", cells=1)
+    scanner._folders["A1"] = KnownFolder(True, "s")
+    passes(scanner, clock, 4)
+    assert [len(m["folders"]) for m in told.of("unlisted")] == [500, 500, 200]
+    assert [name for m in told.of("unlisted") for name in m["folders"]] == names
+
+
+def serve_to_the_end(channel: Channel) -> None:
+    with contextlib.suppress(EOFError):
+        serve(channel)
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_no_folder_is_looked_at_before_everything_that_is_known_was_told(
+    export: Path, monkeypatch: pytest.MonkeyPatch, at_once: bool
+) -> None:
+    for name in ("A1", "A2"):
+        write_slide(export, name)
+    ours, theirs = socket.socketpair()
+    scanner = scanner_of(export, Channel(theirs))
+    begin = frame_from_message({"kind": "begin", **scanner._settings, "known_messages": 2})
+    known = [frame_from_message({"kind": "known", "folders": [[name, True, "s", False]]}) for name in ("A1", "A2")]
+    looks: list[list[str]] = []
+
+    def look(self: Scanner, _changed: set[str]) -> None:
+        looks.append(sorted(self._folders))
+        raise EOFError
+
+    monkeypatch.setattr(Scanner, "look", look)
+    with ours, theirs:
+        ours.sendall(begin + b"".join(known) if at_once else begin + known[0])
+        serving = threading.Thread(target=serve_to_the_end, args=(scanner._channel,))
+        serving.start()
+        if not at_once:
+            ours.sendall(known[1])
+        serving.join(30)
+        assert not serving.is_alive()
+    assert looks == [["A1", "A2"]]
 
 
 @pytest.mark.case("D17")

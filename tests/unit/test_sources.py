@@ -192,19 +192,31 @@ def test_a_file_that_another_program_holds_is_tried_again_for_ever(source: Sourc
     assert (source.row("A1").state, source.row("A1").attempts) == ("SETTLED", 0)
 
 
+@pytest.mark.parametrize("kind", ["vanished", "unlisted"])
+def test_many_folders_that_go_at_once_are_one_transaction(source: Source, kind: str) -> None:
+    names = [f"A{number}" for number in range(20)]
+    source.hear("seen", folders=names)
+    connection, commits = source.place.books.journal.connection, []
+    connection.set_trace_callback(lambda text: commits.append(text) if text == "COMMIT" else None)
+    source.hear(kind, folders=names)
+    connection.set_trace_callback(None)
+    assert len(commits) == 1
+    assert all(source.row(name).unlisted_at is not None for name in names)
+
+
 @pytest.mark.case("A19")
 def test_a_folder_that_comes_and_goes_is_remembered_with_when_it_went(source: Source) -> None:
     source.hear("seen", folders=["A1"])
-    source.hear("vanished", folder="A1")
+    source.hear("vanished", folders=["A1"])
     assert source.row("A1").state == "VANISHED"
     assert source.row("A1").unlisted_at is not None
     source.hear("seen", folders=["A1"])
     assert (source.row("A1").state, source.row("A1").unlisted_at) == ("SEEN", None)
     slides = source.place.books.journal.slides
     slides.move(source.row("A1").id, "CLOSED", code="DISCARDED")
-    source.hear("unlisted", folder="A1")
+    source.hear("unlisted", folders=["A1"])
     first = source.row("A1").unlisted_at
-    source.hear("unlisted", folder="A1")
+    source.hear("unlisted", folders=["A1"])
     assert first is not None
     assert source.row("A1").unlisted_at == first
     source.hear("seen", folders=["A1"])
