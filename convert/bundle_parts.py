@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
-from convert.code_parity import FINDING_TOLERANCE, NEAR_TIE_TOLERANCE, TYPE_TOLERANCE
+from convert.code_parity import FINDING_TOLERANCE, TYPE_TOLERANCE
 from convert.conversion_request import Preflight
 from convert.derived_files import FILE_OF
 from convert.engine_proof import ProvedEngine, gpu_entry
@@ -73,7 +73,6 @@ def parity_document(
         "versions": library_versions(),
         "tolerance": {
             "types": TYPE_TOLERANCE,
-            "near_ties": NEAR_TIE_TOLERANCE,
             "findings": FINDING_TOLERANCE,
             "level": 0.95,
             "correction": "Holm",

@@ -105,7 +105,7 @@ def _near_tie_lines(types: Mapping[str, Mapping[str, Any]]) -> list[str]:
         return []
     return [
         "<p>Near ties, which the original hardly decides itself (its first type leads by 0.1 or less), that this "
-        f"engine decides otherwise: {', '.join(told)}. They count in the loss; beyond one half they refuse a type.</p>"
+        f"engine decides otherwise: {', '.join(told)}. They count in the loss like any other cell.</p>"
     ]
 
 
@@ -172,8 +172,7 @@ def _reading_lines() -> Sequence[str]:
         "<p>The dot is the loss that was found, the line its 95 % interval, the dashed line the tolerance. "
         "<b>PROVEN</b> (full dot): the whole interval lies within the tolerance. <b>NOT PROVEN</b> (ring): too few "
         "cells to say; about 370 cells of a type without a single difference are needed. <b>REFUSED</b> (square): the "
-        "loss is above the tolerance, shown with Holm's correction over all types and findings; of a type by the cells "
-        "that the original decides clearly, or by more than half of its near ties.</p>",
+        "loss is above the tolerance, shown with Holm's correction over all types and findings.</p>",
         "<p>Agreement with the original says nothing about whether the original is right: for that see the validation "
         "in MODEL_CARD.md.</p>",
     )

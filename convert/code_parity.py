@@ -1,9 +1,8 @@
 """The verdict on every type and every finding of an engine.
 
-A type is PROVEN on all of its cells. It is REFUSED by those that the original decides clearly (its first type leads by
-more than 0.1), at 1 point, or by its near ties, where more than half of them are decided otherwise: a near tie is a
-coin toss in the original, too, and two coins differ half of the time (ADR 7). A finding is judged on all the cells it
-applies to, at 2 points.
+A type is judged on all of its cells, at 1 point; a finding on all the cells it applies to, at 2 points. How many of a
+type's near ties came out otherwise (cells whose first type leads by 0.1 or less in the original) is told beside it and
+excuses nothing: what falls to one side every time shifts a differential, however closely it was decided.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from edge.engines.base import EngineOutputs
 
 TYPE_TOLERANCE = 0.01
 FINDING_TOLERANCE = 0.02
-NEAR_TIE_TOLERANCE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ def judged_codes(
     """
     rows = _type_rows(original, found, cells, catalogue)
     rows += _finding_rows(original, found, cells, catalogue, finding_threshold)
-    verdicts = verdicts_from_losses([(row.loss, row.tolerance) for row in rows], [row.refused_by for row in rows])
+    verdicts = verdicts_from_losses([(row.loss, row.tolerance) for row in rows])
     # A finding that the original never saw on these cells was not put to the test, however well nothing agrees.
     return [
         CodeParity(
@@ -67,13 +65,12 @@ def judged_codes(
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One type or finding before it is judged; `refused_by` are the losses that can refuse it."""
+    """One type or finding before it is judged."""
 
     code: str
     shown: int
     loss: Loss | None
     tolerance: float
-    refused_by: tuple[Loss | None, ...]
     near_ties: Loss | None = None
 
 
@@ -85,15 +82,11 @@ def _type_rows(
     rows = []
     for place, code in enumerate(catalogue.type_codes):
         views = top == place
-        loss, sure, near_ties = (
-            loss_from_disagreements(otherwise[part], cells[part], tolerance=tolerance)
-            for part, tolerance in (
-                (views, TYPE_TOLERANCE),
-                (views & clear, TYPE_TOLERANCE),
-                (views & ~clear, NEAR_TIE_TOLERANCE),
-            )
+        loss, near_ties = (
+            loss_from_disagreements(otherwise[part], cells[part], tolerance=TYPE_TOLERANCE)
+            for part in (views, views & ~clear)
         )
-        rows.append(_Row(code, int(views.sum()), loss, TYPE_TOLERANCE, (sure, near_ties), near_ties))
+        rows.append(_Row(code, int(views.sum()), loss, TYPE_TOLERANCE, near_ties))
     return rows
 
 
@@ -110,7 +103,7 @@ def _finding_rows(
         limit, views = finding_threshold[code], applicable[:, place]
         says, other = original.findings[:, place] >= limit, found.findings[:, place] >= limit
         loss = loss_from_disagreements((says != other)[views], cells[views], tolerance=FINDING_TOLERANCE)
-        rows.append(_Row(code, int(says[views].sum()), loss, FINDING_TOLERANCE, (loss,)))
+        rows.append(_Row(code, int(says[views].sum()), loss, FINDING_TOLERANCE))
     return rows
 
 

@@ -67,18 +67,11 @@ def holm_refusals(p_values: Sequence[float], level: float = _TAIL) -> list[bool]
     return refused
 
 
-def verdicts_from_losses(
-    losses: Sequence[tuple[Loss | None, float]], refused_by: Sequence[Sequence[Loss | None]] | None = None
-) -> list[Verdict]:
-    """Return one verdict per (loss, tolerance), refusals by Holm over all of them. A loss of None proves nothing.
-
-    `refused_by`: for each of them the losses whose p-values refuse it, each against its own tolerance; without, the
-    loss itself. PROVEN looks at the loss alone.
-    """
-    parts = [(loss,) for loss, _ in losses] if refused_by is None else refused_by
-    tested = [(place, part.p_value) for place, of_one in enumerate(parts) for part in of_one if part is not None]
-    refused = holm_refusals([p_value for _, p_value in tested])
-    fallen = {place for (place, _), falls in zip(tested, refused, strict=True) if falls}
+def verdicts_from_losses(losses: Sequence[tuple[Loss | None, float]]) -> list[Verdict]:
+    """Return one verdict per (loss, tolerance), refusals by Holm over all of them. A loss of None proves nothing."""
+    tested = [place for place, (loss, _) in enumerate(losses) if loss is not None]
+    refused = holm_refusals([loss.p_value for loss, _ in losses if loss is not None])
+    fallen = {place for place, falls in zip(tested, refused, strict=True) if falls}
     verdicts: list[Verdict] = []
     for place, (loss, tolerance) in enumerate(losses):
         if place in fallen:

@@ -109,24 +109,16 @@ def near_ties_of(count, moved, views=150):
     return {code.code: code for code in compared(original, found).types}["SNE"]
 
 
-def test_near_ties_decided_otherwise_prove_nothing_and_refuse_a_type_only_beyond_one_half():
-    honest = near_ties_of(24, 9)
-    assert honest.loss.value == pytest.approx(9 / 150)
-    assert honest.loss.lowest > 0.01
-    assert (honest.near_ties.views, honest.near_ties.value) == (24, pytest.approx(9 / 24))
-    assert honest.verdict == "NOT PROVEN"
-    assert near_ties_of(24, 24).verdict == "REFUSED", "what goes one way every time is no coin"
+def test_near_ties_decided_otherwise_are_told_and_excuse_nothing():
+    honest = near_ties_of(24, 3)
+    assert (honest.near_ties.views, honest.near_ties.value) == (24, pytest.approx(3 / 24))
+    assert (honest.loss.value, honest.verdict) == (pytest.approx(3 / 150), "NOT PROVEN")
+    assert near_ties_of(24, 10).verdict == "REFUSED"
 
 
-def test_as_many_clear_cells_decided_otherwise_refuse_the_type():
-    clear = {c.code: c for c in compared(outputs([0] * 150), outputs([6] * 9 + [0] * 141)).types}["SNE"]
-    assert (clear.loss.value, clear.near_ties) == (pytest.approx(9 / 150), None)
-    assert clear.verdict == "REFUSED"
-
-
-def test_two_cells_of_a_rare_type_refuse_it_where_the_original_was_sure_and_not_where_it_wavered():
-    assert near_ties_of(2, 2, views=2).verdict == "NOT PROVEN"
-    clear = {c.code: c for c in compared(outputs([0] * 2), outputs([6] * 2)).types}["SNE"]
+def test_as_many_clear_cells_decided_otherwise_refuse_the_type_likewise():
+    clear = {c.code: c for c in compared(outputs([0] * 150), outputs([6] * 10 + [0] * 140)).types}["SNE"]
+    assert (clear.loss.value, clear.near_ties) == (pytest.approx(10 / 150), None)
     assert clear.verdict == "REFUSED"
 
 
