@@ -90,26 +90,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_marked(tests: Mapping[str, list[str]], state: Path, minutes: float) -> int:
-    """Run every test that names a case, module by module; what has passed is not run again."""
-    by_module: dict[str, set[str]] = {}
-    for node in {node for several in tests.values() for node in several}:
-        by_module.setdefault(node.partition("::")[0], set()).add(node)
+    """Run every module with a test that names a case, whole: tests of one machine go on where the last one ended.
+
+    What has passed is not run again.
+    """
+    modules = sorted({node.partition("::")[0] for several in tests.values() for node in several})
     started_s, bad = time.monotonic(), 0
-    for number, (module, nodes) in enumerate(sorted(by_module.items()), start=1):
+    for number, module in enumerate(modules, start=1):
         report = report_of(module, state)
         if report.exists() or time.monotonic() - started_s > 60 * minutes:
             continue
         report.parent.mkdir(parents=True, exist_ok=True)
         made = report.with_suffix(".new")
         environment = os.environ | {"MDS_EDGE_CASE_REPORT": str(made.resolve())}
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.fault.case_report", *sorted(nodes)]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.fault.case_report", module]
         status = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode
         bad += status != 0
         made.rename(report if status == 0 else report.with_suffix(".failed"))
         passed_s = time.monotonic() - started_s
-        print(f"{number} of {len(by_module)}, {passed_s:.0f} s: {module} {status}", flush=True)  # noqa: T201 - a command prints
-    left = [module for module in by_module if not report_of(module, state).exists()]
-    print(f"{len(by_module) - len(left)} of {len(by_module)} modules have passed")  # noqa: T201 - a command prints
+        print(f"{number} of {len(modules)}, {passed_s:.0f} s: {module} {status}", flush=True)  # noqa: T201 - a command prints
+    left = [module for module in modules if not report_of(module, state).exists()]
+    print(f"{len(modules) - len(left)} of {len(modules)} modules have passed")  # noqa: T201 - a command prints
     return 1 if bad or left else 0
 
 
