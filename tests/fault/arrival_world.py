@@ -261,10 +261,13 @@ class World:
     def write(self, name: str, file: str, content: bytes, *, mtime_s: float | None = None) -> None:
         """Write one file; `mtime_s` as a copy tool may set it."""
         path = self.export / name / file
+        # A marker that is there says the same when it is written once more: nothing of the slide has changed.
+        says_nothing_new = file == MARKER and path.exists()
         path.write_bytes(content)
         if mtime_s is not None:
             os.utime(path, (mtime_s, mtime_s))
-        self.touched(name)
+        if not says_nothing_new:
+            self.touched(name)
 
     def touched(self, name: str) -> None:
         """Note that a folder changed now."""

@@ -123,6 +123,13 @@ def test_a_control_keeps_the_beginning_of_what_it_noted(tmp_path: Path) -> None:
     assert len(figures_from_totals([total], DIGEST, {})["controls"]["wrong"]["notes"]["0"]) == 300
 
 
+def test_no_place_of_a_machine_gets_into_the_file() -> None:
+    told = 'File "/home/a-b/x.y/tests/fault/site.py", line 1; /dev/shm/mds-edge-soak-ab12/drop, not /srv/export'
+    total = total_of(BENCH, [FinishedRun(0, Outcome(1, lost=1, note=told), 1.0, "")], Total(BENCH))
+    note = figures_from_totals([total], DIGEST, {})["sound"]["notes"]["0"]
+    assert note == 'File "tests/fault/site.py", line 1; mds-edge-soak-ab12/drop, not /srv/export'
+
+
 @given(st.frozensets(st.integers(0, 40)))
 def test_run_numbers_read_back_as_they_were_written(numbers: frozenset[int]) -> None:
     assert numbers_from_text(text_from_numbers(numbers)) == numbers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ from tests.fault.bench.ranges import text_from_numbers
 
 CONTROL_NOTE_CHARACTERS = 300
 """A control's faults are wanted: the beginning of what it noted is enough."""
+PLACES = re.compile(r"(?:/[\w.~-]+)+/(?=tests/|edge/|mds-edge-)")
+"""Where a run lay on its machine: of interest to nobody, and another one each time."""
 COLUMNS = ("runs", "of", "points", *FAULTS, "seconds", "verdict")
 
 
@@ -133,7 +136,8 @@ def _facts(total: Total) -> dict[str, float]:
 def _row(total: Total) -> dict[str, object]:
     """Return what the file says of a bench: enough to go on from it on another machine."""
     runs_of_note: dict[str, list[int]] = {}
-    for number, note in sorted(total.notes.items()):
+    for number, told in sorted(total.notes.items()):
+        note = PLACES.sub("", told)
         text = note if total.bench.control_of is None else note[:CONTROL_NOTE_CHARACTERS]
         runs_of_note.setdefault(text, []).append(number)
     return {
