@@ -30,15 +30,18 @@ import onnx
 from numpy.typing import NDArray
 
 from convert.int8_steps import LARGEST_INT8
-from convert.onnx_graph import constants_of
-from convert.weight_check import UsedWeights, half_excess, weights_by_layer
-from edge.errors import EdgeError
+from convert.onnx_graph import constants_of, replace_constants
+from convert.weight_check import (
+    HALF_RELATIVE,
+    WITH_WEIGHTS,
+    UsedWeights,
+    half_excess,
+    refuse_worst,
+    weights_by_layer,
+)
 
 LARGEST_MEAN, LARGEST_CHANNEL = 0.5, 2.0
-_WITH_BIASES = ("Conv", "Gemm")
 _READ_BY_HEADS = "embedding"
-_NAMED_LAYERS = 3
-_SLACK = 1 + 1e-6
 
 
 def require_biases(file: str, model: onnx.ModelProto, source: onnx.ModelProto) -> None:
@@ -47,11 +50,7 @@ def require_biases(file: str, model: onnx.ModelProto, source: onnx.ModelProto) -
     Raises EdgeError MDSE-PARITY-012 naming the layers whose biases are others, the worst first. Weights are taken as
     they are: `convert.weight_check.require_weights` comes before.
     """
-    shares = bias_shares(model, source)
-    worst = sorted((name for name in shares if not shares[name] <= _SLACK), key=lambda name: -shares[name])
-    if worst:
-        names = ", ".join(name.removesuffix("/linear") for name in worst[:_NAMED_LAYERS])
-        raise EdgeError("MDSE-PARITY-012", where=file, layers=names, count=len(worst), all=len(shares))
+    refuse_worst("MDSE-PARITY-012", file, bias_shares(model, source))
 
 
 def bias_shares(model: onnx.ModelProto, source: onnx.ModelProto) -> dict[str, float]:
@@ -72,7 +71,7 @@ def bias_shares(model: onnx.ModelProto, source: onnx.ModelProto) -> dict[str, fl
         if bounds is None:
             shares[name] = half_excess(node.astype(np.float64), true.astype(np.float64))
             continue
-        half = np.abs(true) * 2.0**-11 if node.dtype == np.float16 else 0.0
+        half = np.abs(true) * HALF_RELATIVE if node.dtype == np.float16 else 0.0
         shares[name] = _share(np.abs(node.astype(np.float64) - true), bounds + half)
     return shares
 
@@ -81,11 +80,11 @@ def without_biases(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a copy whose convolutions have biases of zero: what `bias_shares` must see in every layer."""
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
-    names = {node.input[2] for node in bare.graph.node if node.op_type == "Conv" and len(node.input) > 2}
-    for tensor in bare.graph.initializer:
-        if tensor.name in names:
-            zeros = np.zeros_like(onnx.numpy_helper.to_array(tensor))
-            tensor.CopyFrom(onnx.numpy_helper.from_array(zeros, tensor.name))
+    constants = constants_of(model)
+    for node in bare.graph.node:
+        if node.op_type == "Conv" and len(node.input) > 2:
+            constants[node.input[2]] = np.zeros_like(constants[node.input[2]])
+    replace_constants(bare, constants)
     return bare
 
 
@@ -135,7 +134,7 @@ class _File:
 
     @classmethod
     def of(cls, model: onnx.ModelProto) -> _File:
-        layers = {node.name: node for node in model.graph.node if node.op_type in _WITH_BIASES}
+        layers = {node.name: node for node in model.graph.node if node.op_type in WITH_WEIGHTS}
         makers = {name: node for node in model.graph.node for name in node.output}
         return cls(layers, weights_by_layer(model), constants_of(model), makers)
 

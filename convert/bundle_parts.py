@@ -71,12 +71,7 @@ def parity_document(
         "reference": dict(reference),
         "calibration": None if calibration is None else dict(calibration),
         "versions": library_versions(),
-        "tolerance": {
-            "types": TYPE_TOLERANCE,
-            "findings": FINDING_TOLERANCE,
-            "level": 0.95,
-            "correction": "Holm",
-        },
+        "tolerance": {"types": TYPE_TOLERANCE, "findings": FINDING_TOLERANCE, "level": 0.95, "correction": "Holm"},
         "trees": {
             trained.target: {
                 "rows": made.rows,

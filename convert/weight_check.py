@@ -29,8 +29,8 @@ from convert.progress import Progress
 from edge.engines.base import EngineOutputs
 from edge.errors import EdgeError
 
-_WITH_WEIGHTS = ("Conv", "Gemm")
-_HALF_RELATIVE, _HALF_ABSOLUTE = 2.0**-11, 2.0**-25
+WITH_WEIGHTS = ("Conv", "Gemm")
+HALF_RELATIVE, _HALF_ABSOLUTE = 2.0**-11, 2.0**-25
 # Both sides are computed in double precision from the same float32; this is for the last digits of that alone.
 _SLACK = 1 + 1e-6
 _NAMED_LAYERS = 3
@@ -62,10 +62,19 @@ def require_weights(file: str, model: onnx.ModelProto, source: onnx.ModelProto) 
         else:
             faults[name] = _int8_excess(used.values, true.values, half_steps=used.steps == np.float16)
     faults |= dict.fromkeys(expected.keys() - found.keys(), np.inf)
-    worst = sorted((name for name in faults if faults[name] > _SLACK), key=lambda name: -faults[name])
+    refuse_worst("MDSE-PARITY-010", file, faults)
+
+
+def refuse_worst(code: str, file: str, shares: Mapping[str, float]) -> None:
+    """Raise EdgeError `code` where layers use more of what they are allowed than all of it (1), the worst first.
+
+    What is no number is more than is allowed.
+    """
+    used = {name: np.inf if np.isnan(share) else share for name, share in shares.items()}
+    worst = sorted((name for name in used if used[name] > _SLACK), key=lambda name: -used[name])
     if worst:
         names = ", ".join(name.removesuffix("/linear") for name in worst[:_NAMED_LAYERS])
-        raise EdgeError("MDSE-PARITY-010", where=file, layers=names, count=len(worst), all=len(faults))
+        raise EdgeError(code, where=file, layers=names, count=len(worst), all=len(shares))
 
 
 def require_equal_network(
@@ -103,7 +112,7 @@ def _int8_excess(found: NDArray[np.float64], expected: NDArray[np.float64], *, h
 
 def half_excess(found: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
     """Return the largest error as a multiple of what half precision rounds; both float64 of one shape."""
-    allowed = np.maximum(np.abs(expected) * _HALF_RELATIVE, _HALF_ABSOLUTE)
+    allowed = np.maximum(np.abs(expected) * HALF_RELATIVE, _HALF_ABSOLUTE)
     return _largest_ratio(np.abs(found - expected), allowed)
 
 
@@ -119,7 +128,7 @@ def weights_by_layer(model: onnx.ModelProto) -> dict[str, UsedWeights]:
     return {
         node.name: _as_used(node.input[1], constants, makers)
         for node in model.graph.node
-        if node.op_type in _WITH_WEIGHTS
+        if node.op_type in WITH_WEIGHTS
     }
 
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
+import onnx
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 from keras import layers
 
+from convert.derived_files import derive_models
 from convert.network import build_network
+from convert.onnx_graph import constants_of, replace_constants
 from edge.catalogue import load_catalogue
 
 CATALOGUE = load_catalogue()
@@ -105,3 +110,21 @@ def write_trees(path, *, spec=None, objective="binary:logistic", columns=None, r
         booster.set_attr(mds_edge=json.dumps(spec or tree_spec()))
     booster.save_model(path)
     return path
+
+
+def int8_files(graph: onnx.ModelProto, *, float_layers: tuple[str, ...]) -> tuple[dict[str, onnx.ModelProto], Any]:
+    """Return the files of every precision for `graph` (32 px), and what quantizing decided."""
+    return derive_models(
+        graph, precision="int8", for_gpu=True, with_fp32=True, calibration=cells(24, 32, seed=5),
+        judged=cells(16, 32, seed=6), float_layers=float_layers, threads=1, stream=None,
+    )  # fmt: skip
+
+
+def with_constant(model: onnx.ModelProto, name: str, change: Callable[[Any], Any]) -> onnx.ModelProto:
+    """Return a copy of `model` with one of its constants changed; its type stays."""
+    other = onnx.ModelProto()
+    other.CopyFrom(model)
+    constants = constants_of(other)
+    constants[name] = np.asarray(change(constants[name]), constants[name].dtype)
+    replace_constants(other, constants)
+    return other

@@ -9,14 +9,13 @@ import onnx
 import pytest
 from keras import Input, layers
 from keras.utils import set_random_seed
-from keras_models import cells, headed, with_lively_weights
+from keras_models import headed, int8_files, with_constant, with_lively_weights
 
 from convert import conversion
 from convert.bias_check import bias_shares, require_biases, without_biases
 from convert.conversion_request import ConversionRequest
-from convert.derived_files import derive_models, sources_of
+from convert.derived_files import sources_of
 from convert.onnx_from_keras import onnx_from_keras, origin_from_keras
-from convert.onnx_graph import constants_of, replace_constants
 from edge.errors import EdgeError
 
 SIZE_PX = 32
@@ -42,27 +41,15 @@ def network():
 @cache
 def derived():
     graph = onnx_from_keras(origin_from_keras(network()))
-    models, made = derive_models(
-        graph, precision="int8", for_gpu=True, with_fp32=True, calibration=cells(24, SIZE_PX, seed=5),
-        judged=cells(16, SIZE_PX, seed=6), float_layers=("third",), threads=1, stream=None,
-    )  # fmt: skip
+    models, made = int8_files(graph, float_layers=("third",))
     assert made.corrected
     return models, sources_of(graph, models, made)
-
-
-def changed(model, name, change):
-    other = onnx.ModelProto()
-    other.CopyFrom(model)
-    constants = constants_of(other)
-    constants[name] = np.asarray(change(constants[name]), constants[name].dtype)
-    replace_constants(other, constants)
-    return other
 
 
 def refusal(precision, name, change):
     models, sources = derived()
     with pytest.raises(EdgeError) as error:
-        require_biases("cells.onnx", changed(models[precision], BIAS[name], change), sources[precision])
+        require_biases("cells.onnx", with_constant(models[precision], BIAS[name], change), sources[precision])
     assert (error.value.code, error.value.exit_status) == ("MDSE-PARITY-012", 3)
     return error.value.text
 
@@ -121,7 +108,7 @@ def test_a_conversion_that_moves_the_biases_of_a_layer_is_refused_though_no_answ
 
     def wrong(*given, **options):
         models, made = right(*given, **options)
-        return {**models, "fp16": changed(models["fp16"], BIAS["second"], lambda bias: bias * 1.003)}, made
+        return {**models, "fp16": with_constant(models["fp16"], BIAS["second"], lambda bias: bias * 1.003)}, made
 
     monkeypatch.setattr(conversion, "derive_models", wrong)
     with pytest.raises(EdgeError, match="second") as error:

@@ -9,12 +9,11 @@ import onnx
 import pytest
 from keras import Input, layers
 from keras.utils import set_random_seed
-from keras_models import cells, headed, with_lively_weights
+from keras_models import cells, headed, int8_files, with_constant, with_lively_weights
 
-from convert.derived_files import derive_models, sources_of
+from convert.derived_files import sources_of
 from convert.layer_noise import noisiest_layers
 from convert.onnx_from_keras import onnx_from_keras, origin_from_keras
-from convert.onnx_graph import constants_of, replace_constants
 from convert.onnx_session import batch_of, reference_session
 from convert.weight_check import require_equal_network, require_weights
 from edge.errors import EdgeError
@@ -34,26 +33,14 @@ def graph() -> onnx.ModelProto:
 
 @cache
 def derived():
-    models, made = derive_models(
-        graph(), precision="int8", for_gpu=True, with_fp32=True, calibration=cells(24, SIZE_PX, seed=5),
-        judged=cells(16, SIZE_PX, seed=6), float_layers=("third",), threads=1, stream=None,
-    )  # fmt: skip
+    models, made = int8_files(graph(), float_layers=("third",))
     return models, sources_of(graph(), models, made)
-
-
-def changed(model, name, change):
-    other = onnx.ModelProto()
-    other.CopyFrom(model)
-    constants = constants_of(other)
-    constants[name] = np.asarray(change(constants[name]), constants[name].dtype)
-    replace_constants(other, constants)
-    return other
 
 
 def refusal(precision, name, change):
     models, sources = derived()
     with pytest.raises(EdgeError) as error:
-        require_weights("cells.onnx", changed(models[precision], name, change), sources[precision])
+        require_weights("cells.onnx", with_constant(models[precision], name, change), sources[precision])
     assert error.value.code == "MDSE-PARITY-010"
     assert error.value.exit_status == 3
     return error.value.text
@@ -109,11 +96,16 @@ def test_a_layer_that_the_network_does_not_have_is_refused():
         require_weights("cells.onnx", other, sources["fp32"])
 
 
+@pytest.mark.parametrize(("precision", "name"), [("int8", "second/kernel/int8_step"), ("fp16", "second/kernel")])
+def test_weights_that_are_no_numbers_are_refused(precision, name):
+    assert "second" in refusal(precision, name, lambda values: values * np.nan)
+
+
 def test_channels_that_were_rescaled_on_one_side_only_are_refused():
     _, sources = derived()
     images = cells(4, SIZE_PX, seed=9)
     require_equal_network(graph(), sources["int8"], images, threads=1)
-    wrong = changed(sources["int8"], "second/kernel", lambda weights: weights * 1.1)
+    wrong = with_constant(sources["int8"], "second/kernel", lambda weights: weights * 1.1)
     with pytest.raises(EdgeError) as error:
         require_equal_network(graph(), wrong, images, threads=1)
     assert error.value.code == "MDSE-PARITY-011"
