@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fault.case_controls import REPOSITORY, Control, ControlLedger, load_controls, prove
-from tests.fault.case_ids import figures_from, load_cases, main, named_in_tests
+from tests.fault.case_ids import figures_from, kept_rows, load_cases, main, named_in_tests
 
 OTHER_LISTS = ("M", "N")
 """Tests also name measurements and goals, which have lists of their own."""
@@ -34,10 +35,10 @@ def test_a_control_changes_one_place_and_names_a_test_of_its_case(control: Contr
     assert control.test.partition("[")[0] in named_in_tests()[control.case]
 
 
-def figures(report: dict[str, Any], proved: bool) -> dict[str, Any]:
+def figures(report: dict[str, Any], proved: bool, kept: dict[str, Any] | None = None) -> dict[str, Any]:
     control = load_controls()[0]
     ledger = {control.digest(): "fails" if proved else "the test passes although the product is wrong"}
-    return figures_from(load_cases(), report, [control], ledger)
+    return figures_from(load_cases(), report, [control], ledger, kept or {})
 
 
 def test_a_case_counts_when_its_test_passed_and_its_control_fails() -> None:
@@ -50,6 +51,23 @@ def test_a_case_counts_when_its_test_passed_and_its_control_fails() -> None:
         assert (made["ran"], made["proved"]) == (0, 0)
     mixed = report | {"other": {"cases": [case], "outcome": "failed"}}
     assert figures(mixed, True)["ran"] == 0
+
+
+def test_what_the_figures_hold_counts_until_its_tests_or_its_control_change(tmp_path: Path) -> None:
+    case, out = load_controls()[0].case, tmp_path / "figures.json"
+    made = figures({"node": {"cases": [case], "outcome": "passed"}}, True)
+    out.write_text(json.dumps(made))
+    kept = kept_rows(out, named_in_tests())
+    again = figures({}, True, kept)
+    assert (again["ran"], again["by_case"][case]["tests_passed"]) == (1, 1)
+    assert kept[case]["control_digest"] == load_controls()[0].digest()
+    for field in ("tests_digest", "control_digest"):
+        changed = json.loads(out.read_text())
+        changed["by_case"][case][field] = "of another text"
+        out.with_name("changed.json").write_text(json.dumps(changed))
+        row = kept_rows(out.with_name("changed.json"), named_in_tests())[case]
+        assert (row["ran"], bool(row["control_digest"])) == (field != "tests_digest", field != "control_digest")
+    assert figures({}, True)["ran"] == 0
 
 
 def test_a_control_that_changes_nothing_proves_nothing(tmp_path: Path) -> None:

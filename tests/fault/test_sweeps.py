@@ -104,6 +104,7 @@ def test_the_sweep_sees_every_product_that_was_made_wrong(tmp_path: Path) -> Non
     assert unseen == []
 
 
+@pytest.mark.case("C1")
 def test_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     assert_sound(kill_at_random(0, tmp_path, kills_max=12), points=12)
 

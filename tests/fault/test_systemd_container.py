@@ -108,6 +108,7 @@ def test_a_hangup_changes_nothing(machine: Container) -> None:
 
 @pytest.mark.case("C1")
 def test_after_kills_in_quick_succession_it_is_there_again_and_sends_one_result(machine: Container) -> None:
+    before = len(machine.results())
     export(machine, "DURING_KILLS", 3)
     assert machine.shown("StartLimitIntervalUSec") == {"StartLimitIntervalUSec": "0"}
     for count in range(1, 3):
@@ -115,19 +116,20 @@ def test_after_kills_in_quick_succession_it_is_there_again_and_sends_one_result(
         machine.run("kill", "-9", str(pid))
         machine.wait_for(lambda pid=pid: main_pid(machine) not in (0, pid), 30.0, "another process")
         assert machine.shown("NRestarts")["NRestarts"] == str(count)
-    machine.wait_for(lambda: len(machine.results()) >= 3, 120.0, "the third result")
+    machine.wait_for(lambda: len(machine.results()) > before, 180.0, "the slide's result")
     assert machine.shown("ActiveState")["ActiveState"] == "active"
-    assert len(machine.results()) == 3
+    assert len(machine.results()) == before + 1
 
 
 @pytest.mark.case("C3")
 def test_a_stop_ends_in_good_order_and_a_start_goes_on(machine: Container) -> None:
+    before = len(machine.results())
     machine.run("systemctl", "stop", "mds-edge")
     shown = machine.shown("Result", "ExecMainStatus", "ActiveState")
     assert shown == {"Result": "success", "ExecMainStatus": "0", "ActiveState": "inactive"}
     machine.run("systemctl", "start", "mds-edge")
     assert machine.shown("ActiveState")["ActiveState"] == "active"
-    assert len(machine.results()) == 3
+    assert len(machine.results()) == before
 
 
 def test_a_second_daemon_on_the_same_state_ends_with_75_and_is_tried_again(machine: Container) -> None:
@@ -174,12 +176,21 @@ def test_a_long_check_of_the_journal_at_start_is_given_its_time(machine: Contain
 
 @pytest.mark.case("C7")
 @pytest.mark.case("C8")
-@pytest.mark.case("C20")
 def test_a_supervisor_that_hangs_is_replaced_by_systemd_and_one_fed_by_a_thread_is_not(machine: Container) -> None:
+    machine.run("systemctl", "stop", "mds-edge", check=False)
     outcome = hang_once(machine, 1, watchdog_s=QUICK_WATCHDOG_S)
     assert outcome.faults == 0, outcome
     machine.run("systemctl", "stop", "mds-edge")
-    assert hang_once(machine, 2, watchdog_s=QUICK_WATCHDOG_S, wrong_part="watchdog_fed_by_a_thread").lost == 1
+    assert hang_once(machine, 3, watchdog_s=QUICK_WATCHDOG_S, wrong_part="watchdog_fed_by_a_thread").lost == 1
+
+
+@pytest.mark.case("C20")
+def test_a_supervisor_that_a_debugger_stops_is_replaced_by_systemd(machine: Container) -> None:
+    """The product as it is shipped, stopped by SIGSTOP."""
+    machine.run("systemctl", "stop", "mds-edge", check=False)
+    outcome = hang_once(machine, 2, watchdog_s=QUICK_WATCHDOG_S)
+    assert outcome.faults == 0, outcome
+    assert outcome.note.startswith("stopped"), outcome
 
 
 def test_nothing_of_a_container_is_left(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 from pathlib import Path
 
 import pytest
@@ -99,9 +98,13 @@ def refusal(folder, public_key=PUBLIC):
 
 
 @pytest.mark.case("H10")
-def test_a_signed_bundle_opens_and_gives_the_bytes_that_were_verified(folder):
+def test_a_signed_bundle_gives_the_bytes_that_were_verified_when_another_lies_in_its_place(folder, tmp_path):
     bundle = open_bundle(folder, public_key=PUBLIC)
-    shutil.rmtree(folder)
+    other = {name: data[::-1] + b" of the other" for name, data in CONTENTS.items() if name != "catalogue.json"}
+    another = write_bundle(tmp_path / "another", contents={**CONTENTS, **other})
+    folder.rename(tmp_path / "before")
+    another.rename(folder)
+    assert (folder / "trees/mds_aa/model.json").read_bytes() != CONTENTS["trees/mds_aa/model.json"]
     assert {name: bundle.read(name) for name in CONTENTS} == CONTENTS
     assert bundle.signed_by_trusted_key
     assert bundle.catalogue == CATALOGUE
