@@ -1,7 +1,8 @@
 """Controls of the numbered cases: the product is made wrong in a copy, and the test of the case has to fail there.
 
-A control names a file, a text that stands in it exactly once, what takes its place, and the test. The copy is made of
-the files that git tracks; what is proved is kept in a ledger and done again only when source, test or control change.
+A control names a file, a text that stands in it exactly once, what takes its place, and the test, which has to pass in
+the copy before anything is changed: one that fails there anyway proves nothing. The copy is made of the files that git
+tracks; what is proved is kept in a ledger and done again only when source, test or control change.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import time
 import tomllib
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -54,7 +56,8 @@ def load_controls() -> list[Control]:
 
 
 def copy_of_repository(target: Path) -> None:
-    """Copy what git tracks, and what is new and not ignored."""
+    """Copy what git tracks, and what is new and not ignored; a service's user can read it."""
+    target.chmod(0o755)
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=REPOSITORY, capture_output=True, check=True,
@@ -66,13 +69,15 @@ def copy_of_repository(target: Path) -> None:
 
 
 def prove(control: Control, copy: Path) -> str:
-    """Apply a control in the copy and run its test there; return "fails", or what went wrong."""
+    """Run a control's test in the copy, sound and changed; return "fails" of the latter, or what went wrong."""
     path = copy / control.file
     sound = path.read_text(encoding="utf-8")
     if sound.count(control.find) != 1:
         return f"the text stands {sound.count(control.find)} times in {control.file}"
-    path.write_text(sound.replace(control.find, control.replace), encoding="utf-8")
     try:
+        if (status := run_sound_test(control.test, copy)) != 0:
+            return f"the test does not pass on the sound product ({status})"
+        path.write_text(sound.replace(control.find, control.replace), encoding="utf-8")
         status = run_test(control.test, copy)
     except TimeoutError:
         return f"the test did not end within {LIMIT_S} s"
@@ -81,6 +86,12 @@ def prove(control: Control, copy: Path) -> str:
     if status == FAILED:
         return "fails"
     return "the test passes although the product is wrong" if status == 0 else f"the test did not run ({status})"
+
+
+@cache
+def run_sound_test(node: str, copy: Path) -> int:
+    """Run one test in the copy, in which nothing may be changed now; controls of one test share it."""
+    return run_test(node, copy)
 
 
 def run_test(node: str, copy: Path) -> int:

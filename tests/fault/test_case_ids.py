@@ -73,7 +73,10 @@ def test_what_the_figures_hold_counts_until_its_tests_or_its_control_change(tmp_
 def test_a_control_that_changes_nothing_proves_nothing(tmp_path: Path) -> None:
     (tmp_path / "code.py").write_text("VALUE = 1\n")
     test = tmp_path / "test_value.py"
-    test.write_text("from code_under_test import VALUE\n\ndef test_value():\n    assert VALUE == 1\n")
+    test.write_text(
+        "from code_under_test import VALUE\n\ndef test_value():\n    assert VALUE == 1\n\n"
+        "def test_three():\n    assert VALUE == 3\n"
+    )
     (tmp_path / "code_under_test.py").write_text("VALUE = 1\n")
     node = "test_value.py::test_value"
     sound = (tmp_path / "code_under_test.py").read_text()
@@ -81,10 +84,12 @@ def test_a_control_that_changes_nothing_proves_nothing(tmp_path: Path) -> None:
     harmless = Control("A1", "code_under_test.py", "VALUE = 1", "VALUE = 2 - 1", node)
     missing = Control("A1", "code_under_test.py", "VALUE = 7", "VALUE = 2", node)
     gone = Control("A1", "code_under_test.py", "VALUE = 1", "VALUE = 2", "test_value.py::test_other")
+    broken = Control("A1", "code_under_test.py", "VALUE = 1", "VALUE = 2", "test_value.py::test_three")
+    assert prove(broken, tmp_path) == "the test does not pass on the sound product (1)"
     assert prove(wrong, tmp_path) == "fails"
     assert prove(harmless, tmp_path) == "the test passes although the product is wrong"
     assert prove(missing, tmp_path) == "the text stands 0 times in code_under_test.py"
-    assert prove(gone, tmp_path).startswith("the test did not run")
+    assert prove(gone, tmp_path) == "the test does not pass on the sound product (4)"
     assert (tmp_path / "code_under_test.py").read_text() == sound
 
 
