@@ -64,11 +64,16 @@ def unmount(folder: Path) -> None:
 
 def fill_bytes(disk: Path) -> None:
     """Write until not one byte is left: large pieces first, then single bytes."""
-    descriptor = os.open(disk / FILLER, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    append_until_full(disk / FILLER, b"\0")
+
+
+def append_until_full(path: Path, byte: bytes) -> None:
+    """Let a file grow until the disk refuses one byte more; on a full disk that is what its last page still holds."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         for piece in (1 << 20, 1 << 16, 1 << 12, 1 << 9, 1):
             with contextlib.suppress(OSError):
-                while os.write(descriptor, b"\0" * piece):
+                while os.write(descriptor, byte * piece):
                     pass
     finally:
         os.close(descriptor)

@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.fault.bench.contract import Bench, Outcome
 from tests.fault.site import write_slide
 from tests.fault.small_disk import (
+    append_until_full,
     fill_bytes,
     fill_inodes,
     give_back,
@@ -57,6 +58,8 @@ class SmallDiskSite(WatchedSite):
         """Make the disk refuse from now on."""
         if self.kind == "bytes":
             fill_bytes(self.disk)
+            if self.log.parent == self.disk:
+                append_until_full(self.log, b"\n")  # or its last page would still take what is said meanwhile
         elif self.kind == "inodes":
             fill_inodes(self.disk)
         elif self.waited(lambda: set_read_only(self.disk, True), 20.0) is None:
