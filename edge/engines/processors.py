@@ -1,4 +1,4 @@
-"""How many processor cores this process may really use: affinity, hyper-threads and the control group's quota counted.
+"""What this process may really use of the processor: cores (affinity, hyper-threads, the control group's quota), int8.
 
 A program that starts a thread for every processor of the machine, although a container grants it two, waits most of the
 time for threads that are not running. Two hyper-threads of one core count once: they share its multipliers.
@@ -10,6 +10,8 @@ import os
 import platform
 from pathlib import Path
 
+_INT8_DOT_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"})
+"""Of x86-64 and of 64-bit Arm, as the kernel names them."""
 _PROC, _SYS = Path("/proc"), Path("/sys")
 
 
@@ -43,6 +45,16 @@ def processor_name(proc: Path = _PROC) -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()
+
+
+def has_int8_dot_product(proc: Path = _PROC) -> bool:
+    """Tell whether the processor sums products of int8 numbers in 32 bits at once. False where nothing is known of it.
+
+    One without (x86-64 with AVX2 or AVX-512 alone) sums pairs in 16 bits, which two products of u8 and s8 overflow.
+    """
+    lines = (line.partition(":") for line in _text(proc / "cpuinfo").splitlines())
+    words = {word for name, _, values in lines if name.strip() in ("flags", "Features") for word in values.split()}
+    return not words.isdisjoint(_INT8_DOT_PRODUCTS)
 
 
 def _group(proc: Path) -> Path | None:

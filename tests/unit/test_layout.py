@@ -6,7 +6,7 @@ import os
 import pytest
 
 from edge.engines.layout import Layout, Measured, batch_of_size, candidate_layouts, fastest, tuned_layout
-from edge.engines.processors import cpu_quota, processor_name, usable_cores
+from edge.engines.processors import cpu_quota, has_int8_dot_product, processor_name, usable_cores
 from edge.errors import EdgeError
 
 ONE, TWO, FOUR = Layout(1, 4), Layout(2, 2), Layout(4, 1)
@@ -172,3 +172,14 @@ def test_without_a_control_group_affinity_alone_counts(machine_files):
 
 def test_the_processor_has_its_name_from_the_kernel(machine_files):
     assert processor_name(machine_files[0]) == "Fast One"
+
+
+@pytest.mark.parametrize(
+    ("lines", "sums_in_32_bits"),
+    [("flags\t\t: fpu avx2 avx512f avx512_vnni", True), ("flags\t\t: fpu avx2 avx_vnni", True),
+     ("Features\t: fp asimd asimddp", True), ("flags\t\t: fpu avx2 avx512f avx512bw", False),
+     ("flags\t\t: fpu avx2", False), ("bugs\t\t: avx512_vnni", False), ("", False)],
+)  # fmt: skip
+def test_a_processor_sums_int8_products_in_32_bits_only_where_the_kernel_says_so(machine_files, lines, sums_in_32_bits):
+    (machine_files[0] / "cpuinfo").write_text(f"processor\t: 0\n{lines}\n")
+    assert has_int8_dot_product(machine_files[0]) == sums_in_32_bits
