@@ -174,6 +174,15 @@ def test_a_long_check_of_the_journal_at_start_is_given_its_time(machine: Contain
     assert shown == {"Result": ended or "success", "ActiveState": "failed" if ended else "active"}
 
 
+@pytest.mark.case("C20")
+def test_a_supervisor_that_a_debugger_stops_is_replaced_by_systemd(machine: Container) -> None:
+    """The product as it is shipped, stopped by SIGSTOP."""
+    machine.run("systemctl", "stop", "mds-edge", check=False)
+    outcome = hang_once(machine, 2, watchdog_s=QUICK_WATCHDOG_S)
+    assert outcome.faults == 0, outcome
+    assert outcome.note.startswith("stopped"), outcome
+
+
 @pytest.mark.case("C7")
 @pytest.mark.case("C8")
 def test_a_supervisor_that_hangs_is_replaced_by_systemd_and_one_fed_by_a_thread_is_not(machine: Container) -> None:
@@ -182,15 +191,6 @@ def test_a_supervisor_that_hangs_is_replaced_by_systemd_and_one_fed_by_a_thread_
     assert outcome.faults == 0, outcome
     machine.run("systemctl", "stop", "mds-edge")
     assert hang_once(machine, 3, watchdog_s=QUICK_WATCHDOG_S, wrong_part="watchdog_fed_by_a_thread").lost == 1
-
-
-@pytest.mark.case("C20")
-def test_a_supervisor_that_a_debugger_stops_is_replaced_by_systemd(machine: Container) -> None:
-    """The product as it is shipped, stopped by SIGSTOP."""
-    machine.run("systemctl", "stop", "mds-edge", check=False)
-    outcome = hang_once(machine, 2, watchdog_s=QUICK_WATCHDOG_S)
-    assert outcome.faults == 0, outcome
-    assert outcome.note.startswith("stopped"), outcome
 
 
 def test_nothing_of_a_container_is_left(tmp_path: Path) -> None:
