@@ -20,6 +20,7 @@ from convert.layer_noise import noisiest_layers
 from convert.onnx_check import check_onnx
 from convert.onnx_from_keras import onnx_from_keras, origin_from_keras
 from convert.onnx_graph import bytes_from_onnx, constants_of, replace_constants
+from convert.onnx_session import reference_session
 from convert.parity import outputs_of_onnx
 from convert.pixel_steps import exact_pixels
 from convert.progress import Progress
@@ -187,6 +188,16 @@ def test_two_runtimes_compute_the_same_bits_from_the_int8_file():
     engine.close()
     expected = outputs(quantized, images).embedding
     assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
+
+
+def test_where_int8_products_would_overflow_the_reference_computes_as_the_file_is_written(monkeypatch):
+    quantized, images = quantized_model(graph(), np.concatenate(batches()), threads=1), cells(8, SIZE_PX, seed=8)
+    monkeypatch.setattr("convert.onnx_session.has_int8_dot_product", lambda: False)
+    session = reference_session(quantized, threads=1)
+    assert session.get_session_options().get_session_config_entry("session.disable_quant_qdq") == "1"
+    written = reference_session(quantized, threads=1, as_written=True)
+    found, expected = (one.run(["embedding"], {"images": images})[0] for one in (session, written))
+    assert np.abs(found - expected).mean() <= 1e-3 * np.abs(expected).mean()
 
 
 def test_every_step_leaves_exact_products():
