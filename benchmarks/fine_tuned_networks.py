@@ -5,8 +5,8 @@ Training twenty from nothing takes a day of a processor. These start from tests/
 normalization  the demo network's is folded into its kernels; `network_widths.restore_normalization` takes it out again
 size           the network is convolutional to its last hidden layer: its weights fit images of any size
 width          narrower or wider by `network_widths.at_width`
-fine-tuning    by the steps of edge-train (PyTorch, bfloat16): for each network its own seed, random part of the
-               training cells, learning rate and augmentation
+fine-tuning    by the steps of edge-train (PyTorch, bfloat16 where the processor has it): for each network its own seed,
+               random part of the training cells, learning rate and augmentation
 
 Each card says what came of it on the real test cells (split by image, no patient identity: optimistic).
 """
@@ -111,7 +111,8 @@ def make_network(recipe: Recipe, maker: Maker, out: Path) -> None:
     random = np.random.default_rng(recipe.seed)
     training = CellTraining(
         size_px=recipe.size_px, width=recipe.width, epochs=recipe.epochs, seed=recipe.seed, peak_rate=recipe.rate,
-        real_share=0.9, learner="torch", mixed_precision=True, augmentation=AUGMENTATIONS[recipe.augmentation],
+        real_share=0.9, learner="torch", mixed_precision=has_bfloat16(),
+        augmentation=AUGMENTATIONS[recipe.augmentation],
     )  # fmt: skip
     initial = out.with_suffix(".start.keras")
     at_width(maker.start, network_for(training, CATALOGUE, recipe.size_px), random).save(initial)
@@ -128,6 +129,12 @@ def make_network(recipe: Recipe, maker: Maker, out: Path) -> None:
     save_trained(trained, labelled, CATALOGUE, head, out, cache_folder=maker.cache, say=_say)
     for suffix in (".start.keras", ".checkpoint.npz"):
         out.with_suffix(suffix).unlink()
+
+
+def has_bfloat16() -> bool:
+    """Tell whether this processor computes in bfloat16 itself: imitated, it takes ten times as long as float32."""
+    flags = Path("/proc/cpuinfo").read_text(encoding="ascii")
+    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def _some(cells: Sequence[LabelledCell], count: int, random: np.random.Generator) -> list[LabelledCell]:
