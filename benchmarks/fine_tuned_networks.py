@@ -33,6 +33,7 @@ from convert.dataset import LabelledCell, LabelledCells, read_labelled_cells
 from convert.train_cells import train_network
 from convert.trained_model import CardHead, save_trained
 from edge.catalogue import load_catalogue
+from edge.engines.processors import instructions
 from tests.real.demo_network import demo_network
 
 CATALOGUE = load_catalogue()
@@ -133,8 +134,7 @@ def make_network(recipe: Recipe, maker: Maker, out: Path) -> None:
 
 def has_bfloat16() -> bool:
     """Tell whether this processor computes in bfloat16 itself: imitated, it takes ten times as long as float32."""
-    flags = Path("/proc/cpuinfo").read_text(encoding="ascii")
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+    return not instructions().isdisjoint({"avx512_bf16", "amx_bf16"})
 
 
 def _some(cells: Sequence[LabelledCell], count: int, random: np.random.Generator) -> list[LabelledCell]:

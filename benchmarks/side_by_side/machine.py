@@ -44,6 +44,7 @@ def machine_facts() -> dict[str, Any]:
     from importlib import metadata
 
     from edge.bench.machine import machine_facts as facts_of_machine
+    from edge.engines.processors import instructions
 
     facts = facts_of_machine()
     versions = dict(facts["versions"])
@@ -53,6 +54,5 @@ def machine_facts() -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             continue  # what is not installed computed nothing
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    kinds = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags")), "")
-    wide = [name for name in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8") if name in kinds.split()]
+    wide = [name for name in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8") if name in instructions()]
     return {**facts, "versions": versions, "memory_gb": round(pages / 1e9), "instructions": wide}

@@ -52,9 +52,13 @@ def has_int8_dot_product(proc: Path = _PROC) -> bool:
 
     One without (x86-64 with AVX2 or AVX-512 alone) sums pairs in 16 bits, which two products of u8 and s8 overflow.
     """
+    return not instructions(proc).isdisjoint(_INT8_DOT_PRODUCTS)
+
+
+def instructions(proc: Path = _PROC) -> frozenset[str]:
+    """Return the processor's instruction sets by the kernel's names; none where it tells none."""
     lines = (line.partition(":") for line in _text(proc / "cpuinfo").splitlines())
-    words = {word for name, _, values in lines if name.strip() in ("flags", "Features") for word in values.split()}
-    return not words.isdisjoint(_INT8_DOT_PRODUCTS)
+    return frozenset(w for name, _, words in lines if name.strip() in ("flags", "Features") for w in words.split())
 
 
 def _group(proc: Path) -> Path | None:
