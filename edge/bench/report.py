@@ -9,7 +9,7 @@ from typing import Any
 
 from edge.bench.machine import machine_facts
 from edge.bench.stages import Timings
-from edge.engines.openvino_limits import MatmulLimit
+from edge.engines.openvino_limits import MatmulLimit, computed_in
 from edge.model import Model
 
 __all__ = ["Limit", "machine_facts", "percentile", "report_from_timings", "table_from_report"]
@@ -54,12 +54,14 @@ def report_from_timings(
     `ready_s`: from the start of opening the bundle to the proved engine. `limit` is None where it was not measured.
     """
     spec = model.engine.spec
+    numbers = computed_in(spec.precision) if spec.device == "cpu" else spec.precision
     return {
         "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         "machine": dict(machine),
         "bundle": {"name": model.manifest.name, "version": model.manifest.version, "digest": model.digest},
         "engine": f"{spec.name}-{spec.device}",
         "precision": spec.precision,
+        "computed_in": numbers,
         "layout": {"copies": spec.copies, "threads": spec.threads, "batch": spec.max_batch},
         "image_px": spec.size_px,
         "simulated": synthetic,
@@ -73,14 +75,17 @@ def report_from_timings(
         "stage_ms": {stage: round(value, 2) for stage, value in timings.stage_ms.items()},
         "rss_mb": round(timings.rss_mb, 1),
         "base_rss_mb": round(timings.base_rss_mb, 1),
-        "limit": None if limit is None else _limit_document(limit, timings, spec.precision),
+        "limit": None if limit is None else _limit_document(limit, timings, numbers),
     }
 
 
-def _limit_document(limit: Limit, timings: Timings, precision: str) -> dict[str, Any]:
-    """Return rates in 10^9 operations per second; a multiply-accumulate is two operations."""
+def _limit_document(limit: Limit, timings: Timings, numbers: str) -> dict[str, Any]:
+    """Return rates in 10^9 operations per second; a multiply-accumulate is two operations.
+
+    What was reached is a share of the limit of those `numbers` in which the network was computed.
+    """
     matmul = limit.matmul
-    reachable = matmul.int8_gops if precision == "int8" else matmul.fp32_gflops
+    reachable = matmul.int8_gops if numbers == "int8" else matmul.fp32_gflops
     giga = 2 * limit.macs_per_image / 1e9
     return {
         "int8_gops": matmul.int8_gops,
@@ -123,6 +128,7 @@ def table_from_report(report: Mapping[str, Any]) -> str:
         *(f"    {STAGE_NAMES.get(stage, stage):24} {value:8.2f}" for stage, value in report["stage_ms"].items()),
         "    * on several threads while the network works: their time together, not part of the sum",
         *_disturbance_lines(machine),
+        *_numbers_lines(report["precision"], report["computed_in"]),
     ]
     return "\n".join(lines) + "\n"
 
@@ -143,6 +149,15 @@ def _limit_lines(limit: Mapping[str, Any] | None) -> list[str]:
             f"{limit['gmac_per_image']:.3f} GMAC an image"
         )
     return lines
+
+
+def _numbers_lines(precision: str, computed_in: str) -> list[str]:
+    if precision != "int8" or computed_in == "int8":
+        return []
+    return [
+        "  NOTE: this processor has no int8 dot product (VNNI, AMX): the int8 network is computed in single precision,",
+        "        with the same results and fewer cells a second",
+    ]
 
 
 def _disturbance_lines(machine: Mapping[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from edge.engines.base import INPUT_NAME
 from edge.engines.openvino import import_openvino
+from edge.engines.processors import has_int8_dot_product
 
 SIDE = 2048
 _PRODUCTS = 4  # in a row: converting the first input to int8 is then a small part of it
@@ -28,7 +29,7 @@ _SEED = 20190913
 class MatmulLimit:
     """Best rate of products of 2048 x 2048 matrices: 10^9 floating-point and int8 operations per second.
 
-    `int8_gops` is None where the processor ran the product in floating point.
+    `int8_gops` is None where the processor ran the product in floating point, or in int8 with sums that overflow.
     """
 
     fp32_gflops: float
@@ -37,13 +38,23 @@ class MatmulLimit:
     threads: int
 
 
+def computed_in(precision: str) -> str:
+    """Return in which numbers OpenVINO computes a network of this precision here: "int8" or "fp32".
+
+    fp16 files are half as large and computed in single precision; so is int8 where its products would overflow.
+    """
+    return "int8" if precision == "int8" and has_int8_dot_product() else "fp32"
+
+
 def measured_limit(copies: int, threads: int, *, clock: Callable[[], float] = time.perf_counter) -> MatmulLimit:
     """Measure the limit with so many programs side by side, each with so many threads; takes a few seconds."""
     openvino = import_openvino()
     rates: dict[str, float | None] = {}
     for precision in ("fp32", "int8"):
         compiled = [_compiled(openvino, precision, threads) for _ in range(copies)]
-        is_real = precision == "fp32" or all(_runs_in_int8(program) for program in compiled)
+        is_real = computed_in(precision) == precision and (
+            precision == "fp32" or all(_runs_in_int8(program) for program in compiled)
+        )
         rates[precision] = round(_best_rate(compiled, clock), 1) if is_real else None
     return MatmulLimit(rates["fp32"] or 0.0, rates["int8"], copies, threads)
 

@@ -3,6 +3,7 @@
 import json
 import os
 import xml.etree.ElementTree as ET
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -12,8 +13,10 @@ from onnx import TensorProto, helper, numpy_helper
 from edge.bench.claims import check_claim, comparison_table, saved_report
 from edge.bench.machine import Moment, disturbance, moment
 from edge.bench.picture import svg_from_report
-from edge.bench.report import table_from_report
-from edge.engines.openvino_limits import network_macs
+from edge.bench.report import Limit, report_from_timings, table_from_report
+from edge.bench.stages import Timings
+from edge.engines.base import EngineSpec
+from edge.engines.openvino_limits import MatmulLimit, measured_limit, network_macs
 from edge.errors import EdgeError
 
 STAGES = "read decode resize wait infer findings profile assess explain record render publish".split()
@@ -21,7 +24,8 @@ REPORT = {
     "machine": {"cpu": "Fast <One> & Co", "cores": 2, "load_1min": 0.1, "disturbance": {
         "steal_pct": 0.0, "throttled": 0, "clock_mhz": None, "notes": ["other programs were busy"]}},
     "bundle": {"name": "demo", "version": "1", "digest": "ab"},
-    "engine": "openvino-cpu", "precision": "int8", "layout": {"copies": 2, "threads": 1, "batch": 8},
+    "engine": "openvino-cpu", "precision": "int8", "computed_in": "int8",
+    "layout": {"copies": 2, "threads": 1, "batch": 8},
     "image_px": 112, "simulated": True, "slides": 4, "cells": 200, "images_per_s": 400.0, "ready_s": 1.25,
     "first_slide_s": 0.61, "slide_s": {"p50": 0.5, "p95": 0.61, "p99": 0.61}, "slides_s": [0.61, 0.5, 0.5, 0.49],
     "stage_ms": {name: 10.0 * number for number, name in enumerate(STAGES)}, "rss_mb": 300.0, "base_rss_mb": 250.0,
@@ -112,6 +116,37 @@ def test_the_table_names_every_stage_and_what_disturbed_the_run():
     for value in REPORT["stage_ms"].values():
         assert f"{value:8.2f}" in text
     assert "limit" not in table_from_report({**REPORT, "limit": None})
+
+
+def test_the_table_says_that_an_int8_network_is_computed_in_single_precision():
+    note = "no int8 dot product"
+    assert note in table_from_report({**REPORT, "computed_in": "fp32"})
+    assert note not in table_from_report(REPORT)
+    assert note not in table_from_report({**REPORT, "precision": "fp16", "computed_in": "fp32"})
+
+
+@pytest.mark.parametrize(("has_dot_product", "numbers", "reached"), [(True, "int8", 5.0), (False, "fp32", 20.0)])
+def test_what_was_reached_is_judged_by_the_numbers_that_were_computed_in(
+    monkeypatch, has_dot_product, numbers, reached
+):
+    """100 images a second of 1 GMAC are 200 of 4,000 int8 and of 1,000 single-precision operations."""
+    monkeypatch.setattr("edge.engines.openvino_limits.has_int8_dot_product", lambda: has_dot_product)
+    spec = EngineSpec("openvino", "cpu", "int8", 112, 8, 16, 17, 97, copies=1, threads=1)
+    model = SimpleNamespace(
+        engine=SimpleNamespace(spec=spec), manifest=SimpleNamespace(name="demo", version="1"), digest="ab"
+    )
+    timings = Timings((1.0,), (50,), {}, rss_mb=1.0, base_rss_mb=1.0)
+    limit = Limit(MatmulLimit(1000.0, 4000.0, 1, 1), 10**9, 100.0)
+    report = report_from_timings(timings, model, synthetic=True, ready_s=1.0, machine={}, limit=limit)
+    assert (report["computed_in"], report["limit"]["pct"]) == (numbers, reached)
+
+
+def test_a_processor_whose_int8_overflows_has_no_int8_limit(monkeypatch):
+    monkeypatch.setattr("edge.engines.openvino_limits.SIDE", 64)
+    monkeypatch.setattr("edge.engines.openvino_limits.has_int8_dot_product", lambda: False)
+    limit = measured_limit(1, 1)
+    assert limit.int8_gops is None
+    assert limit.fp32_gflops > 0
 
 
 @pytest.fixture
