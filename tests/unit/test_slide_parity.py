@@ -8,7 +8,7 @@ import pytest
 from convert import slide_parity
 from convert.calibration_cells import choose_cells
 from convert.dataset import split_from_key
-from convert.slide_mixtures import CellCounts, compose_slides, with_one_other_cell
+from convert.slide_mixtures import CellCounts, _exchanged, _mixtures, compose_slides, with_one_other_cell
 from convert.slide_parity import require_slides
 from edge.assessment import INDETERMINATE
 from edge.catalogue import load_catalogue
@@ -120,8 +120,38 @@ def test_half_of_the_composed_slides_lie_near_the_threshold_however_the_score_ju
     slides, near = composed(steepness)
     assert len(slides) == 200
     assert near.sum() >= 100
-    assert all(len(slide) == 200 for slide in slides)
+    assert all(len(set(slide)) == len(slide) == 200 for slide in slides)
     assert all((a == b).all() for a, b in zip(slides, composed(steepness)[0], strict=True))
+
+
+def test_a_mixture_on_the_way_from_one_slide_to_another_holds_no_cell_twice():
+    random = np.random.default_rng(3)
+    first, second = random.permutation(300)[:200], random.permutation(300)[:200]
+    for count in range(201):
+        mixture = _exchanged(first, second, count)
+        assert len(set(mixture)) == len(mixture) == 200
+        assert set(second[:count]) <= set(mixture) <= set(second[:count]) | set(first)
+    assert (_exchanged(first, second, 0) == first).all()
+    assert (_exchanged(first, second, 200) == second).all()
+
+
+def test_types_stand_on_a_slide_in_the_proportions_that_were_drawn():
+    """200 of 6,000 cells in two types of unequal size: each slide is one-sided or even, whatever the sizes."""
+    types = np.zeros((6_000, len(CATALOGUE.type_codes)), np.int64)
+    types[:5_400, 0] = types[5_400:, 1] = 1
+    counts = CellCounts(types, np.zeros((6_000, len(CATALOGUE.finding_codes)), np.int64))
+    shares = np.array([(slide < 5_400).mean() for slide in _mixtures(counts, np.random.default_rng(1))[:600]])
+    assert shares.mean() == pytest.approx(0.5, abs=0.05)
+    assert shares.min() < 0.02
+    assert shares.max() > 0.98
+
+
+def test_of_few_cells_a_slide_takes_half():
+    types = np.zeros((51, len(CATALOGUE.type_codes)), np.int64)
+    types[:, 0] = 1
+    counts = CellCounts(types, np.zeros((51, len(CATALOGUE.finding_codes)), np.int64))
+    slides = compose_slides(counts, lambda slides: np.ones(len(slides)), lambda d: abs(d) <= 0.1, lambda _: None)
+    assert {len(set(slide)) for slide in slides} == {len(slide) for slide in slides} == {26}
 
 
 def test_a_score_that_never_comes_near_leaves_slides_as_they_fall_and_proves_nothing():
@@ -132,8 +162,9 @@ def test_a_score_that_never_comes_near_leaves_slides_as_they_fall_and_proves_not
     assert len(slides) == 200
 
 
-def test_one_other_cell_changes_a_copy_of_a_slide_at_one_place():
-    slide = np.zeros(200, np.intp)
-    (changed,) = with_one_other_cell([slide], 1000)
-    assert (changed != 0).sum() == 1
-    assert not slide.any()
+def test_one_other_cell_changes_a_copy_of_a_slide_at_one_place_for_a_cell_that_was_not_on_it():
+    slide = np.arange(200, dtype=np.intp)
+    for changed in with_one_other_cell([slide] * 50, 210):
+        assert (changed != slide).sum() == 1
+        assert len(set(changed)) == 200
+    assert (slide == np.arange(200)).all()
