@@ -40,6 +40,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from edge.daemon.environment import check_environment
     from edge.daemon.supervisor import check_bundle_use, run_daemon
     from edge.daemon.worker import ALLOW_TEST_ANALYZER
+    from edge.engines.process_memory import keep_large_blocks_apart
     from edge.logs import configure_logging
 
     configure_logging(logging.DEBUG if arguments.verbose else logging.INFO)
@@ -69,6 +70,7 @@ def _run(arguments: argparse.Namespace) -> int:
         check_places(fresh)
         return fresh
 
+    keep_large_blocks_apart()  # of the supervisor alone: its children are programs of their own
     run_daemon(config, test_analyzer=arguments.test_analyzer, reload=reload)
     return EXIT_DONE
 

@@ -1,4 +1,4 @@
-"""What a process need not hold after a network was compiled: freed heap, and pages of files that were read once."""
+"""What a process need not hold: freed heap, pages of files read once, and gaps between blocks of unequal size."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import ctypes
 from pathlib import Path
 
 _DONT_NEED = 4  # MADV_DONTNEED
+_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of mallopt
+_LARGE_BYTES = 32 * 1024
 _MAPS = Path("/proc/self/maps")
 
 
@@ -14,6 +16,18 @@ def give_back_freed_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; others return memory by themselves
     if trim is not None:
         trim(0)
+
+
+def keep_large_blocks_apart() -> None:
+    """Let the C library take blocks of 32 KiB and more from the kernel one by one, and return each when it is freed.
+
+    By itself it puts them on the heap among the small ones. In a process that runs for months the gaps that they leave
+    add up, although no more is in use: 0.45 MB for every 1,000 slides in the supervisor (glibc 2.36). For a process
+    that computes with large arrays this would be slow.
+    """
+    option = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's; others keep large blocks apart by themselves
+    if option is not None:
+        option(_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 def give_back_mapped_files(folder: Path, maps: Path = _MAPS) -> int:

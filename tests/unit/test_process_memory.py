@@ -1,8 +1,11 @@
-"""Pages that are only read are given back; what was written into memory never is."""
+"""Pages that are only read are given back, what was written into memory never is; large blocks lie beside the heap."""
 
 from __future__ import annotations
 
+import ctypes
 import mmap
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,3 +52,39 @@ def test_what_was_written_into_a_mapping_and_files_of_other_folders_stay(file, t
     with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         assert mapped[0] == 0
         assert give_back_mapped_files(tmp_path / "other") == 0
+
+
+BLOCKS_APART = '''
+import ctypes
+from edge.engines.process_memory import keep_large_blocks_apart
+
+class Facts(ctypes.Structure):
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
+
+libc = ctypes.CDLL(None)
+libc.mallinfo2.restype = Facts
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+
+def apart(size):
+    """Of 100 blocks, how many lie beside the heap; a few fit into gaps that it has already."""
+    before = libc.mallinfo2().hblks
+    blocks = [libc.malloc(size) for _ in range(100)]
+    after = libc.mallinfo2().hblks
+    for block in blocks:
+        libc.free(block)
+    return after - before
+
+print(apart(40_000), end=" ")
+keep_large_blocks_apart()
+libc.free(libc.malloc(4_000_000))  # by itself glibc would put all blocks up to this size on the heap from now on
+print(apart(40_000), apart(20_000))
+'''
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="tells of glibc's heap alone")
+def test_large_blocks_are_kept_apart_from_the_heap_and_small_ones_are_not():
+    done = subprocess.run([sys.executable, "-c", BLOCKS_APART], capture_output=True, text=True, check=True)
+    before, large, small = map(int, done.stdout.split())
+    assert (before, small) == (0, 0)
+    assert large > 50

@@ -3,6 +3,7 @@
     soak            one daemon of real processes with a fast engine that computes nothing; run n is SLIDES slides more
                     through a fresh daemon. `lost`/`duplicate`: results; `other`: memory that grows after the first
                     1,000 slides (5 MB for any process over the run), descriptors or threads that do
+    long_soak       the same with 100,000 slides through one daemon: what grows slowly shows in no shorter run
     restarted       ready within 5 s on 100,000 journal rows and 5,000 folders in the export; that the other 95,000 are
                     gone is told at the first looks, and the watchdog is fed in time all along
     idle            two minutes with 5,000 finished folders and the packaged pauses, after the daily account: at most
@@ -31,6 +32,7 @@ from tests.fault.watched_site import WatchedSite
 FAST = "tests.fault.fake_analyzer:open_fake_analyzer"
 LEAKING = "tests.fault.leaking_analyzer:open_leaking_analyzer"
 SLIDES = 10_000
+LONG_SLIDES = 100_000
 WARM_SLIDES = 1_000
 AT_ONCE = 120
 GROWTH_MAX_BYTES = 5 * 1024 * 1024
@@ -119,6 +121,11 @@ def run_soak(
     note = f"{len(seen)} slides, {rate:.1f} a second, state in {place}; growth after {taken[0][0]}: {growths}"
     other = sum(growth[0] > GROWTH_MAX_BYTES or growth[1] > 0 or growth[2] > 0 for growth in growths.values())
     return Outcome(len(seen), lost, twice, 0, other + (status != 0), note)
+
+
+def run_long_soak(number: int, work: Path) -> Outcome:
+    """Send all slides through one daemon."""
+    return run_soak(number, work, slides=LONG_SLIDES)
 
 
 def collect(site: Site) -> list[str]:
@@ -230,6 +237,7 @@ def run_leaking(number: int, work: Path) -> Outcome:
 
 BENCHES = (
     Bench("soak", "10,000 slides", 10, run_soak),
+    Bench("long_soak", "100,000 slides, one daemon", 1, run_long_soak),
     Bench("engine_that_leaks", "160 slides", 1, run_leaking, control_of="soak"),
     Bench("restarted", "start on 100,000 rows", 3, run_restarted),
     Bench("idle", "two minutes with 5,000 folders", 3, run_idle),
