@@ -85,7 +85,8 @@ def with_one_other_cell(slides: Sequence[Slide], cell_count: int) -> list[Slide]
     changed = [slide.copy() for slide in slides]
     for slide in changed:
         others = np.setdiff1d(np.arange(cell_count), slide)
-        slide[random.integers(len(slide))] = random.choice(others)
+        if len(others):  # a single test cell has no other
+            slide[random.integers(len(slide))] = random.choice(others)
     return changed
 
 

@@ -168,3 +168,8 @@ def test_one_other_cell_changes_a_copy_of_a_slide_at_one_place_for_a_cell_that_w
         assert (changed != slide).sum() == 1
         assert len(set(changed)) == 200
     assert (slide == np.arange(200)).all()
+
+
+def test_a_slide_of_the_only_cell_there_is_stays_as_it_is():
+    (same,) = with_one_other_cell([np.zeros(1, np.intp)], 1)
+    assert same.tolist() == [0]
