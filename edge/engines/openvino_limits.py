@@ -51,11 +51,11 @@ def measured_limit(copies: int, threads: int, *, clock: Callable[[], float] = ti
     openvino = import_openvino()
     rates: dict[str, float | None] = {}
     for precision in ("fp32", "int8"):
-        compiled = [_compiled(openvino, precision, threads) for _ in range(copies)]
-        is_real = computed_in(precision) == precision and (
-            precision == "fp32" or all(_runs_in_int8(program) for program in compiled)
-        )
-        rates[precision] = round(_best_rate(compiled, clock), 1) if is_real else None
+        rates[precision] = None
+        if computed_in(precision) == precision:
+            compiled = [_compiled(openvino, precision, threads) for _ in range(copies)]
+            if precision == "fp32" or all(_runs_in_int8(program) for program in compiled):
+                rates[precision] = round(_best_rate(compiled, clock), 1)
     return MatmulLimit(rates["fp32"] or 0.0, rates["int8"], copies, threads)
 
 
