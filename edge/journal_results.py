@@ -199,14 +199,16 @@ class ResultBook:
 
     def newer_sent(self, delivery: DeliveryRow) -> str:
         """Return the message id of a newer revision of the same folder that has left for this output; "" when none."""
+        # CROSS JOIN keeps SQLite to this order, from the one slide on. Left to itself it begins with the output's
+        # deliveries, all of them: 65 ms for every result once 42,000 had been sent.
         query = (
-            "SELECT s.message_id FROM deliveries e JOIN revisions s ON s.id = e.revision_id"
-            " JOIN slides t ON t.id = s.slide_id"
-            " JOIN revisions r ON r.id = ? JOIN slides o ON o.id = r.slide_id"
-            " WHERE t.source = o.source AND t.slide_key = o.slide_key AND s.number > r.number"
-            " AND e.output = ? AND e.state NOT IN ('RENDERED', 'PARKED') ORDER BY s.number DESC LIMIT 1"
+            "SELECT s.message_id FROM revisions r CROSS JOIN slides o ON o.id = r.slide_id"
+            " CROSS JOIN slides t ON t.source = o.source AND t.slide_key = o.slide_key"
+            " CROSS JOIN revisions s ON s.slide_id = t.id AND s.number > r.number"
+            " CROSS JOIN deliveries e ON e.revision_id = s.id AND e.output = ?"
+            " WHERE r.id = ? AND e.state NOT IN ('RENDERED', 'PARKED') ORDER BY s.number DESC LIMIT 1"
         )
-        row = self._connection.execute(query, (delivery.revision_id, delivery.output)).fetchone()
+        row = self._connection.execute(query, (delivery.output, delivery.revision_id)).fetchone()
         return "" if row is None else str(row[0])
 
     def is_delivered(self, slide_id: int) -> bool:

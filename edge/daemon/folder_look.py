@@ -77,8 +77,7 @@ def list_slide_folders(
     Raises OSError when the source cannot be read, EdgeError MDSE-DAEMON-005 when the sentinel is missing or the
     folder is beyond all measure.
     """
-    if sentinel is not None and not os.path.lexists(root / sentinel):
-        raise EdgeError("MDSE-DAEMON-005", where=str(root), reason=f"its sentinel file {sentinel} is missing")
+    require_sentinel(root, sentinel)
     found: list[tuple[int, str]] = []
     with os.scandir(root) as entries:
         for number, entry in enumerate(entries):
@@ -91,6 +90,12 @@ def list_slide_folders(
             found.append((0 if entry.name in known else change_time_ns(entry), entry.name))
     found.sort()
     return [name for _, name in found]
+
+
+def require_sentinel(root: Path, sentinel: str | None) -> None:
+    """Raise EdgeError MDSE-DAEMON-005 where the file is missing that tells the share from an empty mount point."""
+    if sentinel is not None and not os.path.lexists(root / sentinel):
+        raise EdgeError("MDSE-DAEMON-005", where=str(root), reason=f"its sentinel file {sentinel} is missing")
 
 
 def change_time_ns(entry: os.DirEntry[str]) -> int:

@@ -15,6 +15,7 @@ import secrets
 import select
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,12 @@ from edge.daemon.child_main import run_child
 from edge.daemon.folder_look import (
     Stamp,
     is_plain_folder,
-    list_slide_folders,
     look_at_folder,
     names_to_spool,
     parts_of_folder,
     stamp_of_folder,
 )
+from edge.daemon.listing import Listed, SourceListing
 from edge.daemon.settle import FolderLook, SettleRule, SettleWatch
 from edge.daemon.spool import FILES_NAME, FolderMovedError, content_digest, copy_slide, manifest_digest
 from edge.daemon.watching import FolderEvents
@@ -75,6 +76,7 @@ class Scanner:
         self._markers = tuple(settings["marker"])
         self._rule = SettleRule(settings["quiet_s"], settings["max_wait_s"], settings["marker_required"])
         self._folders: dict[str, KnownFolder] = {}
+        self._listing = SourceListing(self._root, settings["sentinel"])
         self._sent_at_s = 0.0
         self._went_on_at_s = 0.0
         self._was_slow = False
@@ -153,17 +155,14 @@ class Scanner:
         """One pass over the source."""
         self._begin_work()
         try:
-            names = list_slide_folders(self._root, self._settings["sentinel"], self._alive, known=self._folders)
-            facts = self._root.stat()
+            listed = self._listing.take(self._folders, changed, time.monotonic(), self._alive)
         except (OSError, EdgeError) as error:
             self._report_away(str(error))
             return
-        present = set(names)
-        waiting = any(not folder.finished for folder in self._folders.values())
-        all_gone = bool(self._folders) and present.isdisjoint(self._folders)
+        all_gone = bool(self._folders) and listed.present.isdisjoint(self._folders)
         # The very folder that we looked at before, with other slides in it: what it no longer lists is really gone.
-        is_same_place = bool(present) and (facts.st_dev, facts.st_ino) == self._place
-        if waiting and all_gone and not is_same_place:
+        is_same_place = bool(listed.present) and listed.place == self._place
+        if all_gone and not is_same_place and any(not folder.finished for folder in self._folders.values()):
             # An empty mount point or another share looks like this. Nothing is concluded from it.
             self._report_away(f"none of the {len(self._folders)} known slide folders is there any more")
             return
@@ -172,17 +171,22 @@ class Scanner:
             self._send("source", away="")
         if self._events is None:
             self._events = FolderEvents(self._root)
-        new = [name for name in names if name not in self._folders]
-        self._send_names("seen", new)
-        self._folders.update({name: KnownFolder() for name in new})
-        if not all_gone or is_same_place:
-            self._forget_gone(present)
-        self._place = (facts.st_dev, facts.st_ino)
+        if not listed.again:
+            self._take_list(listed, concludes=not all_gone or is_same_place)
         # In the order in which we first saw them: the oldest slide settles, and is copied, first.
-        self._judge([name for name in self._folders if name in present], changed)
+        self._judge([name for name in self._folders if name in listed.present], changed)
         self._passes += 1
         slow = self._is_slow()
-        self._send("looked", folders=len(names), all_gone=all_gone, slow=slow, events=self._events.problem)
+        self._send("looked", folders=len(listed.names), all_gone=all_gone, slow=slow, events=self._events.problem)
+
+    def _take_list(self, listed: Listed, *, concludes: bool) -> None:
+        """Tell of new folders; where the list `concludes` anything, also of those that it no longer holds."""
+        new = [name for name in listed.names if name not in self._folders]
+        self._send_names("seen", new)
+        self._folders.update({name: KnownFolder() for name in new})
+        if concludes:
+            self._forget_gone(listed.present)
+        self._place = listed.place
 
     def _report_away(self, reason: str) -> None:
         if reason != self._away:
@@ -191,12 +195,12 @@ class Scanner:
         for folder in self._folders.values():
             folder.watch = None  # quiet time during which we saw nothing is no quiet time
         self._events = None
+        self._listing.forget()
 
-    def _forget_gone(self, present: set[str]) -> None:
+    def _forget_gone(self, present: frozenset[str]) -> None:
         gone: dict[str, list[str]] = {"unlisted": [], "vanished": []}
-        for name in [name for name in self._folders if name not in present]:
-            folder = self._folders[name]
-            folder.missing_looks += 1
+        for name, folder in list(self._folders.items()):
+            folder.missing_looks = 0 if name in present else folder.missing_looks + 1
             if folder.missing_looks >= GONE_AFTER_LOOKS:
                 del self._folders[name]
                 gone["unlisted" if folder.finished else "vanished"].append(name)
@@ -204,13 +208,12 @@ class Scanner:
             self._send_names(kind, names)
 
     def _judge(self, names: list[str], changed: set[str]) -> None:
-        turn, whole = self._passes % RECHECK_PASSES, self._whole_looks(len(names))
-        for index, name in enumerate(names):
+        whole = self._at_work() | {names[place] for place in self._whole_looks(len(names))} | changed
+        turn = set(names[self._passes % RECHECK_PASSES :: RECHECK_PASSES])
+        for name in [name for name in names if name in whole or name in turn]:
             folder = self._folders[name]
-            folder.missing_looks = 0
             try:
-                rests = folder.finished and folder.watch is None and index not in whole and name not in changed
-                if rests and (index % RECHECK_PASSES != turn or not self._has_moved(name, folder)):
+                if name not in whole and not self._has_moved(name, folder):
                     continue
                 look = look_at_folder(self._root / name, self._markers, self._alive)
             except FileNotFoundError:
@@ -227,6 +230,10 @@ class Scanner:
                 folder.watch = None
                 continue
             self._observe(name, folder, look)
+
+    def _at_work(self) -> set[str]:
+        """Return the folders that are not finished, or that changed since they were."""
+        return {name for name, folder in self._folders.items() if folder.watch is not None or not folder.finished}
 
     def _whole_looks(self, count: int) -> set[int]:
         """Return which of the finished folders are looked at file by file in this pass, in turn."""
@@ -300,16 +307,20 @@ class Scanner:
         except FolderMovedError as error:
             self._drop(target)
             self._folders[name] = KnownFolder(released=self._folders.get(name, KnownFolder()).released)
-            self._send("moved", **facts, slow=self._is_slow(), text=str(error))
+            self._tell("moved", facts, text=str(error))
         except EdgeError as error:
             refusal = {"code": error.code, "text": str(error), "exit": error.exit_status}
-            self._send("refused", **facts, slow=self._is_slow(), **refusal)
+            self._tell("refused", facts, **refusal)
         except OSError as error:
             self._drop(target)
             text = f"{type(error).__name__}: {error}"
-            self._send("failed", **facts, slow=self._is_slow(), text=text, errno=error.errno or 0)
+            self._tell("failed", facts, text=text, errno=error.errno or 0)
         else:
-            self._send("fetched", **facts, slow=self._is_slow())
+            self._tell("fetched", facts)
+
+    def _tell(self, kind: str, facts: Mapping[str, object], **more: object) -> None:
+        """Say what came of a copy, and whether the share was slow meanwhile."""
+        self._send(kind, **facts, slow=self._is_slow(), **more)
 
     def _copy(self, name: str, target: Path, signature: str) -> dict[str, object]:
         folder = self._root / name

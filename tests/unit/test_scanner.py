@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.daemon import listing as listing_module
 from edge.daemon import scanner as scanner_module
 from edge.daemon.channel import Channel, frame_from_message
 from edge.daemon.folder_look import list_slide_folders
@@ -287,3 +288,147 @@ def test_slides_that_are_there_at_the_first_start_settle_oldest_first_whatever_t
         os.utime(folder, (5000 - age, 5000 - age))
     passes(scanner_of(export, told), clock, 6)
     assert [m["folder"] for m in told.of("settled")] == ["C", "A", "D", "B"]
+
+
+@pytest.fixture
+def listings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many folders each listing of a source found; fewer entries than looks: a list was used again."""
+    found: list[int] = []
+    real = listing_module.list_slide_folders
+
+    def counted(*arguments, **named):
+        names = real(*arguments, **named)
+        found.append(len(names))
+        return names
+
+    monkeypatch.setattr(listing_module, "list_slide_folders", counted)
+    return found
+
+
+def finished_scanner(export: Path, told: Told, clock: list[float], count: int) -> Scanner:
+    scanner = scanner_of(export, told)
+    for index in range(count):
+        scanner._folders[write_slide(export, f"A{index}", cells=1).name] = KnownFolder(True, "")
+    passes(scanner, clock, 4)
+    for folder in scanner._folders.values():
+        folder.watch = None
+    return scanner
+
+
+def test_a_source_in_which_nothing_comes_or_goes_is_listed_once_in_thirty_seconds(
+    export: Path, clock: list[float], listings: list[int]
+) -> None:
+    scanner = finished_scanner(export, told := Told(), clock, 5)
+    listings.clear()
+    passes(scanner, clock, 60)  # 120 s
+    assert listings == [5] * 4
+    assert {m["folders"] for m in told.of("looked")} == {5}
+
+
+def test_a_folder_that_comes_or_goes_is_in_the_next_look(export: Path, clock: list[float], listings: list[int]) -> None:
+    scanner = finished_scanner(export, told := Told(), clock, 5)
+    told.messages.clear()
+    write_slide(export, "NEW", cells=1)
+    passes(scanner, clock, 1)
+    assert [m["folders"] for m in told.of("seen")] == [["NEW"]]
+    passes(scanner, clock, 4)
+    for path in (export / "A3").iterdir():
+        path.unlink()
+    (export / "A3").rmdir()
+    passes(scanner, clock, 3)
+    assert [m["folders"] for m in told.of("unlisted")] == [["A3"]]
+
+
+@pytest.fixture
+def still_facts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing_module, "facts_of_source", lambda _root: (1, 2, 3))
+
+
+@pytest.mark.usefixtures("still_facts")
+def test_on_a_share_whose_time_stands_still_a_new_folder_is_seen_within_thirty_seconds(
+    export: Path, clock: list[float]
+) -> None:
+    scanner = finished_scanner(export, told := Told(), clock, 5)
+    write_slide(export, "NEW", cells=1)
+    passes(scanner, clock, 15)
+    assert [m["folders"] for m in told.of("seen")] == [["NEW"]]
+
+
+@pytest.mark.usefixtures("still_facts")
+def test_an_event_of_an_unknown_folder_lists_the_source_whatever_its_time_says(
+    export: Path, clock: list[float], listings: list[int]
+) -> None:
+    scanner = finished_scanner(export, told := Told(), clock, 5)
+    write_slide(export, "NEW", cells=1)
+    listings.clear()
+    scanner.look({"A1"})
+    assert listings == []
+    scanner.look({"NEW"})
+    assert listings == [6]
+    assert [m["folders"] for m in told.of("seen")] == [["NEW"]]
+
+
+@pytest.mark.usefixtures("still_facts")
+def test_that_a_folder_is_gone_is_concluded_from_several_lists_and_not_from_one_used_again(
+    export: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scanner = finished_scanner(export, told := Told(), clock, 5)
+    real, short = listing_module.list_slide_folders, [True]
+
+    def sometimes_short(*arguments, **named):
+        names = real(*arguments, **named)
+        return names[:-1] if short.pop() else names
+
+    monkeypatch.setattr(listing_module, "list_slide_folders", sometimes_short)
+    short[:] = [False, True]  # taken from the end: the first list lacks a folder, the second one does not
+    clock[0] += 30
+    passes(scanner, clock, 10)
+    assert told.of("unlisted") == []
+    assert short == []
+
+
+def test_a_list_that_was_made_within_the_tick_of_a_change_is_not_used_again(
+    export: Path, clock: list[float], listings: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scanner = finished_scanner(export, told := Told(), clock, 5)
+    facts = [(1, 2, 3)]
+    monkeypatch.setattr(listing_module, "facts_of_source", lambda _root: facts[0])
+    write_slide(export, "B1", cells=1)
+    scanner.look(set())
+    write_slide(export, "B2", cells=1)  # within the same tick: the facts stay
+    listings.clear()
+    passes(scanner, clock, 1)
+    assert [m["folders"] for m in told.of("seen")] == [["B1"], ["B2"]]
+    assert listings == [7]
+
+
+@pytest.mark.case("D17")
+def test_a_missing_sentinel_is_told_although_the_source_would_not_be_listed_again(
+    export: Path, clock: list[float]
+) -> None:
+    told = Told()
+    (export / ".root").write_text("")
+    scanner = scanner_of(export, told)
+    scanner._listing = listing_module.SourceListing(export, ".root")
+    write_slide(export, "A1", cells=1)
+    passes(scanner, clock, 8)
+    assert told.of("source") == []
+    monkey_facts = listing_module.facts_of_source(export)
+    (export / ".root").unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(listing_module, "facts_of_source", lambda _root: monkey_facts)
+        scanner.look(set())
+    assert ["MDSE-DAEMON-005" in m["away"] for m in told.of("source")] == [True]
+
+
+def test_a_source_that_is_away_is_listed_at_every_look(export: Path, clock: list[float], listings: list[int]) -> None:
+    told = Told()
+    scanner = scanner_of(export, told)
+    write_slide(export, "A1", cells=1)
+    passes(scanner, clock, 2)
+    export.rename(export.with_name("right"))
+    export.mkdir()
+    write_slide(export, "WRONG", cells=1)
+    listings.clear()
+    passes(scanner, clock, 8)
+    assert listings == [1] * 8

@@ -1,0 +1,83 @@
+"""What the journal is asked for every slide takes no longer after more slides: counted in SQLite's own steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from test_journal import intent, journal, path, revision, spooled  # noqa: F401 - two are fixtures
+
+from edge.journal import Journal
+from edge.journal_rows import DeliveryRow, SlideRow
+
+OUTPUT = "json:/drop"
+Question = Callable[[Journal, SlideRow, DeliveryRow], object]
+QUESTIONS: dict[str, Question] = {
+    "newer_sent": lambda book, _slide, delivery: book.results.newer_sent(delivery),
+    "deliveries": lambda book, _slide, _delivery: book.results.deliveries(OUTPUT, ["RENDERED", "STAGED"], limit=9),
+    "deliveries_of": lambda book, _slide, delivery: book.results.deliveries_of(delivery.revision_id),
+    "is_delivered": lambda book, slide, _delivery: book.results.is_delivered(slide.id),
+    "unanswered": lambda book, _slide, _delivery: book.results.unanswered(),
+    "slide_of_delivery": lambda book, _slide, delivery: book.results.slide_of_delivery(delivery.id),
+    "revisions_of_folder": lambda book, slide, _delivery: book.results.revisions_of_folder("di60", slide.slide_key),
+    "newest": lambda book, slide, _delivery: book.slides.newest("di60", slide.slide_key),
+    "with_content": lambda book, _slide, _delivery: book.slides.with_content("content 7"),
+    "by_key": lambda book, _slide, _delivery: book.slides.by_key("key-NEW"),
+    "was_purged": lambda book, _slide, _delivery: book.slides.was_purged("key-NEW"),
+    "spooled_by_urgency": lambda book, _slide, _delivery: book.slides.spooled_by_urgency(),
+    "oldest_without_result": lambda book, _slide, _delivery: book.slides.oldest_without_result(),
+}
+
+
+def fill(book: Journal, first: int, last: int) -> None:
+    """Add finished slides with one delivered result each, numbered from `first` up to `last`."""
+    numbers = [(number,) for number in range(first, last)]
+    with book.change():
+        book.connection.executemany(
+            "INSERT INTO slides (id, source, slide_key, folder, state, content_sha256, idempotency_key, seen_at,"
+            " changed_at) VALUES (?1, 'di60', 'OLD' || ?1, x'4F', 'CLOSED', 'content ' || ?1, 'key ' || ?1, 't', 't')",
+            numbers,
+        )
+        book.connection.executemany(
+            "INSERT INTO revisions (id, slide_id, number, message_id, status, mode, record_sha256, bundle_digest,"
+            " made_by, made_at) VALUES (?1, ?1, 1, 'M' || ?1, 'P', 'P', '0', '0', 'daemon', 't')",
+            numbers,
+        )
+        book.connection.executemany(
+            "INSERT INTO deliveries (id, revision_id, output, state, sha256, made_at, changed_at)"
+            " VALUES (?1, ?1, ?2, 'ARCHIVED', '0', 't', 't')",
+            [(number, OUTPUT) for (number,) in numbers],
+        )
+
+
+def steps_of(book: Journal, question: Question) -> int:
+    """Return how many instructions SQLite's machine carried out for the newest slide."""
+    slide = book.slides.newest("di60", "NEW")
+    assert slide is not None
+    delivery = book.results.deliveries(OUTPUT, ["RENDERED"])[0]
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    book.connection.set_progress_handler(count, 1)
+    try:
+        question(book, slide, delivery)
+    finally:
+        book.connection.set_progress_handler(None, 0)
+    return steps
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_question_asked_for_every_slide_costs_the_same_among_fifty_slides_and_five_thousand(
+    journal: Journal,  # noqa: F811 - the fixture
+    name: str,
+) -> None:
+    fill(journal, 10, 60)
+    new = spooled(journal, "NEW")
+    journal.results.add_revision(new, revision(), [intent(OUTPUT)])
+    few = steps_of(journal, QUESTIONS[name])
+    fill(journal, 1000, 6000)
+    assert 0 < steps_of(journal, QUESTIONS[name]) <= few + 5
