@@ -81,6 +81,7 @@ class Scanner:
         self._went_on_at_s = 0.0
         self._was_slow = False
         self._known_told = 0
+        self._present: list[str] = []
         self._away = ""
         self._passes = 0
         self._place: tuple[int, int] | None = None
@@ -173,8 +174,9 @@ class Scanner:
             self._events = FolderEvents(self._root)
         if not listed.again:
             self._take_list(listed, concludes=not all_gone or is_same_place)
-        # In the order in which we first saw them: the oldest slide settles, and is copied, first.
-        self._judge([name for name in self._folders if name in listed.present], changed)
+            # In the order in which we first saw them: the oldest slide settles, and is copied, first.
+            self._present = [name for name in self._folders if name in listed.present]
+        self._judge(self._present, changed)
         self._passes += 1
         slow = self._is_slow()
         self._send("looked", folders=len(listed.names), all_gone=all_gone, slow=slow, events=self._events.problem)
@@ -209,8 +211,8 @@ class Scanner:
 
     def _judge(self, names: list[str], changed: set[str]) -> None:
         whole = self._at_work() | {names[place] for place in self._whole_looks(len(names))} | changed
-        turn = set(names[self._passes % RECHECK_PASSES :: RECHECK_PASSES])
-        for name in [name for name in names if name in whole or name in turn]:
+        asked = whole.union(names[self._passes % RECHECK_PASSES :: RECHECK_PASSES])
+        for name in filter(asked.__contains__, names):
             folder = self._folders[name]
             try:
                 if name not in whole and not self._has_moved(name, folder):

@@ -80,6 +80,7 @@ class Supervisor:
         self._started_s = self.house.monotonic()
         self._next_account_s = self._started_s + FIRST_AFTER_S
         self._is_ready = False
+        self._was_heard = True
         self._next_metrics_s = 0.0
         self._next_purge_s = self._started_s + PURGE_EVERY_S
 
@@ -105,9 +106,12 @@ class Supervisor:
 
     def turn(self, wait_s: float) -> None:
         """One turn of the loop: hear, look after every child, tell how it is."""
-        for keeper in self.keepers:
-            keeper.turn()
-        for key, _ in self.house.selector.select(wait_s):
+        if self._was_heard:  # what one keeper made of it may be work for another; after silence there is none
+            for keeper in self.keepers:
+                keeper.turn()
+        heard = self.house.selector.select(wait_s)
+        self._was_heard = bool(heard)
+        for key, _ in heard:
             key.data()
         for keeper in self.keepers:
             keeper.turn()

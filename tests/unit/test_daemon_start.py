@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import selectors
 import sqlite3
 import stat
 from pathlib import Path
@@ -121,3 +122,36 @@ def test_a_journal_that_fails_leaves_no_child_no_socket_and_no_descriptor_behind
         assert last.is_quiet
         assert not (tmp_path / "s").exists()
         assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+class Counting:
+    """A keeper that counts its turns."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+
+    def turn(self) -> None:
+        self.turns += 1
+
+
+def test_after_something_was_heard_every_keeper_has_two_turns_before_the_next_wait_and_after_silence_one(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "manifest.json").write_text(json.dumps({"intended_use": "real"}))
+    reading, writing = os.pipe()
+    with opened_books(config_at(tmp_path)) as books:
+        supervisor, keeper = Supervisor(books, {}), Counting()
+        supervisor.keepers = [keeper]  # type: ignore[list-item]  # it is like a keeper
+        supervisor.house.selector.register(reading, selectors.EVENT_READ, lambda: os.read(reading, 1))
+        turns = []
+        for word in (b"", b"", b"x", b"", b""):
+            os.write(writing, word)
+            before = keeper.turns
+            supervisor.turn(0.0)
+            turns.append(keeper.turns - before)
+        supervisor.control.close()
+        supervisor.house.selector.close()
+    os.close(reading)
+    os.close(writing)
+    assert turns == [2, 1, 1, 2, 1]  # the first turn begins the children; the third one hears
