@@ -10,6 +10,9 @@ makes the float16 and fp32 files, too, and proves all three: every engine has it
 
 Of int8 each row says which layers the search kept in floating point, and how much of what is allowed the biases use
 (`convert.bias_check`): honest ones at most, and a layer without its biases at least.
+
+Composed slides (`convert.slide_parity`) stand in each row as the conversion compared them, for every engine: also those
+that refused a network. Rows may be judged side by side, each by a run of its own (`--names`).
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ from convert import conversion
 from convert.bias_check import bias_shares, without_biases
 from convert.engine_proof import ProvedEngine, prove_cpu_engine
 from convert.quantization import Quantized
+from convert.slide_parity import prove_slides
+from edge.engines.processors import has_int8_dot_product
 
 RESULT = Path(__file__).with_suffix(".json")
 
@@ -71,6 +76,7 @@ def summary_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Count the networks, what makes them different, and the refusals: of conversions and of single engines."""
     of_int8 = [row for row in rows if row.get("int8")]
     engines = sorted({precision for row in rows for precision in row["engines"]})
+    cpu_engines = sorted({name for row in rows for name in row["slides"]})
     return {
         "recipes": len(RECIPES),
         "networks": len(rows),
@@ -88,6 +94,24 @@ def summary_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             precision: sum(row["engines"].get(precision, {}).get("verdict") == "REFUSED" for row in rows)
             for precision in engines
         },
+        "slides": {name: _slides_summary(rows, name) for name in cpu_engines},
+        "commits": sorted({row["commit"] for row in rows}),
+    }
+
+
+def _slides_summary(rows: Sequence[Mapping[str, Any]], engine: str) -> dict[str, Any]:
+    """The composed slides of one engine over all networks: how far scores lie apart, and how many changed sides."""
+    found = [row["slides"][engine] for row in rows if engine in row["slides"]]
+    means, p99s = (sorted(slides["score_diff"][name] for slides in found) for name in ("mean", "p99"))
+    return {
+        "networks": len(found),
+        "slides": sum(slides["n"] for slides in found),
+        "mean": [means[0], means[-1]],
+        "p99": [p99s[0], p99s[-1]],
+        "proven": sum(slides["verdict"] == "PROVEN" for slides in found),
+        "flipped": sum(slides["flipped"] for slides in found),
+        "flipped_unforeseen": sum(slides["flipped_unforeseen"] for slides in found),
+        "fewest_near_threshold": min(slides["near_threshold"] for slides in found),
     }
 
 
@@ -98,18 +122,26 @@ def _converted(options: argparse.Namespace, recipe: Recipe, network: Path) -> di
         proved.append(prove_cpu_engine(*given, **named))
         return proved[-1]
 
+    slides: dict[str, dict[str, Any]] = {}
+
+    def slides_kept(*given: Any, **named: Any) -> dict[str, dict[str, Any]]:
+        slides.update(prove_slides(*given, **named))
+        return slides
+
     started, made = time.monotonic(), dict[str, Any]()
-    with mock.patch.object(conversion, "prove_cpu_engine", kept):
+    with mock.patch.multiple(conversion, prove_cpu_engine=kept, prove_slides=slides_kept):
         error = convert_network(options, network, None, made)
     card = json.loads(network.with_suffix(".card.json").read_text())
     row = {
         "recipe": asdict(recipe),
         "commit": commit_of_code(),
+        "int8_dot_product": has_int8_dot_product(),
         "accuracy_real_test": card["validation"]["real"]["accuracy"],
         "refused": error,
         "verdict": "REFUSED" if error else made["facts"]["parity"]["verdict"],
         "engines": {engine.entry["precision"]: _engine_row(engine) for engine in proved},
         "int8": _int8_row(*made["models"]) if "models" in made else None,
+        "slides": slides,
     }
     said = {precision: engine["gates"]["top1_agreement"]["value"] for precision, engine in row["engines"].items()}
     took = f"{time.monotonic() - started:.0f} s"
