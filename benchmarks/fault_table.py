@@ -1,4 +1,8 @@
-"""README's table of what the fault benches counted, from benchmarks/faults.json."""
+"""README's table of what the fault benches counted, from benchmarks/faults.json.
+
+Other code begins its counts anew. Until they are whole, `benchmarks/faults_before.json` keeps those of the last state
+of the code that was counted in full, and each line shows them beside its own.
+"""
 
 from __future__ import annotations
 
@@ -34,27 +38,63 @@ ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
 FAULTS = ("lost", "duplicate", "torn", "other")
 
 
-def readme_table(figures: dict[str, Any]) -> str:
-    """Return the Markdown table: places tried, how much of the whole bench that is, and what was found there."""
-    lines = ["| what was broken | times | of the whole bench | lost | doubled | torn | other faults |"]
-    lines.append("|---|---|---|---|---|---|---|")
-    for what, names in ROWS:
-        ran = [figures[name] for name in names if name in figures]
-        if not ran:
-            lines.append(f"| {what} | 0 | not run | | | | |")
-            continue
-        # A bench of the line that never ran is a part of its whole all the same: the share would look too good.
-        missing = len(names) - len(ran)
-        share = sum(row["runs"] for row in ran) / sum(row["full_count"] for row in ran)
-        of_whole = f"{100 * share:.0f} %" + (f", {missing} of {len(names)} parts not run" if missing else "")
-        found = " | ".join(f"{sum(row[fault] for row in ran):,}" for fault in FAULTS)
-        lines.append(f"| {what} | {sum(row['points'] for row in ran):,} | {of_whole} | {found} |")
-    controls = figures["controls"].values()
-    caught = sum(any(row[fault] for fault in FAULTS) for row in controls)
-    machine = figures["machine"]
-    state = f"all on one state of the code ({figures['digest'][:12]})"
+def readme_table(figures: dict[str, Any], before: dict[str, Any] | None = None) -> str:
+    """Return the Markdown table: places tried, how much of the whole bench that is, and what was found there.
+
+    `before`: the figures of the state that was counted in full before this one; None for no such column.
+    """
+    head = "| what was broken | times | of the whole bench | lost | doubled | torn | other faults |"
+    lines = [
+        head + (" on the state before |" if before else ""),
+        "|---|---|---|---|---|---|---|" + "---|" * bool(before),
+    ]
+    lines += [
+        line_of(what, names, figures) + (f" {_in_words(names, before)} |" if before else "") for what, names in ROWS
+    ]
+    return "\n".join([*lines, "", _note(figures, before), ""])
+
+
+def line_of(what: str, names: tuple[str, ...], figures: dict[str, Any]) -> str:
+    """Return one line of the table."""
+    ran = [figures[name] for name in names if name in figures]
+    if not ran:
+        return f"| {what} | 0 | not run | | | | |"
+    # A bench of the line that never ran is a part of its whole all the same: the share would look too good.
+    missing = len(names) - len(ran)
+    share = sum(row["runs"] for row in ran) / sum(row["full_count"] for row in ran)
+    of_whole = f"{100 * share:.0f} %" + (f", {missing} of {len(names)} parts not run" if missing else "")
+    found = " | ".join(f"{sum(row[fault] for row in ran):,}" for fault in FAULTS)
+    return f"| {what} | {sum(row['points'] for row in ran):,} | {of_whole} | {found} |"
+
+
+def _in_words(names: tuple[str, ...], before: dict[str, Any]) -> str:
+    ran = [before[name] for name in names if name in before]
+    if not ran:
+        return "not run"
+    faults = sum(row[fault] for row in ran for fault in FAULTS)
+    share = sum(row["runs"] for row in ran) / sum(row["full_count"] for row in ran)
+    part = "" if share == 1 and len(ran) == len(names) else f" ({100 * share:.0f} %)"
+    return f"{sum(row['points'] for row in ran):,}{part}, {faults or 'no'} faults"
+
+
+def _note(figures: dict[str, Any], before: dict[str, Any] | None) -> str:
     note = (
-        f"Counted up to {figures['date']} on {machine['cores']} cores of {machine['processor']}, {state}. Of"
-        f" {len(controls)} wrong products that were tried as controls, {caught} were caught."
+        f"Counted up to {figures['date']} on {_machine(figures)}, all on one state of the code"
+        f" ({figures['digest'][:12]}). Of the wrong products that were tried as controls"
+        f" {_caught(figures)} were caught."
     )
-    return "\n".join([*lines, "", note, ""])
+    if before is None:
+        return note
+    return (
+        f"{note} The state before ({before['digest'][:12]}) was counted up to {before['date']} on {_machine(before)};"
+        f" of its controls {_caught(before)} were caught."
+    )
+
+
+def _machine(figures: dict[str, Any]) -> str:
+    return f"{figures['machine']['cores']} cores of {figures['machine']['processor']}"
+
+
+def _caught(figures: dict[str, Any]) -> str:
+    controls = figures["controls"].values()
+    return f"{sum(any(row[fault] for fault in FAULTS) for row in controls)} of {len(controls)}"

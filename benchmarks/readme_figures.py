@@ -15,6 +15,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))  # as a script, this file has only its own folder to import from
+FAULTS_BEFORE = REPOSITORY / "benchmarks" / "faults_before.json"
 BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
 
@@ -58,7 +59,8 @@ def faults(figures: dict[str, Any]) -> str:
     """Return the table of what the fault benches counted."""
     from benchmarks.fault_table import readme_table
 
-    return readme_table(figures)
+    before = json.loads(FAULTS_BEFORE.read_text(encoding="utf-8")) if FAULTS_BEFORE.is_file() else None
+    return readme_table(figures, before)
 
 
 def table(rows: list[tuple[str, str]], note: str, figures: dict[str, Any]) -> str:
