@@ -102,7 +102,8 @@ class SourceSection(Section):
         Key(
             "Pause between two looks at the folder.",
             "s",
-            "Events of a share get lost; looking every 5 s costs almost nothing.",
+            "Events of a share get lost; looking every 5 s costs almost nothing: the folders are listed anew when the"
+            " folder's time or an event tells of a change, and every 30 s whatever they tell.",
         ),
     ] = 5.0
     sentinel: Annotated[
