@@ -59,12 +59,15 @@ def line_of(what: str, names: tuple[str, ...], figures: dict[str, Any]) -> str:
     ran = [figures[name] for name in names if name in figures]
     if not ran:
         return f"| {what} | 0 | not run | | | | |"
+    found = " | ".join(f"{sum(row[fault] for row in ran):,}" for fault in FAULTS)
+    return f"| {what} | {sum(row['points'] for row in ran):,} | {_of_whole(names, ran)} | {found} |"
+
+
+def _of_whole(names: tuple[str, ...], ran: list[dict[str, Any]]) -> str:
     # A bench of the line that never ran is a part of its whole all the same: the share would look too good.
     missing = len(names) - len(ran)
     share = sum(row["runs"] for row in ran) / sum(row["full_count"] for row in ran)
-    of_whole = f"{100 * share:.0f} %" + (f", {missing} of {len(names)} parts not run" if missing else "")
-    found = " | ".join(f"{sum(row[fault] for row in ran):,}" for fault in FAULTS)
-    return f"| {what} | {sum(row['points'] for row in ran):,} | {of_whole} | {found} |"
+    return f"{100 * share:.0f} %" + (f", {missing} of {len(names)} parts not run" if missing else "")
 
 
 def _in_words(names: tuple[str, ...], before: dict[str, Any]) -> str:
@@ -72,8 +75,8 @@ def _in_words(names: tuple[str, ...], before: dict[str, Any]) -> str:
     if not ran:
         return "not run"
     faults = sum(row[fault] for row in ran for fault in FAULTS)
-    share = sum(row["runs"] for row in ran) / sum(row["full_count"] for row in ran)
-    part = "" if share == 1 and len(ran) == len(names) else f" ({100 * share:.0f} %)"
+    of_whole = _of_whole(names, ran)
+    part = "" if of_whole == "100 %" else f" ({of_whole})"
     return f"{sum(row['points'] for row in ran):,}{part}, {faults or 'no'} faults"
 
 

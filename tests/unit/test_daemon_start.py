@@ -40,6 +40,12 @@ def failing(number: int | None) -> Any:
     return call
 
 
+def write_bundle(root: Path) -> None:
+    """Write as much of a bundle as a supervisor reads."""
+    (root / "bundle").mkdir()
+    (root / "bundle" / "manifest.json").write_text(json.dumps({"intended_use": "real"}))
+
+
 def config_at(root: Path) -> Config:
     return config_from_text(CONFIG.format(root=root))
 
@@ -109,8 +115,7 @@ class Child:
 
 
 def test_a_journal_that_fails_leaves_no_child_no_socket_and_no_descriptor_behind(tmp_path: Path) -> None:
-    (tmp_path / "bundle").mkdir()
-    (tmp_path / "bundle" / "manifest.json").write_text(json.dumps({"intended_use": "real"}))
+    write_bundle(tmp_path)
     with opened_books(config_at(tmp_path)) as books:
         before = len(list(Path("/proc/self/fd").iterdir()))
         supervisor = Supervisor(books, {})
@@ -137,8 +142,7 @@ class Counting:
 def test_after_something_was_heard_every_keeper_has_two_turns_before_the_next_wait_and_after_silence_one(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "bundle").mkdir()
-    (tmp_path / "bundle" / "manifest.json").write_text(json.dumps({"intended_use": "real"}))
+    write_bundle(tmp_path)
     reading, writing = os.pipe()
     with opened_books(config_at(tmp_path)) as books:
         supervisor, keeper = Supervisor(books, {}), Counting()
