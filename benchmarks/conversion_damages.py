@@ -21,7 +21,15 @@ import numpy as np
 import onnxruntime
 import xgboost
 
-from convert import conversion, derived_files, library_from_xgboost, onnx_from_keras, onnx_layers, quantization
+from convert import (
+    conversion,
+    derived_files,
+    int8_trial,
+    library_from_xgboost,
+    onnx_from_keras,
+    onnx_layers,
+    opened_model,
+)
 from convert.calibration import ChannelRange
 from convert.onnx_graph import INPUT_NAME, bytes_from_onnx, constants_of, replace_constants
 from edge import images, tensors
@@ -57,7 +65,7 @@ def _in_graph(name: str, change: Callable) -> Callable[[ExitStack, Path], None]:
 
     def apply(stack: ExitStack, _: Path) -> None:
         _patched(
-            stack, conversion, "onnx_from_keras", lambda right: lambda origin: _changed(right(origin), name, change)
+            stack, opened_model, "onnx_from_keras", lambda right: lambda origin: _changed(right(origin), name, change)
         )
 
     return apply
@@ -80,7 +88,7 @@ def _without_scaling(stack: ExitStack, _: Path) -> None:
             _changed(right(origin), "scaling/scale", lambda scale: scale * 0 + 1 / 255), "scaling/offset", np.zeros_like
         )
 
-    _patched(stack, conversion, "onnx_from_keras", wrong)
+    _patched(stack, opened_model, "onnx_from_keras", wrong)
 
 
 def _swapped_rows(values: Any) -> Any:
@@ -118,12 +126,12 @@ def _in_int8(choose: Callable, change: Callable) -> Callable[[ExitStack, Path], 
 
         return quantized
 
-    return lambda stack, _: _patched(stack, quantization, "qdq_from_onnx", wrong)
+    return lambda stack, _: _patched(stack, int8_trial, "qdq_from_onnx", wrong)
 
 
 def _ranges(change: Callable) -> Callable[[ExitStack, Path], None]:
     return lambda stack, _: _patched(
-        stack, quantization, "activation_ranges",
+        stack, int8_trial, "activation_ranges",
         lambda right: lambda *given, **options: change(right(*given, **options), *given),
     )  # fmt: skip
 
@@ -150,7 +158,7 @@ def _one_sided(stack: ExitStack, _: Path) -> None:
 
         return equalized
 
-    _patched(stack, quantization, "equalize", wrong)
+    _patched(stack, int8_trial, "equalize", wrong)
 
 
 def _one_layer_off(stack: ExitStack, _: Path) -> None:
@@ -163,7 +171,7 @@ def _one_layer_off(stack: ExitStack, _: Path) -> None:
 
         return equalized
 
-    _patched(stack, quantization, "equalize", wrong)
+    _patched(stack, int8_trial, "equalize", wrong)
 
 
 def _half_of_another_network(stack: ExitStack, _: Path) -> None:

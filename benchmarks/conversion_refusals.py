@@ -23,14 +23,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from benchmarks.conversion_damages import DAMAGES, Damage, applied, outputs_of
 from benchmarks.known_outputs import outputs_kept
-from convert import cell_pixels, conversion
+from convert import cell_pixels, conversion, network_files, opened_model
 from convert.calibration_cells import choose_cells
 from convert.cell_honesty import HonestyParts
 from convert.cell_pixels import pixels_from_cells
@@ -177,21 +177,22 @@ _decoded: dict[Any, Any] = {}
 _DECODE = cell_pixels._decoded  # the step itself, to keep its result
 
 
-def _kept(made: dict[str, Any]) -> Any:
-    """Keep the graph and the derived models as the conversion has them."""
-    return mock.patch.multiple(
-        conversion,
-        onnx_from_keras=_keeping(made, "graph", conversion.onnx_from_keras),
-        derive_models=_keeping(made, "models", conversion.derive_models),
-    )
+@contextmanager
+def _kept(made: dict[str, Any]) -> Iterator[None]:
+    """Keep the graph, the derived models and what was decided for int8 as the conversion has them."""
+    written, derived = opened_model.onnx_from_keras, network_files.derive_models
 
+    def graph_kept(origin: Any) -> Any:
+        made["graph"] = written(origin)
+        return made["graph"]
 
-def _keeping(made: dict[str, Any], key: str, right: Any) -> Any:
-    def call(*given: Any, **options: Any) -> Any:
-        made[key] = right(*given, **options)
-        return made[key]
+    def models_kept(graph: Any, quantized: Any, **options: Any) -> Any:
+        made["models"], made["quantized"] = derived(graph, quantized, **options), quantized
+        return made["models"]
 
-    return call
+    graphs = mock.patch.object(opened_model, "onnx_from_keras", graph_kept)
+    with graphs, mock.patch.object(network_files, "derive_models", models_kept):
+        yield
 
 
 def _cost(
@@ -204,7 +205,7 @@ def _cost(
         with tempfile.TemporaryDirectory() as folder, applied(damage, Path(folder)):
             found = outputs_of(made["graph"], pixels_from_cells(chosen.parity, size_px))
     else:
-        found = outputs_of(made["graph"] if damage.kind == "graph" else made["models"][0][damage.kind], pixels)
+        found = outputs_of(made["graph"] if damage.kind == "graph" else made["models"][damage.kind], pixels)
     own, other = original.cell_type.argmax(axis=1), found.cell_type.argmax(axis=1)
     losses = {
         code: float((other != own)[own == place].mean())

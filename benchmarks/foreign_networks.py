@@ -27,6 +27,7 @@ from convert.onnx_from_keras import keras_outputs, onnx_from_keras, origin_from_
 from convert.onnx_graph import bytes_from_onnx
 from convert.parity import outputs_of_engine, outputs_of_onnx
 from convert.progress import Progress
+from convert.quantization import quantize
 from convert.weight_check import require_equal_network, require_weights
 from edge.engines.base import EngineOutputs
 from edge.engines.openvino import open_openvino
@@ -75,10 +76,8 @@ def measured(name: str) -> dict[str, Any]:
     engine = open_openvino(bytes_from_onnx(graph), precision="fp32", size_px=origin.size_px, cache_dir=None, threads=1)
     other = outputs_of_engine(engine, images, QUIET)
     engine.close()
-    models, made = derive_models(
-        graph, precision="int8", for_gpu=True, with_fp32=True, calibration=cells(16, origin.size_px, seed=5),
-        float_layers=(), threads=1, stream=None,
-    )  # fmt: skip
+    made, _ = quantize(graph, cells(16, origin.size_px, seed=5), None, threads=1)
+    models = derive_models(graph, made, precision="int8", for_gpu=True, with_fp32=True)
     check_models(models, size_px=origin.size_px, widths=origin.heads.widths())
     sources = sources_of(graph, models, made)
     require_equal_network(graph, sources["int8"], images, threads=1)

@@ -29,10 +29,10 @@ from unittest import mock
 
 from benchmarks.conversion_refusals import commit_of_code, convert_network
 from benchmarks.fine_tuned_networks import RECIPES, Maker, Recipe, make_network, open_maker
-from convert import conversion
+from convert import conversion, network_files
 from convert.bias_check import bias_shares, without_biases
 from convert.engine_proof import ProvedEngine, prove_cpu_engine
-from convert.quantization import Quantized
+from convert.int8_trial import Quantized
 from convert.slide_parity import prove_slides
 from edge.engines.processors import has_int8_dot_product
 
@@ -129,7 +129,8 @@ def _converted(options: argparse.Namespace, recipe: Recipe, network: Path) -> di
         return slides
 
     started, made = time.monotonic(), dict[str, Any]()
-    with mock.patch.multiple(conversion, prove_cpu_engine=kept, prove_slides=slides_kept):
+    keeping = mock.patch.object(network_files, "prove_cpu_engine", kept)
+    with keeping, mock.patch.object(conversion, "prove_slides", slides_kept):
         error = convert_network(options, network, None, made)
     card = json.loads(network.with_suffix(".card.json").read_text())
     row = {
@@ -140,7 +141,7 @@ def _converted(options: argparse.Namespace, recipe: Recipe, network: Path) -> di
         "refused": error,
         "verdict": "REFUSED" if error else made["facts"]["parity"]["verdict"],
         "engines": {engine.entry["precision"]: _engine_row(engine) for engine in proved},
-        "int8": _int8_row(*made["models"]) if "models" in made else None,
+        "int8": _int8_row(made["models"], made["quantized"]) if "models" in made else None,
         "slides": slides,
     }
     said = {precision: engine["gates"]["top1_agreement"]["value"] for precision, engine in row["engines"].items()}

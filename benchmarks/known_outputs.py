@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from typing import Any
 from unittest import mock
 
-from convert import cell_honesty, conversion, engine_proof, quantization, weight_check
+from convert import cell_honesty, conversion, engine_proof, int8_agreement, weight_check
 from convert.onnx_graph import bytes_from_onnx
 from edge.engines.base import EngineOutputs
 
@@ -21,9 +21,9 @@ _network_of: dict[int, str] = {}
 
 def outputs_kept(stack: ExitStack) -> None:
     """Let the steps of a conversion look outputs up, by the digests of network and cells, while `stack` is open."""
-    for module in (cell_honesty, conversion, engine_proof, quantization, weight_check):
+    for module in (cell_honesty, conversion, engine_proof, int8_agreement, weight_check):
         stack.enter_context(mock.patch.object(module, "outputs_of_onnx", _of_onnx(module.outputs_of_onnx)))
-    for module in (engine_proof, quantization):
+    for module in (engine_proof, int8_agreement):
         stack.enter_context(mock.patch.object(module, "open_openvino", _opening(module.open_openvino)))
         stack.enter_context(mock.patch.object(module, "outputs_of_engine", _of_engine(module.outputs_of_engine)))
 

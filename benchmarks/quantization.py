@@ -29,13 +29,16 @@ from convert.calibration import activation_ranges
 from convert.calibration_audit import audit_calibration
 from convert.calibration_cells import choose_cells
 from convert.cell_pixels import pixels_from_cells
+from convert.float_layers import layer_losses
 from convert.half_storage import stored_in_half
+from convert.int8_agreement import Agreement, Judge, agreement_of
+from convert.int8_trial import Int8Trial, Quantized
 from convert.onnx_from_keras import onnx_from_keras, origin_from_keras
 from convert.onnx_graph import bytes_from_onnx
 from convert.parity import outputs_of_engine, outputs_of_onnx
 from convert.progress import Progress
 from convert.qdq_from_onnx import qdq_from_onnx, quantized_values
-from convert.quantization import Agreement, Int8Trial, Judge, Quantized, agreement_of, layer_losses, quantize
+from convert.quantization import quantize
 from edge.catalogue import load_catalogue
 from edge.demo import DEMO_BUNDLE
 from edge.engines.base import EngineOutputs
@@ -98,7 +101,7 @@ def worsened(
     calibration = pixels["calibration"]
     batches = (calibration[start : start + 4] for start in range(0, len(calibration), 4))
     unequal = qdq_from_onnx(harsh, activation_ranges(harsh, quantized_values(harsh), batches))
-    equal = quantize(harsh, calibration, pixels["judges"]).model
+    equal = quantize(harsh, calibration, pixels["judges"])[0].model
     return {
         name: shown(agreement_of(expected, engine_outputs(bytes_from_onnx(stored_in_half(model)), pixels["test"])))
         for name, model in (("as_converted", equal), ("without_equalization", unequal))
@@ -145,7 +148,7 @@ def measured(cells: Path, kept_layers: Mapping[str, Any] | None) -> dict[str, An
     pixels = {name: pixels_from_cells(group, size_px) for name, group in groups.items()}
     graph = onnx_from_keras(origin_from_keras(demo_network()))
     expected = outputs_of_onnx(graph, pixels["test"], QUIET)
-    made = quantize(graph, pixels["calibration"], pixels["judges"])
+    made, _ = quantize(graph, pixels["calibration"], pixels["judges"])
     model = stored_in_half(made.model)
     found = engine_outputs(bytes_from_onnx(model), pixels["test"])
     committed = engine_outputs((DEMO_BUNDLE / "cells.int8.onnx").read_bytes(), pixels["test"])

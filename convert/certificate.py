@@ -7,7 +7,7 @@ write_certificate     the page beside the bundle; write_refusal: the same page w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,11 +19,11 @@ from convert.calibration_audit import CalibrationAudit
 from convert.certificate_report import Heading, certificate_html
 from convert.conversion_request import ConversionRequest, Preflight
 from convert.engine_proof import ProofMaterial, ProvedEngine
+from convert.int8_trial import Quantized
 from convert.layer_noise import noisiest_layers
 from convert.library_from_xgboost import CompiledTrees
 from convert.onnx_check import Precision
 from convert.parity import EngineParity
-from convert.quantization import Quantized
 from convert.tree_model import TrainedTrees
 from edge.errors import EdgeError
 
@@ -33,7 +33,11 @@ _UNPROVED = {"compared_with": "nothing: the conversion stopped before an engine 
 
 @dataclass(slots=True, eq=False)
 class Evidence:
-    """What was proved so far; filled by the conversion from top to bottom."""
+    """What was proved so far; filled by the conversion from top to bottom.
+
+    `refused_int8`: the int8 files that the certificate refused before one with more layers in floating point was made,
+    each with its `float_layers` and the `worst` of it.
+    """
 
     reference: Mapping[str, Any] = field(default_factory=lambda: dict(_UNPROVED))
     proved: list[ProvedEngine] = field(default_factory=list)
@@ -41,32 +45,39 @@ class Evidence:
     slides: dict[str, dict[str, Any]] = field(default_factory=dict)
     audit: CalibrationAudit | None = None
     quantized: Quantized | None = None
+    refused_int8: list[dict[str, Any]] = field(default_factory=list)
 
     def notices(self) -> tuple[str, ...]:
         """Return what a person must know of the int8 file."""
-        return tuple(n for part in (self.audit, self.quantized) if part is not None for n in part.notices())
+        found = [n for part in (self.audit, self.quantized) if part is not None for n in part.notices()]
+        if self.refused_int8:
+            first, times = ", ".join(self.refused_int8[0]["worst"]), len(self.refused_int8)
+            found.append(
+                f"int8 was refused {times} time{'s' if times > 1 else ''} with fewer such layers, at first for {first}"
+            )
+        return tuple(found)
 
     def document(self, calibration: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return parity.json of what is there."""
         document = parity_document(self.proved, self.slides, self.compiled, self.reference, calibration)
         if self.quantized is None or self.audit is None:
             return document
-        cells = {"calibration_cells": self.audit.document()}
-        return {**document, "quantization": {**self.quantized.document(), **cells}}
+        more = {"refused_before": self.refused_int8, "calibration_cells": self.audit.document()}
+        return {**document, "quantization": {**self.quantized.document(), **more}}
 
 
 def refuse_bad_engines(
     sources: Mapping[Precision, onnx.ModelProto],
-    proved: Sequence[ProvedEngine],
+    evidence: Evidence,
     models: Mapping[Precision, onnx.ModelProto],
     material: ProofMaterial,
 ) -> None:
     """Raise EdgeError for the first engine that must not be shipped.
 
     MDSE-PARITY-001 misses a bar of the certificate; -005 gives other answers on the golden cells. Either names the
-    types or findings and the layers that lose most. `sources`: what each model was rounded from, in float32.
+    types or findings and the noisiest layers. `sources`: what each model was rounded from, in float32.
     """
-    for engine in proved:
+    for engine in evidence.proved:
         precision = next(p for p in models if p == engine.entry["precision"])
         if engine.parity is not None and engine.parity.verdict == "REFUSED" and material.parity_images is not None:
             layers = noisiest_layers(sources[precision], models[precision], material.parity_images[:_NOISE_CELLS])
@@ -74,8 +85,9 @@ def refuse_bad_engines(
                 "MDSE-PARITY-001",
                 where=engine.entry["file"],
                 engine=engine.parity.engine,
-                worst=", ".join(_worst_of(engine.parity)),
+                worst=", ".join(worst_of(engine.parity)),
                 layers=", ".join(layers),
+                tried=_tried_in_vain(evidence) if precision == "int8" else "",
             )
         if engine.golden_fault is not None:
             layers = noisiest_layers(sources[precision], models[precision], material.golden_images[:_NOISE_CELLS])
@@ -83,12 +95,19 @@ def refuse_bad_engines(
                 "MDSE-PARITY-005",
                 where=engine.entry["file"],
                 reason=engine.golden_fault.text,
-                worst=", ".join(_worst_of(engine.parity)) if engine.parity else "not known without labelled cells",
+                worst=", ".join(worst_of(engine.parity)) if engine.parity else "not known without labelled cells",
                 layers=", ".join(layers),
             )
 
 
-def _worst_of(parity: EngineParity) -> list[str]:
+def _tried_in_vain(evidence: Evidence) -> str:
+    if not evidence.refused_int8 or evidence.quantized is None:
+        return ""
+    return f" {', '.join(evidence.quantized.float_layers)} in floating point did not suffice."
+
+
+def worst_of(parity: EngineParity) -> list[str]:
+    """Return in words the types and findings that lose most, with the share of their cells, and the bars missed."""
     missed = [
         f"{gate.name} {100 * gate.value:.2f} % (bar {100 * gate.bar:g} %)"
         if gate.lowest is not None

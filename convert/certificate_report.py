@@ -52,7 +52,7 @@ def certificate_html(heading: Heading, parity: Mapping[str, Any], catalogue: Cat
     ]
     if heading.refusal:
         body += ["<h2>Why it was refused</h2>", f"<pre>{escape(heading.refusal)}</pre>"]
-    body += _scope_lines(heading, parity)
+    body += _scope_lines(heading, parity) + _quantization_lines(parity.get("quantization", {}))
     for engine in (parity, *parity["other_engines"]):
         body += _engine_lines(engine, parity["tolerance"], catalogue)
     body += [*_tree_lines(parity["trees"]), *_reading_lines()]
@@ -74,6 +74,17 @@ def _scope_lines(heading: Heading, parity: Mapping[str, Any]) -> list[str]:
         parts = [f"{name} {value:.1e}" for name, value in reference["keras_max_difference"].items()]
         lines.append(f"Largest difference from Keras on {reference['keras_cells']} cells: {', '.join(parts)}.")
     return [*lines, "</p>"]
+
+
+def _quantization_lines(quantization: Mapping[str, Any]) -> list[str]:
+    """Say which layers int8 does without, and what it was refused for with fewer of them."""
+    lines = []
+    if quantization.get("float_layers"):
+        lines.append(f"<p>int8 leaves in floating point: {escape(', '.join(quantization['float_layers']))}.</p>")
+    for tried in quantization.get("refused_before", ()):
+        layers = f"with {', '.join(tried['float_layers'])} in floating point" if tried["float_layers"] else "whole"
+        lines.append(f"<p>Refused before, {escape(layers)}: {escape(', '.join(tried['worst']))}.</p>")
+    return lines
 
 
 def _engine_lines(engine: Mapping[str, Any], tolerance: Mapping[str, float], catalogue: Catalogue) -> list[str]:

@@ -8,36 +8,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TextIO
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from convert.bias_check import require_biases
 from convert.bundle_parts import engine_entries, json_bytes, manifest_parts, tree_files
-from convert.calibration_audit import audit_calibration
-from convert.calibration_cells import ChosenCells, choose_cells
-from convert.cell_honesty import HonestyParts, calibration_of, fitted_decision, honesty_parts
+from convert.calibration_cells import ChosenCells
+from convert.cell_honesty import HonestyParts, calibration_of, honesty_parts
 from convert.cell_pixels import pixels_from_cells
 from convert.certificate import Evidence, refuse_bad_engines, write_certificate, write_refusal
-from convert.conversion_request import ConversionRequest, Preflight, preflight
-from convert.derived_files import FILE_OF, Models, check_models, derive_models, sources_of
-from convert.engine_proof import ProofMaterial, ProvedEngine, prove_cpu_engine, with_views
+from convert.conversion_request import ConversionRequest
+from convert.derived_files import FILE_OF, sources_of
+from convert.engine_proof import ProofMaterial, ProvedEngine, with_views
 from convert.first_difference import describe_difference
 from convert.golden import chosen_golden_images, drawn_golden_images, golden_files
 from convert.keras_equality import KerasEquality, require_keras_equality
 from convert.keras_float64 import outputs_in_float64
-from convert.keras_model import load_keras_model
 from convert.library_from_xgboost import compile_trees
-from convert.model_card import require_image
 from convert.name_check import require_own_names
 from convert.native_memory import give_back_unused_memory
-from convert.network_digest import network_sha256, require_same_network
-from convert.onnx_check import Precision
-from convert.onnx_from_keras import OriginModel, has_linear_type_head, keras_outputs, onnx_from_keras, origin_from_keras
+from convert.network_digest import network_sha256
+from convert.network_files import proved_models
+from convert.onnx_from_keras import keras_outputs
 from convert.onnx_graph import bytes_from_onnx
+from convert.opened_model import OpenedModel, open_model, with_fitted_decision
 from convert.pack import manifest_from_parts, write_bundle
 from convert.parity import outputs_of_onnx
 from convert.pixel_proof import CELLS as PIXEL_CELLS
@@ -45,15 +42,11 @@ from convert.pixel_proof import jpeg_of_drawn_cell, require_pixels
 from convert.progress import Progress
 from convert.report import model_card_text
 from convert.slide_parity import prove_slides, require_slides
-from convert.weight_check import require_equal_network, require_weights
 from edge.catalogue import json_from_catalogue
 from edge.engines.base import EngineOutputs
 from edge.errors import EXIT_PARITY_REFUSED, EdgeError
 
-# Within a device the first engine of the manifest runs unless another one is asked for.
-_CPU_ORDER: tuple[Precision, ...] = ("int8", "fp32", "fp16")
 _KERAS_CHECKED_CELLS = 32
-_EQUALIZED_CELLS = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,21 +57,9 @@ class Converted:
     facts: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Opened:
-    """The checked request with the network as Keras and as fp32 graph."""
-
-    request: ConversionRequest
-    ready: Preflight
-    origin: OriginModel
-    graph: onnx.ModelProto
-    chosen: ChosenCells | None
-    stream: TextIO | None
-
-
 def convert(request: ConversionRequest, stream: TextIO | None) -> Converted:
     """Run the conversion; progress goes to `stream`. Raises EdgeError MDSE-CONVERT-*, MDSE-PARITY-* and those below."""
-    opened = _open(request, stream)
+    opened = open_model(request, stream)
     facts = _plain_facts(opened)
     if request.dry_run:
         return Converted(None, facts)
@@ -117,17 +98,14 @@ class _Sealed:
     notices: tuple[str, ...]
 
 
-def _sealed(opened: _Opened, evidence: Evidence) -> _Sealed:
+def _sealed(opened: OpenedModel, evidence: Evidence) -> _Sealed:
     """Make and prove every part; `evidence` keeps what was proved on the way, for the page of a refusal."""
-    opened = _with_fitted_decision(opened)
+    opened = with_fitted_decision(opened)
     material, evidence.reference = _proof_material(opened)
-    models = _derive(opened, evidence, material.golden_images)
+    models = proved_models(opened, evidence, material)
     networks = {FILE_OF[precision]: bytes_from_onnx(model) for precision, model in models.items()}
-    for precision in _CPU_ORDER:
-        if precision in models:
-            evidence.proved.append(_prove(opened, precision, networks, material))
     sources = sources_of(opened.graph, models, evidence.quantized)
-    refuse_bad_engines(sources, evidence.proved, models, material)
+    refuse_bad_engines(sources, evidence, models, material)
     # Only now: steps that cut activations off move biases, too, and then the cells say what suffers.
     for precision, model in models.items():
         require_biases(FILE_OF[precision], model, sources[precision])
@@ -146,55 +124,7 @@ def _sealed(opened: _Opened, evidence: Evidence) -> _Sealed:
     return _Sealed(manifest_from_parts(parts, files), files, engines, parity, notices)
 
 
-def _open(request: ConversionRequest, stream: TextIO | None) -> _Opened:
-    ready = preflight(request)
-    with Progress("opening the model", 1, stream):
-        origin = origin_from_keras(
-            load_keras_model(request.model),
-            type_count=len(ready.catalogue.type_codes),
-            finding_count=len(ready.catalogue.finding_codes),
-            scaling=request.scaling,
-            temperature=ready.card.temperature,
-            heads=request.heads,
-        )
-        require_image(ready.card_size, origin.size_px, str(request.model))
-        require_same_network(ready.trees, network_sha256(origin.keras_model))
-        graph = onnx_from_keras(origin)
-    give_back_unused_memory()
-    check_models({"fp32": graph}, size_px=origin.size_px, widths=origin.heads.widths())
-    chosen = None
-    if request.cells is not None:
-        chosen = choose_cells(request.cells, ready.catalogue, calibration_count=request.calibration_count)
-    return _Opened(request, ready, origin, graph, chosen, stream)
-
-
-def _with_fitted_decision(opened: _Opened) -> _Opened:
-    """Fit temperature and limits of the types on the validation cells, and write the temperature into the graph."""
-    ready, origin, chosen = opened.ready, opened.origin, opened.chosen
-    if chosen is None:
-        return opened
-    decision = fitted_decision(
-        ready.card.decision,
-        opened.graph,
-        chosen.validation,
-        ready.catalogue,
-        ready.card.evidence,
-        with_offsets=has_linear_type_head(origin),
-        size_px=origin.size_px,
-        threads=opened.request.threads,
-        stream=opened.stream,
-    )
-    offsets = decision.get("type_offset")
-    fitted = replace(
-        origin,
-        temperature=float(decision["temperature"]),
-        type_offset=None if offsets is None else np.array([offsets[code] for code in ready.catalogue.type_codes]),
-    )
-    ready = replace(ready, card=replace(ready.card, decision=decision))
-    return replace(opened, ready=ready, origin=fitted, graph=onnx_from_keras(fitted))
-
-
-def _honesty(opened: _Opened, proved: Sequence[ProvedEngine], networks: Mapping[str, bytes]) -> HonestyParts:
+def _honesty(opened: OpenedModel, proved: Sequence[ProvedEngine], networks: Mapping[str, bytes]) -> HonestyParts:
     """Fit what a site needs to doubt a cell, with the engine that runs there by default."""
     if opened.chosen is None:
         return HonestyParts({}, {}, ())
@@ -212,13 +142,13 @@ def _honesty(opened: _Opened, proved: Sequence[ProvedEngine], networks: Mapping[
     )
 
 
-def _calibration(opened: _Opened, proved: Sequence[ProvedEngine], material: ProofMaterial) -> dict[str, Any] | None:
+def _calibration(opened: OpenedModel, proved: Sequence[ProvedEngine], material: ProofMaterial) -> dict[str, Any] | None:
     if opened.chosen is None:
         return None
     return calibration_of(proved[0], material, opened.chosen.parity, opened.ready.catalogue, opened.origin.temperature)
 
 
-def _proof_material(opened: _Opened) -> tuple[ProofMaterial, dict[str, Any]]:
+def _proof_material(opened: OpenedModel) -> tuple[ProofMaterial, dict[str, Any]]:
     """Decode, run the reference, and prove in the same run that the fp32 graph is the Keras model."""
     size_px, chosen = opened.origin.size_px, opened.chosen
     parity = None
@@ -248,7 +178,7 @@ def _proof_material(opened: _Opened) -> tuple[ProofMaterial, dict[str, Any]]:
     return _with_parity(opened, golden, expected, parity), reference
 
 
-def _require_equality(opened: _Opened, images: NDArray[np.uint8], written: EngineOutputs) -> KerasEquality:
+def _require_equality(opened: OpenedModel, images: NDArray[np.uint8], written: EngineOutputs) -> KerasEquality:
     expected = keras_outputs(opened.origin, images)
     codes = (opened.ready.catalogue.type_codes, opened.ready.catalogue.finding_codes)
     return require_keras_equality(
@@ -259,7 +189,7 @@ def _require_equality(opened: _Opened, images: NDArray[np.uint8], written: Engin
     )
 
 
-def _files_of_cells(opened: _Opened) -> list[tuple[str, bytes]]:
+def _files_of_cells(opened: OpenedModel) -> list[tuple[str, bytes]]:
     """Files for the pixel proof: labelled cells where there are some, else a drawn cell as the analyzer stores one."""
     if opened.chosen is None:
         return [("a drawn cell", jpeg_of_drawn_cell())]
@@ -272,7 +202,7 @@ def _first_rows(outputs: EngineOutputs, count: int) -> EngineOutputs:
 
 
 def _with_parity(
-    opened: _Opened, golden: NDArray[np.uint8], expected: EngineOutputs, parity: NDArray[np.uint8] | None
+    opened: OpenedModel, golden: NDArray[np.uint8], expected: EngineOutputs, parity: NDArray[np.uint8] | None
 ) -> ProofMaterial:
     threshold = opened.ready.card.decision["finding_threshold"]
     if parity is None:
@@ -285,61 +215,8 @@ def _with_parity(
     return ProofMaterial(golden, expected, images, outputs, cells, threshold)
 
 
-def _derive(opened: _Opened, evidence: Evidence, golden: NDArray[np.uint8]) -> Models:
-    request, calibration, judged = opened.request, None, None
-    if request.precision == "int8" and opened.chosen is not None:
-        cells, judges = opened.chosen.calibration, opened.chosen.judges()
-        with Progress("decoding calibration cells", len(cells) + len(judges), opened.stream):
-            calibration = pixels_from_cells(cells, opened.origin.size_px)
-            codes = opened.ready.catalogue.type_codes
-            evidence.audit = audit_calibration(calibration, [cell.cell_type for cell in cells], codes)
-            judged = pixels_from_cells(judges, opened.origin.size_px)
-    models, evidence.quantized = derive_models(
-        opened.graph,
-        precision=request.precision,
-        for_gpu=request.target != "cpu",
-        with_fp32=request.with_fp32,
-        calibration=calibration,
-        judged=judged,
-        float_layers=request.float_layers,
-        search=request.search,
-        threads=request.threads,
-        stream=opened.stream,
-    )
-    check_models(
-        models,
-        size_px=opened.origin.size_px,
-        widths=opened.origin.heads.widths(),
-        float_layers=evidence.quantized.float_layers if evidence.quantized else (),
-    )
-    _require_weights(opened, models, sources_of(opened.graph, models, evidence.quantized), golden)
-    return models
-
-
-def _require_weights(opened: _Opened, models: Models, sources: Models, golden: NDArray[np.uint8]) -> None:
-    """Every file holds the network's weights, rounded as its precision rounds."""
-    if "int8" in sources:
-        images = golden[:_EQUALIZED_CELLS]
-        require_equal_network(opened.graph, sources["int8"], images, threads=opened.request.threads or 0)
-    for precision, model in models.items():
-        require_weights(FILE_OF[precision], model, sources[precision])
-
-
-def _prove(opened: _Opened, precision: Precision, networks: dict[str, bytes], material: ProofMaterial) -> ProvedEngine:
-    file = FILE_OF[precision]
-    return prove_cpu_engine(
-        file,
-        precision,
-        networks[file],
-        material,
-        opened.ready.catalogue,
-        threads=opened.request.threads,
-        stream=opened.stream,
-    )
-
-
 def _other_files(
-    opened: _Opened, material: ProofMaterial, parity: dict[str, Any], parts: dict[str, Any]
+    opened: OpenedModel, material: ProofMaterial, parity: dict[str, Any], parts: dict[str, Any]
 ) -> dict[str, bytes]:
     ready = opened.ready
     card = model_card_text(ready.card, ready.catalogue, parts["engines"], parity, parts["assessments"], parts["cohort"])
@@ -371,7 +248,7 @@ def planned_files(precision: str, *, for_gpu: bool, with_fp32: bool) -> list[str
     return [file for key, file in FILE_OF.items() if made[key]]
 
 
-def _plain_facts(opened: _Opened) -> dict[str, Any]:
+def _plain_facts(opened: OpenedModel) -> dict[str, Any]:
     """What is known before anything long ran; all that a dry run says."""
     request, card = opened.request, opened.ready.card
     return {

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, TextIO
+from typing import Literal
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from convert.fp16_from_onnx import fp16_from_onnx
 from convert.half_storage import stored_in_half
+from convert.int8_trial import Quantized
 from convert.onnx_check import Precision, check_onnx
-from convert.quantization import Quantized, quantize
 
 Models = dict[Precision, onnx.ModelProto]
 
@@ -25,57 +23,27 @@ FILE_OF: dict[Precision, str] = {
 
 def derive_models(
     graph: onnx.ModelProto,
+    quantized: Quantized | None,
     *,
     precision: Literal["fp32", "fp16", "int8"],
     for_gpu: bool,
     with_fp32: bool,
-    calibration: NDArray[np.uint8] | None,
-    judged: NDArray[np.uint8] | None = None,
-    float_layers: tuple[str, ...],
-    search: bool = True,
-    threads: int | None,
-    stream: TextIO | None,
-) -> tuple[Models, Quantized | None]:
-    """Return the models to be shipped, by precision, and what was decided for int8 (None without int8).
-
-    `calibration`: u8 [N,S,S,3] of real cells, needed for int8, where `float_layers` stay in floating point. `judged`:
-    cells on which int8 is held to the bars, `search` whether further layers may be taken out of int8 for them; see
-    `convert.quantization.quantize`.
-
-    Raises EdgeError MDSE-CONVERT-021, -022, -024.
-    """
-    models: Models = {}
-    made = None
-    if precision == "int8" and calibration is not None:
-        made = quantize(
-            graph, calibration, judged, float_layers=float_layers, search=search, threads=threads, stream=stream
-        )
-        models["int8"] = stored_in_half(made.model)
+) -> Models:
+    """Return the models to be shipped, by precision, those of int8 from `quantized`. Raises MDSE-CONVERT-024."""
+    models: Models = {} if quantized is None else {"int8": stored_in_half(quantized.model)}
     if with_fp32:
         models["fp32"] = graph
     if precision != "fp32":
         models["fp16"] = fp16_from_onnx(graph)
-    if made is not None and for_gpu:
-        models["int8-fp16"] = fp16_from_onnx(made.model)
-    return models, made
+    if quantized is not None and for_gpu:
+        models["int8-fp16"] = fp16_from_onnx(quantized.model)
+    return models
 
 
 def sources_of(graph: onnx.ModelProto, models: Models, made: Quantized | None) -> Models:
     """Return, for each of the models, the float32 network that it was rounded from: for int8 the equalized one."""
     int8 = graph if made is None else made.source
     return {precision: int8 if precision.startswith("int8") else graph for precision in models}
-
-
-def quantized_model(
-    graph: onnx.ModelProto,
-    calibration: NDArray[np.uint8],
-    *,
-    float_layers: tuple[str, ...] = (),
-    threads: int | None = None,
-    stream: TextIO | None = None,
-) -> onnx.ModelProto:
-    """Return the network in int8 with the steps of `calibration`, nothing measured and nothing corrected."""
-    return quantize(graph, calibration, None, float_layers=float_layers, threads=threads, stream=stream).model
 
 
 def check_models(

@@ -21,7 +21,7 @@ from gpu_libraries import library_folder, run_with
 from keras import layers
 from keras_models import CATALOGUE, headed, with_lively_weights, write_trees
 
-from convert import cell_honesty, reference_cells, unidentified_fit
+from convert import cell_honesty, parity_gates, reference_cells, unidentified_fit
 from convert.commands import convert
 from edge.bundle.reader import open_bundle
 from edge.commands import bundle as bundle_command
@@ -293,14 +293,14 @@ def test_a_card_for_another_model_is_refused(workshop, tmp_path, capsys):
 def test_a_refusal_ends_with_status_3_names_codes_and_layers_and_writes_nothing(
     workshop, tmp_path, capsys, monkeypatch
 ):
-    from convert import quantization
+    from convert import int8_trial
 
-    coarse = quantization.qdq_from_onnx
+    coarse = int8_trial.qdq_from_onnx
 
     def clipped(model, ranges, **options):
         return coarse(model, {name: seen.scaled(np.float32(0.1)) for name, seen in ranges.items()}, **options)
 
-    monkeypatch.setattr(quantization, "qdq_from_onnx", clipped)
+    monkeypatch.setattr(int8_trial, "qdq_from_onnx", clipped)
     monkeypatch.setattr("convert.engine_proof.require_golden", lambda *_: (0.0, 0.0))
     monkeypatch.setattr("convert.code_parity.TYPE_TOLERANCE", 1e-6)
     options = ("--out", tmp_path / "bundle", "--cells", workshop / "cells", "--precision", "int8")
@@ -314,6 +314,63 @@ def test_a_refusal_ends_with_status_3_names_codes_and_layers_and_writes_nothing(
     assert "REFUSED" in page
     assert "MDSE-PARITY-001" in page
     assert "<svg" in page
+
+
+def one_layer_rounded_badly(monkeypatch, layer):
+    """The steps of one layer are far too coarse, and the cells that judge int8 before the proof do not show it."""
+    from convert import int8_agreement, int8_trial
+
+    right = int8_trial.qdq_from_onnx
+
+    def coarse(model, ranges, **options):
+        return right(model, {n: r.scaled(np.float32(24 if n == layer else 1)) for n, r in ranges.items()}, **options)
+
+    monkeypatch.setattr(int8_trial, "qdq_from_onnx", coarse)
+    monkeypatch.setattr(int8_agreement.Agreement, "passes", property(lambda _: True))
+    monkeypatch.setattr("convert.engine_proof.require_golden", lambda *_: (0.0, 0.0))
+
+
+def test_int8_that_the_certificate_refuses_is_made_again_with_the_layer_that_costs_most_in_floating_point(
+    workshop, tmp_path, capsys, monkeypatch
+):
+    one_layer_rounded_badly(monkeypatch, "re_lu")
+    options = ("--out", tmp_path / "bundle", "--cells", workshop / "cells", "--precision", "int8")
+    assert run(workshop, *options) == 0
+    said = capsys.readouterr()
+    assert "once more with separable_conv2d in floating point" in said.err
+    assert "int8 was refused 1 time with fewer such layers" in said.out
+    quantization = json.loads((tmp_path / "bundle" / "parity.json").read_text())["quantization"]
+    assert quantization["float_layers"] == ["separable_conv2d"]
+    [tried] = quantization["refused_before"]
+    assert tried["float_layers"] == []
+    assert any("mean_abs_dp_findings" in words for words in tried["worst"])
+    page = (tmp_path / "bundle.certificate.html").read_text()
+    assert "int8 leaves in floating point: separable_conv2d." in page
+    assert "Refused before, whole: " in page
+    assert open_bundle(tmp_path / "bundle", public_key=None)
+
+
+def test_without_a_search_int8_that_the_certificate_refuses_is_made_once(workshop, tmp_path, capsys, monkeypatch):
+    one_layer_rounded_badly(monkeypatch, "re_lu")
+    options = ("--out", tmp_path / "bundle", "--cells", workshop / "cells", "--precision", "int8", "--no-search")
+    assert run(workshop, *options) == 3
+    assert "once more" not in capsys.readouterr().err
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_int8_that_no_layer_in_floating_point_mends_is_refused_with_the_layers_that_were_tried(
+    workshop, tmp_path, capsys, monkeypatch
+):
+    one_layer_rounded_badly(monkeypatch, "re_lu")
+    # Nothing but float32 itself would pass: every layer that may be left out is, and the certificate still refuses.
+    monkeypatch.setitem(parity_gates.MEAN_DIFFERENCE_BARS, "int8", (1e-9, 1e-9))
+    monkeypatch.setattr("convert.float_layers.MOST_LOSS_WORTH_MENDING", 1e12)
+    options = ("--out", tmp_path / "bundle", "--cells", workshop / "cells", "--precision", "int8")
+    assert run(workshop, *options) == 3
+    said = capsys.readouterr().err
+    assert "separable_conv2d in floating point did not suffice" in said
+    assert "Refused before, whole: " in (tmp_path / "bundle.certificate.html").read_text()
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_a_composed_slide_that_changes_sides_refuses_the_engine_for_a_demo_too(workshop, tmp_path, capsys, monkeypatch):

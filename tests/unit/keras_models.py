@@ -19,6 +19,7 @@ from keras import layers
 from convert.derived_files import derive_models
 from convert.network import build_network
 from convert.onnx_graph import constants_of, replace_constants
+from convert.quantization import quantize
 from edge.catalogue import load_catalogue
 
 CATALOGUE = load_catalogue()
@@ -114,10 +115,9 @@ def write_trees(path, *, spec=None, objective="binary:logistic", columns=None, r
 
 def int8_files(graph: onnx.ModelProto, *, float_layers: tuple[str, ...]) -> tuple[dict[str, onnx.ModelProto], Any]:
     """Return the files of every precision for `graph` (32 px), and what quantizing decided."""
-    return derive_models(
-        graph, precision="int8", for_gpu=True, with_fp32=True, calibration=cells(24, 32, seed=5),
-        judged=cells(16, 32, seed=6), float_layers=float_layers, threads=1, stream=None,
-    )  # fmt: skip
+    calibration, judged = cells(24, 32, seed=5), cells(16, 32, seed=6)
+    quantized, _ = quantize(graph, calibration, judged, float_layers=float_layers, threads=1)
+    return derive_models(graph, quantized, precision="int8", for_gpu=True, with_fp32=True), quantized
 
 
 def with_constant(model: onnx.ModelProto, name: str, change: Callable[[Any], Any]) -> onnx.ModelProto:

@@ -11,7 +11,7 @@ from keras import Input, layers
 from keras.utils import set_random_seed
 from keras_models import headed, int8_files, with_constant, with_lively_weights
 
-from convert import conversion
+from convert import conversion, network_files
 from convert.bias_check import bias_shares, require_biases, without_biases
 from convert.conversion_request import ConversionRequest
 from convert.derived_files import sources_of
@@ -104,13 +104,13 @@ def test_every_layer_without_its_biases_is_seen():
 def test_a_conversion_that_moves_the_biases_of_a_layer_is_refused_though_no_answer_changes(tmp_path, monkeypatch):
     network().save(tmp_path / "model.keras")
     request = ConversionRequest(model=tmp_path / "model.keras", out=tmp_path / "bundle", precision="fp16", threads=1)
-    right = conversion.derive_models
+    right = network_files.derive_models
 
     def wrong(*given, **options):
-        models, made = right(*given, **options)
-        return {**models, "fp16": with_constant(models["fp16"], BIAS["second"], lambda bias: bias * 1.003)}, made
+        models = right(*given, **options)
+        return {**models, "fp16": with_constant(models["fp16"], BIAS["second"], lambda bias: bias * 1.003)}
 
-    monkeypatch.setattr(conversion, "derive_models", wrong)
+    monkeypatch.setattr(network_files, "derive_models", wrong)
     with pytest.raises(EdgeError, match="second") as error:
         conversion.convert(request, None)
     assert error.value.code == "MDSE-PARITY-012"

@@ -20,6 +20,7 @@ from convert.onnx_from_keras import keras_outputs, onnx_from_keras, origin_from_
 from convert.onnx_graph import bytes_from_onnx
 from convert.parity import outputs_of_onnx
 from convert.progress import Progress
+from convert.quantization import quantize
 from edge.engines.openvino import open_openvino
 from edge.errors import EdgeError
 
@@ -47,10 +48,8 @@ def test_the_fp32_graph_is_the_keras_network(origin):
 
 def test_every_derived_file_keeps_the_promises_and_opens_as_an_engine(origin):
     graph = onnx_from_keras(origin)
-    models, _ = derive_models(
-        graph, precision="int8", for_gpu=True, with_fp32=True, calibration=cells(12, origin.size_px, seed=5),
-        float_layers=(), threads=1, stream=None,
-    )  # fmt: skip
+    quantized, _ = quantize(graph, cells(12, origin.size_px, seed=5), None, threads=1)
+    models = derive_models(graph, quantized, precision="int8", for_gpu=True, with_fp32=True)
     images = cells(8, origin.size_px, seed=6)
     original = outputs_of_onnx(graph, images, QUIET, threads=1)
     for precision, model in models.items():

@@ -10,10 +10,10 @@ import pytest
 from keras_models import cells, tiny_network
 from onnx import numpy_helper
 
-from convert.derived_files import quantized_model
 from convert.onnx_from_keras import onnx_from_keras, origin_from_keras
 from convert.onnx_graph import bytes_from_onnx
 from convert.onnx_session import reference_session
+from convert.quantization import quantized_model
 from edge.engines.base import INPUT_NAME, OUTPUT_NAMES
 from edge.engines.openvino import import_openvino, open_openvino
 from edge.engines.openvino_strides import unstride_quantized_pointwise

@@ -12,7 +12,7 @@ from onnx import numpy_helper
 
 from convert.calibration import activation_ranges
 from convert.channel_groups import channel_groups
-from convert.derived_files import derive_models, quantized_model
+from convert.derived_files import derive_models
 from convert.equalization import equalize
 from convert.fp16_from_onnx import fp16_from_onnx
 from convert.half_storage import stored_in_half
@@ -25,6 +25,7 @@ from convert.parity import outputs_of_onnx
 from convert.pixel_steps import exact_pixels
 from convert.progress import Progress
 from convert.qdq_from_onnx import qdq_from_onnx, quantized_values
+from convert.quantization import quantize, quantized_model
 from edge.engines.openvino import open_openvino
 from edge.errors import EdgeError
 from tests.real.worsened_network import worsened_network
@@ -67,10 +68,8 @@ def relative_noise(found, original):
 
 
 def test_every_derived_file_keeps_its_promises_and_stays_near_the_original():
-    models, _ = derive_models(
-        graph(), precision="int8", for_gpu=True, with_fp32=True, calibration=np.concatenate(batches()),
-        float_layers=(), threads=1, stream=None,
-    )  # fmt: skip
+    quantized, _ = quantize(graph(), np.concatenate(batches()), None, threads=1)
+    models = derive_models(graph(), quantized, precision="int8", for_gpu=True, with_fp32=True)
     assert list(models) == ["int8", "fp32", "fp16", "int8-fp16"]
     original = outputs(graph())
     for precision, model in models.items():

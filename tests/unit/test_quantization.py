@@ -11,13 +11,16 @@ from keras import Input, layers
 from keras.utils import set_random_seed
 from keras_models import cells, headed, with_lively_weights
 
-from convert import quantization
+from convert import float_layers, int8_agreement, int8_trial
+from convert.float_layers import layers_of
 from convert.head_correction import features_of, heads_corrected
+from convert.int8_agreement import Judge, agreement_of
+from convert.int8_trial import Int8Trial
 from convert.onnx_from_keras import onnx_from_keras, origin_from_keras
 from convert.onnx_graph import constants_of
 from convert.parity import outputs_of_onnx
 from convert.progress import Progress
-from convert.quantization import Int8Trial, Judge, agreement_of, layers_of, quantize
+from convert.quantization import quantize
 
 SIZE_PX = 32
 
@@ -45,13 +48,13 @@ def judge() -> Judge:
 
 
 def bars(monkeypatch, types):
-    monkeypatch.setattr(quantization, "TOP1_BAR", 0.0)
-    monkeypatch.setattr(quantization, "SURE_BAR", 0.0)
-    monkeypatch.setitem(quantization.MEAN_DIFFERENCE_BARS, "int8", (types, 1.0))
+    monkeypatch.setattr(int8_agreement, "TOP1_BAR", 0.0)
+    monkeypatch.setattr(int8_agreement, "SURE_BAR", 0.0)
+    monkeypatch.setitem(int8_agreement.MEAN_DIFFERENCE_BARS, "int8", (types, 1.0))
 
 
 def quantized(judged=48, **options):
-    return quantize(graph(), cells(24, SIZE_PX, seed=5), cells(judged, SIZE_PX, seed=6), threads=1, **options)
+    return quantize(graph(), cells(24, SIZE_PX, seed=5), cells(judged, SIZE_PX, seed=6), threads=1, **options)[0]
 
 
 def types_difference(float_layers, corrected):
@@ -86,7 +89,7 @@ def test_where_a_bar_is_missed_the_fewest_layers_that_meet_it_stay_in_floating_p
 
 def test_bars_that_nothing_meets_are_said_and_not_hidden(monkeypatch):
     bars(monkeypatch, types=1e-9)
-    monkeypatch.setattr(quantization, "layer_losses", lambda *_, **__: pytest.fail("a search that cannot succeed"))
+    monkeypatch.setattr(float_layers, "layer_losses", lambda *_, **__: pytest.fail("a search that cannot succeed"))
     made = quantized(judged=8)
     assert not made.agreement.passes
     assert any("misses a bar on 8" in notice for notice in made.notices())
@@ -140,7 +143,7 @@ def test_a_correction_that_does_not_help_is_not_kept(monkeypatch):
         return spoilt
 
     bars(monkeypatch, types=0.5)
-    monkeypatch.setattr(quantization, "bias_corrected", worse)
+    monkeypatch.setattr(int8_trial, "bias_corrected", worse)
     assert not quantized().corrected
 
 
@@ -161,7 +164,7 @@ def test_without_a_search_a_missed_bar_is_said_and_every_layer_stays_in_int8(mon
     bars(monkeypatch, types=0.5)
     found = quantized().agreement.mean_abs_dp_types
     bars(monkeypatch, types=0.7 * found)
-    monkeypatch.setattr(quantization, "layer_losses", lambda *_, **__: pytest.fail("nobody asked for a search"))
+    monkeypatch.setattr(float_layers, "layer_losses", lambda *_, **__: pytest.fail("nobody asked for a search"))
     made = quantized(search=False)
     assert made.float_layers == ()
     assert any("misses a bar" in notice for notice in made.notices())

@@ -1,0 +1,90 @@
+"""Which layers int8 does without: those whose rounding costs most, one after the other, the fewest that it takes.
+
+layer_losses        what each layer costs: the loss that goes away when it alone stays in floating point
+FloatLayerSearch    adds the layer that costs most, until the bars are met or as often as it is asked
+
+All of it is measured on the cells that judge int8 before the proof, never on test cells. Signal to noise would not do:
+the worst layer by that measure mostly carries on what the layers before it lost, and in floating point changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TextIO
+
+import onnx
+
+from convert.int8_agreement import Judge
+from convert.int8_trial import Int8Trial, Quantized
+from convert.progress import Progress
+
+# More than this in floating point, and int8 is the wrong precision for the network; the certificate then decides.
+MOST_FLOAT_LAYERS, MOST_FLOAT_SHARE = 8, 0.25
+# Five times what passes: noise of all layers, or a fault; no few layers in floating point mend either.
+MOST_LOSS_WORTH_MENDING = 10.0
+
+
+def layer_losses(
+    trial: Int8Trial, judge: Judge, float_layers: tuple[str, ...], *, corrected: bool, stream: TextIO | None
+) -> dict[str, float]:
+    """Return, largest first, how much of the loss goes away when one layer more stays in floating point."""
+    layers = layers_of(trial.model(float_layers), float_layers)
+    few = judge.on_few()
+    whole = few.agreement(trial.model(float_layers, corrected=corrected)).loss
+    losses = {}
+    with Progress("which layers hurt", len(layers), stream) as progress:
+        for layer in layers:
+            model = trial.model((*float_layers, layer), corrected=corrected)
+            losses[layer] = whole - few.agreement(model).loss
+            progress.advance()
+    return dict(sorted(losses.items(), key=lambda item: -item[1]))
+
+
+def layers_of(model: onnx.ModelProto, float_layers: tuple[str, ...] = ()) -> list[str]:
+    """Return the layers whose convolutions are in int8; a separable convolution is one layer."""
+    names = [
+        node.name.removesuffix("/depthwise").removesuffix("/linear")
+        for node in model.graph.node
+        if node.op_type == "Conv" and not node.name.startswith(float_layers or ("\0",))
+    ]
+    return list(dict.fromkeys(names))
+
+
+class FloatLayerSearch:
+    """Takes further layers out of int8, beside the `named` ones; what each costs is measured when first needed."""
+
+    def __init__(self, trial: Int8Trial, judge: Judge, named: tuple[str, ...], stream: TextIO | None) -> None:
+        self._trial, self._judge, self._named, self._stream = trial, judge, named, stream
+        self._losses: dict[str, float] = {}
+
+    def until_bars_are_met(self, made: Quantized) -> Quantized:
+        """Add layers until `made` meets the bars of its cells, then take back those that turn out not to be needed."""
+        found = made
+        while not found.passes():
+            more = self.one_more(found)
+            if more is None:
+                return found
+            found = more
+        for layer in found.float_layers[len(made.float_layers) : -1]:
+            fewer = self._tried(found, tuple(name for name in found.float_layers if name != layer))
+            if fewer.passes():
+                found = fewer
+        return found
+
+    def one_more(self, made: Quantized) -> Quantized | None:
+        """Return int8 with one layer more in floating point; None where that is past mending, or layers run out."""
+        if made.agreement is None or made.agreement.loss > MOST_LOSS_WORTH_MENDING:
+            return None
+        if not self._losses:
+            self._losses = layer_losses(
+                self._trial, self._judge, self._named, corrected=made.corrected, stream=self._stream
+            )
+        most = min(MOST_FLOAT_LAYERS, math.ceil(MOST_FLOAT_SHARE * len(self._losses)))
+        left = [name for name, loss in self._losses.items() if loss > 0 and name not in made.float_layers]
+        if not left or len(made.float_layers) - len(self._named) >= most:
+            return None
+        return self._tried(made, (*made.float_layers, left[0]))
+
+    def _tried(self, made: Quantized, layers: tuple[str, ...]) -> Quantized:
+        model = self._trial.model(layers, corrected=made.corrected)
+        return Quantized(model, made.source, layers, made.corrected, self._judge.agreement(model), self._losses)

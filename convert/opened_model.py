@@ -1,0 +1,85 @@
+"""The model as the conversion has it: Keras and the fp32 graph, with the checked request and the labelled cells.
+
+open_model              loads, checks and writes the network; refuses what does not fit together
+with_fitted_decision    temperature and limits of the types, fitted on validation cells and written into the graph
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TextIO
+
+import numpy as np
+import onnx
+
+from convert.calibration_cells import ChosenCells, choose_cells
+from convert.cell_honesty import fitted_decision
+from convert.conversion_request import ConversionRequest, Preflight, preflight
+from convert.derived_files import check_models
+from convert.keras_model import load_keras_model
+from convert.model_card import require_image
+from convert.native_memory import give_back_unused_memory
+from convert.network_digest import network_sha256, require_same_network
+from convert.onnx_from_keras import OriginModel, has_linear_type_head, onnx_from_keras, origin_from_keras
+from convert.progress import Progress
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenedModel:
+    """The checked request with the network as Keras and as fp32 graph."""
+
+    request: ConversionRequest
+    ready: Preflight
+    origin: OriginModel
+    graph: onnx.ModelProto
+    chosen: ChosenCells | None
+    stream: TextIO | None
+
+
+def open_model(request: ConversionRequest, stream: TextIO | None) -> OpenedModel:
+    """Check the request, load the model, write its fp32 graph and choose cells. Raises EdgeError MDSE-CONVERT-*."""
+    ready = preflight(request)
+    with Progress("opening the model", 1, stream):
+        origin = origin_from_keras(
+            load_keras_model(request.model),
+            type_count=len(ready.catalogue.type_codes),
+            finding_count=len(ready.catalogue.finding_codes),
+            scaling=request.scaling,
+            temperature=ready.card.temperature,
+            heads=request.heads,
+        )
+        require_image(ready.card_size, origin.size_px, str(request.model))
+        require_same_network(ready.trees, network_sha256(origin.keras_model))
+        graph = onnx_from_keras(origin)
+    give_back_unused_memory()
+    check_models({"fp32": graph}, size_px=origin.size_px, widths=origin.heads.widths())
+    chosen = None
+    if request.cells is not None:
+        chosen = choose_cells(request.cells, ready.catalogue, calibration_count=request.calibration_count)
+    return OpenedModel(request, ready, origin, graph, chosen, stream)
+
+
+def with_fitted_decision(opened: OpenedModel) -> OpenedModel:
+    """Fit temperature and limits of the types on the validation cells, and write the temperature into the graph."""
+    ready, origin, chosen = opened.ready, opened.origin, opened.chosen
+    if chosen is None:
+        return opened
+    decision = fitted_decision(
+        ready.card.decision,
+        opened.graph,
+        chosen.validation,
+        ready.catalogue,
+        ready.card.evidence,
+        with_offsets=has_linear_type_head(origin),
+        size_px=origin.size_px,
+        threads=opened.request.threads,
+        stream=opened.stream,
+    )
+    offsets = decision.get("type_offset")
+    fitted = replace(
+        origin,
+        temperature=float(decision["temperature"]),
+        type_offset=None if offsets is None else np.array([offsets[code] for code in ready.catalogue.type_codes]),
+    )
+    ready = replace(ready, card=replace(ready.card, decision=decision))
+    return replace(opened, ready=ready, origin=fitted, graph=onnx_from_keras(fitted))
