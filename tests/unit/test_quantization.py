@@ -54,7 +54,11 @@ def bars(monkeypatch, types):
 
 
 def quantized(judged=48, **options):
-    return quantize(graph(), cells(24, SIZE_PX, seed=5), cells(judged, SIZE_PX, seed=6), threads=1, **options)[0]
+    return with_search(judged, **options)[0]
+
+
+def with_search(judged=48, **options):
+    return quantize(graph(), cells(24, SIZE_PX, seed=5), cells(judged, SIZE_PX, seed=6), threads=1, **options)
 
 
 def types_difference(float_layers, corrected):
@@ -168,3 +172,23 @@ def test_without_a_search_a_missed_bar_is_said_and_every_layer_stays_in_int8(mon
     made = quantized(search=False)
     assert made.float_layers == ()
     assert any("misses a bar" in notice for notice in made.notices())
+
+
+def test_the_layer_that_costs_most_is_left_out_next_and_never_more_than_a_quarter_of_them(monkeypatch):
+    bars(monkeypatch, types=0.5)
+    made, search = with_search(float_layers=("first",))
+    assert made.passes()
+    finer = search.one_more(made)
+    costs = finer.layer_losses
+    assert finer.float_layers == ("first", max(costs, key=costs.get))
+    assert set(costs) == {"second", "third", "fourth"}
+    assert finer.agreement.loss < made.agreement.loss
+    assert search.one_more(finer) is None
+
+
+def test_what_loses_too_much_for_a_few_layers_to_mend_is_not_searched(monkeypatch):
+    bars(monkeypatch, types=0.5)
+    made, search = with_search(judged=8)
+    monkeypatch.setattr(float_layers, "MOST_LOSS_WORTH_MENDING", made.agreement.loss / 2)
+    monkeypatch.setattr(float_layers, "layer_losses", lambda *_, **__: pytest.fail("a search that cannot succeed"))
+    assert search.one_more(made) is None
