@@ -1,16 +1,13 @@
-"""Does edge-convert refuse every damaged conversion, and no good one? Writes conversion_refusals.json.
-
-    python -m benchmarks.conversion_refusals --cells CELLS --good FOLDER --trees TREES
-
-FOLDER holds trained networks (*.keras with their cards). The first by name is damaged in every way of
-conversion_damages.py, through the shipped steps of edge-convert; all of them are converted undamaged. What a damage
-costs is measured apart from the refusal: the worst type's loss of agreement on the test cells. Every row says which
-network was damaged and which commit judged it; `--names` measures a few anew and leaves the others.
+"""Does edge-convert refuse every damaged conversion? Writes conversion_refusals.json.
 
     python -m tests.real.demo_network demo.keras
-    python -m benchmarks.conversion_refusals --cells CELLS --network demo.keras --trees TREES --only damaged --no-search
+    python -m benchmarks.conversion_refusals --cells CELLS --network demo.keras --trees TREES --no-search
 
-damages the demo network.
+MODEL (with its card beside it) is converted undamaged first, which must not be refused, then damaged in every way of
+conversion_damages.py, through the shipped steps of edge-convert. What a damage costs is measured beside the refusal:
+the worst type's loss of agreement on the test cells. Every row says which network was damaged, which commit judged it
+and whether layers were searched for; `--names` measures a few anew and leaves the others. For good networks there is
+good_networks.py.
 """
 
 from __future__ import annotations
@@ -22,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,41 +42,25 @@ CATALOGUE = load_catalogue()
 
 
 def main() -> int:
-    """Run both halves and write the figures."""
+    """Convert with every damage and write the figures."""
     options = _options()
-    networks = sorted(options.good.glob("*.keras")) if options.good else []
     document: dict[str, Any] = json.loads(RESULT.read_text()) if RESULT.is_file() else {}
-    if options.only != "good":
-        found = {row["name"]: row for row in document.get("damaged", [])} if options.names else {}
-        for made in damaged_conversions(options, options.network or networks[0]):
-            found[made["name"]] = made
-            document["damaged"] = [row for d in DAMAGES if (row := found.get(d.name))]
-            _write(document)
-    if options.only != "damaged":
-        rows = document[f"good_{options.precision}"] = []
-        for network in networks:
-            rows.append(_good(options, network))
-            _write(document)
-    _write(document)
-    print(json.dumps(document["summary"], indent=1))
+    found = {row["name"]: row for row in document.get("damaged", [])} if options.names else {}
+    for made in damaged_conversions(options, options.network):
+        found[made["name"]] = made
+        _write({"damaged": [row for d in DAMAGES if (row := found.get(d.name))]})
+    print(RESULT.read_text())
     return 0
 
 
 def _write(document: dict[str, Any]) -> None:
-    """Write what there is: an interrupted run leaves the networks that it finished."""
-    document["summary"] = summary_of(document)
+    """Write what there is: an interrupted run leaves the rows that it finished."""
+    document["summary"] = summary_of(document["damaged"])
     RESULT.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
 
 
-def summary_of(document: Mapping[str, Any]) -> dict[str, int]:
-    """Count what was refused, what was refused for a true cause, and what a damage had to cost at least."""
-    damaged = document.get("damaged", [])
-    good = {
-        f"good_{precision}{end}": sum(row["refused"] is not None for row in rows) if end else len(rows)
-        for precision in ("int8", "fp16")
-        for end in ("", "_refused")
-        if (rows := document.get(f"good_{precision}")) is not None
-    }
+def summary_of(damaged: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Count what was refused, what was refused for a true cause, and what cost what a damage must cost at least."""
     return {
         "damaged": len(damaged),
         "damaged_refused": sum(row["refused"] is not None for row in damaged),
@@ -87,7 +68,6 @@ def summary_of(document: Mapping[str, Any]) -> dict[str, int]:
         "damaged_costing_two_points_or_structural": sum(
             row["kind"] == "structure" or (row["worst_type_loss"] or 0) >= 0.02 for row in damaged
         ),
-        **good,
     }
 
 
@@ -216,40 +196,13 @@ def _cost(
     return round(losses[worst], 4), worst
 
 
-def _good(options: argparse.Namespace, network: Path) -> dict[str, Any]:
-    card = json.loads(network.with_suffix(".card.json").read_text())
-    made: dict[str, Any] = {}
-    started = time.monotonic()
-    error = convert_network(options, network, None, made)
-    row = {
-        "network": network.name,
-        "size_px": card["image"]["size"],
-        "embedding_dim": None,
-        "accuracy_real_test": card["validation"].get("real", {}).get("accuracy"),
-        "refused": error,
-    }
-    if error is None:
-        parity = made["facts"]["parity"]
-        row |= {
-            "embedding_dim": made["facts"]["embedding_dim"],
-            "verdict": parity["verdict"],
-            "gates": {name: {"value": g["value"], "verdict": g["verdict"]} for name, g in parity["gates"].items()},
-            "slides": parity.get("slides"),
-        }
-    agreement = row["gates"]["top1_agreement"]["value"] if error is None else error
-    print(f"{network.name}: {agreement} ({time.monotonic() - started:.0f} s)", file=sys.stderr, flush=True)
-    return row
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=Path, required=True, metavar="DIR", help="labelled real cells")
-    parser.add_argument("--good", type=Path, metavar="DIR", help="trained networks with their cards")
     parser.add_argument("--trees", type=Path, required=True, metavar="FILE", help="trees for mds_aa")
-    parser.add_argument("--network", type=Path, metavar="MODEL", help="the network to damage (default: the first)")
+    parser.add_argument("--network", type=Path, required=True, metavar="MODEL", help="the network to damage")
     parser.add_argument("--views", type=int, default=1, help="orientations of each test cell (default: %(default)s)")
     parser.add_argument("--precision", choices=("int8", "fp16"), default="int8", help="default: %(default)s")
-    parser.add_argument("--only", choices=("damaged", "good"), help="one half only; the other half's figures stay")
     parser.add_argument(
         "--names", action="append", default=[], metavar="DAMAGE", help="only these anew; the others' figures stay"
     )
@@ -258,10 +211,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=int, metavar="N", help="processor threads (default: all)")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()), metavar="DIR")
-    options = parser.parse_args()
-    if options.good is None and not (options.network and options.only == "damaged"):
-        parser.error("--good is needed, except for --only damaged with --network")
-    return options
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

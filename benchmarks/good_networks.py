@@ -8,6 +8,9 @@ takes hours, and `--make-only` does no more than that: what converts them may be
 converted as edge-convert does it, with the parity run on all real test cells and composed slides. A conversion to int8
 makes the float16 and fp32 files, too, and proves all three: every engine has its row, also where one is refused.
 
+A recipe gives another network on another processor: training rounds otherwise there. Rows of networks that are no more
+stand under `made_anew`; their refusals are not undone by what took their place.
+
 Of int8 each row says which layers the search kept in floating point, and how much of what is allowed the biases use
 (`convert.bias_check`): honest ones at most, and a layer without its biases at least.
 

@@ -35,8 +35,8 @@ _UNPROVED = {"compared_with": "nothing: the conversion stopped before an engine 
 class Evidence:
     """What was proved so far; filled by the conversion from top to bottom.
 
-    `refused_int8`: the int8 files that the certificate refused before one with more layers in floating point was made,
-    each with its `float_layers` and the `worst` of it.
+    `refused_int8`: `float_layers` and the `worst` of the int8 file that the certificate refused before one with more
+    layers in floating point was made; None where there was none.
     """
 
     reference: Mapping[str, Any] = field(default_factory=lambda: dict(_UNPROVED))
@@ -45,16 +45,13 @@ class Evidence:
     slides: dict[str, dict[str, Any]] = field(default_factory=dict)
     audit: CalibrationAudit | None = None
     quantized: Quantized | None = None
-    refused_int8: list[dict[str, Any]] = field(default_factory=list)
+    refused_int8: dict[str, Any] | None = None
 
     def notices(self) -> tuple[str, ...]:
         """Return what a person must know of the int8 file."""
         found = [n for part in (self.audit, self.quantized) if part is not None for n in part.notices()]
-        if self.refused_int8:
-            first, times = ", ".join(self.refused_int8[0]["worst"]), len(self.refused_int8)
-            found.append(
-                f"int8 was refused {times} time{'s' if times > 1 else ''} with fewer such layers, at first for {first}"
-            )
+        if self.refused_int8 is not None:
+            found.append(f"int8 with fewer such layers was refused: {', '.join(self.refused_int8['worst'])}")
         return tuple(found)
 
     def document(self, calibration: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -101,7 +98,7 @@ def refuse_bad_engines(
 
 
 def _tried_in_vain(evidence: Evidence) -> str:
-    if not evidence.refused_int8 or evidence.quantized is None:
+    if evidence.refused_int8 is None or evidence.quantized is None:
         return ""
     return f" {', '.join(evidence.quantized.float_layers)} in floating point did not suffice."
 

@@ -81,7 +81,7 @@ def _quantization_lines(quantization: Mapping[str, Any]) -> list[str]:
     lines = []
     if quantization.get("float_layers"):
         lines.append(f"<p>int8 leaves in floating point: {escape(', '.join(quantization['float_layers']))}.</p>")
-    for tried in quantization.get("refused_before", ()):
+    if (tried := quantization.get("refused_before")) is not None:
         layers = f"with {', '.join(tried['float_layers'])} in floating point" if tried["float_layers"] else "whole"
         lines.append(f"<p>Refused before, {escape(layers)}: {escape(', '.join(tried['worst']))}.</p>")
     return lines

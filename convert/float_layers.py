@@ -1,7 +1,7 @@
 """Which layers int8 does without: those whose rounding costs most, one after the other, the fewest that it takes.
 
 layer_losses        what each layer costs: the loss that goes away when it alone stays in floating point
-FloatLayerSearch    adds the layer that costs most, until the bars are met or as often as it is asked
+FloatLayerSearch    adds the layer that costs most, until the bars are met or nothing more is gained
 
 All of it is measured on the cells that judge int8 before the proof, never on test cells. Signal to noise would not do:
 the worst layer by that measure mostly carries on what the layers before it lost, and in floating point changes nothing.
@@ -22,6 +22,8 @@ from convert.progress import Progress
 MOST_FLOAT_LAYERS, MOST_FLOAT_SHARE = 8, 0.25
 # Five times what passes: noise of all layers, or a fault; no few layers in floating point mend either.
 MOST_LOSS_WORTH_MENDING = 10.0
+# Of what layers in floating point can gain: the last tenth is not worth the layers that it takes.
+GAIN_SHARE = 0.9
 
 
 def layer_losses(
@@ -61,7 +63,7 @@ class FloatLayerSearch:
         """Add layers until `made` meets the bars of its cells, then take back those that turn out not to be needed."""
         found = made
         while not found.passes():
-            more = self.one_more(found)
+            more = self._one_more(found)
             if more is None:
                 return found
             found = more
@@ -71,7 +73,21 @@ class FloatLayerSearch:
                 found = fewer
         return found
 
-    def one_more(self, made: Quantized) -> Quantized | None:
+    def finer(self, made: Quantized) -> Quantized | None:
+        """Return int8 with the fewest more layers in floating point that gain nearly all that such layers can.
+
+        Bars play no part. None where nothing is gained, layers run out, or `made` is past mending.
+        """
+        tried = [made]
+        while (more := self._one_more(tried[-1])) is not None:
+            tried.append(more)
+        losses = [one.agreement.loss for one in tried if one.agreement is not None]
+        if len(losses) < 2 or min(losses) >= losses[0]:
+            return None
+        enough = losses[0] - GAIN_SHARE * (losses[0] - min(losses))
+        return next(one for one, loss in zip(tried, losses, strict=True) if loss <= enough)
+
+    def _one_more(self, made: Quantized) -> Quantized | None:
         """Return int8 with one layer more in floating point; None where that is past mending, or layers run out."""
         if made.agreement is None or made.agreement.loss > MOST_LOSS_WORTH_MENDING:
             return None

@@ -1,8 +1,8 @@
 """The network files of a bundle, each proved on the engine that runs it; int8 once more where the certificate refuses.
 
-int8 that decides otherwise than the original is made again with one layer more in floating point, the one that costs
-most, until the certificate no longer refuses it or no more layers may be left out. Which layer is next is measured on
-the cells that judge int8 before the proof; the test cells say only whether it suffices. Every refused try is kept.
+int8 that decides otherwise than the original is made once more, with the layers in floating point that cost most. Which
+and how many is measured on the cells that judge int8 before the proof; the test cells are asked twice at most, so that
+nothing passes by being tried until it does. What was refused is kept.
 """
 
 from __future__ import annotations
@@ -93,22 +93,21 @@ def _checked_models(
 
 
 def _models_with_int8_proved(opened: OpenedModel, evidence: Evidence, material: ProofMaterial) -> Models:
-    """Make the files and prove int8; while it is refused, make it again with one layer less in int8."""
+    """Make the files and prove int8; where it is refused, make it once more with fewer layers in int8."""
     quantized, search = _quantized(opened, evidence)
     models = _checked_models(opened, evidence, quantized, material.golden_images)
     if quantized is None:
         return models
     proved = _prove(opened, "int8", models, material)
-    while search is not None and evidence.quantized is not None and (why := _lost_by_rounding(proved)):
-        finer = search.one_more(evidence.quantized)
-        if finer is None:
-            break
-        evidence.refused_int8.append({"float_layers": list(evidence.quantized.float_layers), "worst": why})
-        if opened.stream is not None:
-            layer = finer.float_layers[-1]
-            opened.stream.write(f"int8 is refused ({', '.join(why)}); once more with {layer} in floating point\n")
-        models = _checked_models(opened, evidence, finer, material.golden_images)
-        proved = _prove(opened, "int8", models, material)
+    why = _lost_by_rounding(proved)
+    if why and search is not None:
+        _say(opened, f"int8 is refused ({', '.join(why)}); looking for layers to leave in floating point")
+        finer = search.finer(quantized)
+        if finer is not None:
+            evidence.refused_int8 = {"float_layers": list(quantized.float_layers), "worst": why}
+            _say(opened, f"int8 once more, in floating point {', '.join(finer.float_layers)}")
+            models = _checked_models(opened, evidence, finer, material.golden_images)
+            proved = _prove(opened, "int8", models, material)
     evidence.proved.append(proved)
     return models
 
@@ -121,6 +120,11 @@ def _lost_by_rounding(proved: ProvedEngine) -> list[str]:
     if any(gate.name == "reference_agreement" for gate in parity.missed()):
         return []
     return worst_of(parity)
+
+
+def _say(opened: OpenedModel, words: str) -> None:
+    if opened.stream is not None:
+        opened.stream.write(words + "\n")
 
 
 def _prove(opened: OpenedModel, precision: Precision, models: Models, material: ProofMaterial) -> ProvedEngine:

@@ -330,20 +330,19 @@ def one_layer_rounded_badly(monkeypatch, layer):
     monkeypatch.setattr("convert.engine_proof.require_golden", lambda *_: (0.0, 0.0))
 
 
-def test_int8_that_the_certificate_refuses_is_made_again_with_the_layer_that_costs_most_in_floating_point(
+def test_int8_that_the_certificate_refuses_is_made_once_more_with_the_layer_that_costs_most_in_floating_point(
     workshop, tmp_path, capsys, monkeypatch
 ):
     one_layer_rounded_badly(monkeypatch, "re_lu")
     options = ("--out", tmp_path / "bundle", "--cells", workshop / "cells", "--precision", "int8")
     assert run(workshop, *options) == 0
     said = capsys.readouterr()
-    assert "once more with separable_conv2d in floating point" in said.err
-    assert "int8 was refused 1 time with fewer such layers" in said.out
+    assert "int8 once more, in floating point separable_conv2d" in said.err
+    assert "int8 with fewer such layers was refused" in said.out
     quantization = json.loads((tmp_path / "bundle" / "parity.json").read_text())["quantization"]
     assert quantization["float_layers"] == ["separable_conv2d"]
-    [tried] = quantization["refused_before"]
-    assert tried["float_layers"] == []
-    assert any("mean_abs_dp_findings" in words for words in tried["worst"])
+    assert quantization["refused_before"]["float_layers"] == []
+    assert any("mean_abs_dp_findings" in words for words in quantization["refused_before"]["worst"])
     page = (tmp_path / "bundle.certificate.html").read_text()
     assert "int8 leaves in floating point: separable_conv2d." in page
     assert "Refused before, whole: " in page

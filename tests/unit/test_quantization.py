@@ -65,6 +65,14 @@ def types_difference(float_layers, corrected):
     return judge().agreement(trial().model(float_layers, corrected=corrected)).mean_abs_dp_types
 
 
+def quantized_losses(made):
+    return float_layers.layer_losses(trial(), judge(), (), corrected=made.corrected, stream=None)
+
+
+def judge_loss(made, names):
+    return judge().agreement(trial().model(tuple(names), corrected=made.corrected)).loss
+
+
 def test_where_the_bars_are_met_every_layer_is_int8(monkeypatch):
     bars(monkeypatch, types=0.5)
     made = quantized()
@@ -174,16 +182,29 @@ def test_without_a_search_a_missed_bar_is_said_and_every_layer_stays_in_int8(mon
     assert any("misses a bar" in notice for notice in made.notices())
 
 
-def test_the_layer_that_costs_most_is_left_out_next_and_never_more_than_a_quarter_of_them(monkeypatch):
+def test_finer_int8_leaves_out_the_layers_that_cost_most_and_never_more_than_a_quarter_of_them(monkeypatch):
     bars(monkeypatch, types=0.5)
     made, search = with_search(float_layers=("first",))
     assert made.passes()
-    finer = search.one_more(made)
+    finer = search.finer(made)
     costs = finer.layer_losses
     assert finer.float_layers == ("first", max(costs, key=costs.get))
     assert set(costs) == {"second", "third", "fourth"}
     assert finer.agreement.loss < made.agreement.loss
-    assert search.one_more(finer) is None
+    assert search.finer(finer) is None
+
+
+def test_finer_int8_takes_the_fewest_layers_that_gain_nearly_all(monkeypatch):
+    bars(monkeypatch, types=0.5)
+    monkeypatch.setattr(float_layers, "MOST_FLOAT_SHARE", 1.0)
+    made, search = with_search()
+    by_cost = [name for name, cost in quantized_losses(made).items() if cost > 0]
+    losses = [judge_loss(made, by_cost[:count]) for count in range(len(by_cost) + 1)]
+    finer = search.finer(made)
+    gained = losses[0] - min(losses)
+    assert losses[len(finer.float_layers)] <= losses[0] - 0.9 * gained
+    assert all(loss > losses[0] - 0.9 * gained for loss in losses[: len(finer.float_layers)])
+    assert list(finer.float_layers) == by_cost[: len(finer.float_layers)]
 
 
 def test_what_loses_too_much_for_a_few_layers_to_mend_is_not_searched(monkeypatch):
@@ -191,4 +212,4 @@ def test_what_loses_too_much_for_a_few_layers_to_mend_is_not_searched(monkeypatc
     made, search = with_search(judged=8)
     monkeypatch.setattr(float_layers, "MOST_LOSS_WORTH_MENDING", made.agreement.loss / 2)
     monkeypatch.setattr(float_layers, "layer_losses", lambda *_, **__: pytest.fail("a search that cannot succeed"))
-    assert search.one_more(made) is None
+    assert search.finer(made) is None
