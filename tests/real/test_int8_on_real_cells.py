@@ -8,11 +8,12 @@ import pytest
 from convert.calibration_cells import choose_cells
 from convert.cell_pixels import pixels_from_cells
 from convert.half_storage import stored_in_half
+from convert.int8_agreement import agreement_of
 from convert.onnx_from_keras import onnx_from_keras, origin_from_keras
 from convert.onnx_graph import bytes_from_onnx
 from convert.parity import outputs_of_engine, outputs_of_onnx
 from convert.progress import Progress
-from convert.quantization import agreement_of, quantized_model
+from convert.quantization import quantized_model
 from edge.catalogue import load_catalogue
 from edge.engines.openvino import open_openvino
 from tests.real.demo_network import demo_network
