@@ -95,7 +95,9 @@ def _note(figures: dict[str, Any], before: dict[str, Any] | None) -> str:
 
 
 def _machine(figures: dict[str, Any]) -> str:
-    return f"{figures['machine']['cores']} cores of {figures['machine']['processor']}"
+    """The machines that counted, the latest first; the same processor under another kernel is told once."""
+    machines = [figures["machine"], *figures["earlier_machines"]]
+    return " and ".join(dict.fromkeys(f"{one['cores']} cores of {one['processor']}" for one in machines))
 
 
 def _caught(figures: dict[str, Any]) -> str:

@@ -13,7 +13,8 @@ def figures(digest: str, **benches: dict[str, Any]) -> dict[str, Any]:
     """Figures as benchmarks/faults.json has them, with one control that was caught and one that was not."""
     controls = {"caught": {**NONE, "lost": 1}, "missed": NONE}
     machine = {"cores": 2, "processor": "Some Processor"}
-    return {"date": "2026-01-02", "machine": machine, "digest": digest, "controls": controls, **benches}
+    facts = {"date": "2026-01-02", "machine": machine, "earlier_machines": [], "digest": digest}
+    return {**facts, "controls": controls, **benches}
 
 
 def row(table: str, what: str) -> list[str]:
@@ -44,3 +45,9 @@ def test_until_the_counts_are_whole_those_of_the_state_before_stand_beside_them(
     assert row(table, "SIGKILL at a random moment")[-1] == "not run"
     assert "The state before (bbbbbbbbbbbb)" in table
     assert len({line.count("|") for line in table.splitlines() if line.startswith("|")}) == 1
+
+
+def test_every_processor_that_counted_is_named_once() -> None:
+    other = {"cores": 4, "processor": "Another", "kernel": "6.1"}
+    figured = {**NEW, "earlier_machines": [other, {**other, "kernel": "6.2"}]}
+    assert "on 2 cores of Some Processor and 4 cores of Another, all on" in readme_table(figured)
