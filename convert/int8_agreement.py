@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from convert.half_storage import stored_in_half
 from convert.onnx_graph import bytes_from_onnx
 from convert.parity import outputs_of_engine, outputs_of_onnx
-from convert.parity_gates import MEAN_DIFFERENCE_BARS, SURE_BAR, SURE_LEAD, TOP1_BAR
+from convert.parity_gates import MEAN_DIFFERENCE_BARS, SURE_BAR, TOP1_BAR, leads
 from convert.progress import Progress
 from edge.engines.base import EngineOutputs
 from edge.engines.openvino import open_openvino
@@ -89,8 +89,7 @@ class Judge:
 def agreement_of(expected: EngineOutputs, found: EngineOutputs) -> Agreement:
     """Compare the outputs for the same cells. Where no cell is sure, `sure_agreement` is 1."""
     same = expected.cell_type.argmax(axis=1) == found.cell_type.argmax(axis=1)
-    second, first = np.sort(expected.cell_type, axis=1)[:, -2:].T
-    sure = first - second > SURE_LEAD
+    sure = leads(expected)
     return Agreement(
         cells=len(same),
         top1_agreement=float(same.mean()),
