@@ -1,7 +1,8 @@
 """Which layers int8 does without: those whose rounding costs most, one after the other, the fewest that it takes.
 
-layer_losses        what each layer costs: the loss that goes away when it alone stays in floating point
-FloatLayerSearch    adds the layer that costs most, until the bars are met or nothing more is gained
+layers_from_beginnings  which layers a person named
+layer_losses            what each layer costs: the loss that goes away when it alone stays in floating point
+FloatLayerSearch        adds the layer that costs most, until the bars are met or nothing more is gained
 
 All of it is measured on the cells that judge int8 before the proof, never on test cells. Signal to noise would not do:
 the worst layer by that measure mostly carries on what the layers before it lost, and in floating point changes nothing.
@@ -10,6 +11,8 @@ the worst layer by that measure mostly carries on what the layers before it lost
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
+from difflib import get_close_matches
 from typing import TextIO
 
 import onnx
@@ -17,6 +20,8 @@ import onnx
 from convert.int8_agreement import Judge
 from convert.int8_trial import Int8Trial, Quantized
 from convert.progress import Progress
+from convert.qdq_from_onnx import is_float_layer
+from edge.errors import EdgeError
 
 # More than this in floating point, and int8 is the wrong precision for the network; the certificate then decides.
 MOST_FLOAT_LAYERS, MOST_FLOAT_SHARE = 8, 0.25
@@ -42,14 +47,32 @@ def layer_losses(
     return dict(sorted(losses.items(), key=lambda item: -item[1]))
 
 
-def layers_of(model: onnx.ModelProto, float_layers: tuple[str, ...] = ()) -> list[str]:
-    """Return the layers whose convolutions are in int8; a separable convolution is one layer."""
+def layers_of(
+    model: onnx.ModelProto, float_layers: tuple[str, ...] = (), kinds: Collection[str] = ("Conv",)
+) -> list[str]:
+    """Return the layers that have a node of one of `kinds` and are none of `float_layers`.
+
+    A separable convolution is one layer.
+    """
     names = [
         node.name.removesuffix("/depthwise").removesuffix("/linear")
         for node in model.graph.node
-        if node.op_type == "Conv" and not node.name.startswith(float_layers or ("\0",))
+        if node.op_type in kinds and not is_float_layer(node.name, float_layers)
     ]
     return list(dict.fromkeys(names))
+
+
+def layers_from_beginnings(model: onnx.ModelProto, beginnings: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the layers that int8 would change and whose name begins with one of `beginnings`, in graph order.
+
+    Raises EdgeError MDSE-CONVERT-044 for a beginning that no such layer has.
+    """
+    layers = layers_of(model, kinds=("Conv", "MaxPool", "Add"))
+    for beginning in beginnings:
+        if not any(layer.startswith(beginning) for layer in layers):
+            near = get_close_matches(beginning, layers, n=5, cutoff=0) or ["none"]
+            raise EdgeError("MDSE-CONVERT-044", where="--float-layers", name=beginning, near=", ".join(near))
+    return tuple(layer for layer in layers if layer.startswith(beginnings))
 
 
 class FloatLayerSearch:

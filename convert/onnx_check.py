@@ -40,7 +40,7 @@ def check_onnx(
 
     `widths` are those of the outputs. Promised: input and outputs of the contract, a dynamic batch, plain operators
     only, no data outside of the file, and per precision the types of weights, activations, scales and zero points.
-    Convolutions whose name begins with one of `float_layers` were asked to stay in floating point.
+    The convolutions of `float_layers` were asked to stay in floating point.
     """
     for fault in _faults(model, precision, size_px, widths, float_layers):
         raise EdgeError("MDSE-CONVERT-025", where=f"cells {precision}", fault=fault)

@@ -41,8 +41,8 @@ def quantized_values(model: onnx.ModelProto) -> tuple[str, ...]:
 
 
 def is_float_layer(name: str, float_layers: tuple[str, ...]) -> bool:
-    """Return whether a layer was asked to stay in floating point: its name begins with one of `float_layers`."""
-    return bool(float_layers) and name.startswith(float_layers)
+    """Return whether a node belongs to one of `float_layers`: bears its name, or `layer/part`."""
+    return name in float_layers or name.startswith(tuple(f"{layer}/" for layer in float_layers))
 
 
 def qdq_from_onnx(
@@ -50,8 +50,7 @@ def qdq_from_onnx(
 ) -> onnx.ModelProto:
     """Return the explicitly quantized model. `ranges` holds every value of `quantized_values(model)`.
 
-    Layers whose name begins with one of `float_layers` stay as they are. Raises EdgeError
-    MDSE-CONVERT-023 where a range is missing.
+    `float_layers` stay as they are. Raises EdgeError MDSE-CONVERT-023 where a range is missing.
     """
     quantized = onnx.ModelProto()
     quantized.CopyFrom(model)

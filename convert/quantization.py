@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from convert.float_layers import FloatLayerSearch
+from convert.float_layers import FloatLayerSearch, layers_from_beginnings
 from convert.int8_agreement import Judge
 from convert.int8_trial import Int8Trial, Quantized
 
@@ -28,11 +28,13 @@ def quantize(
 ) -> tuple[Quantized, FloatLayerSearch | None]:
     """Quantize `graph` with the steps of `calibration`, and hold it to the bars on `judged` (both u8 [n,S,S,3]).
 
-    `float_layers` stay in floating point whatever comes out; more are added only while a bar is missed, and none
-    without `search`: then the certificate judges int8 as it is. Without `judged` nothing is measured and nothing but
-    `float_layers` decided. Returned beside the network: what takes further layers out of int8, where the certificate
-    asks for it; None where nothing may be searched. Raises EdgeError MDSE-CONVERT-021 to -023.
+    Layers whose name begins with one of `float_layers` stay in floating point whatever comes out; more are added only
+    while a bar is missed, and none without `search`: then the certificate judges int8 as it is. Without `judged`
+    nothing is measured and nothing but `float_layers` decided. Returned beside the network: what takes further layers
+    out of int8, where the certificate asks for it; None where nothing may be searched. Raises EdgeError
+    MDSE-CONVERT-021 to -023, -044.
     """
+    float_layers = layers_from_beginnings(graph, float_layers) if float_layers else ()
     trial = Int8Trial(graph, calibration, threads=threads, stream=stream)
     if judged is None or not len(judged):
         return Quantized(trial.model(float_layers), trial.source, float_layers, False, None, {}), None

@@ -9,64 +9,26 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
+from conversion_workshop import SIZE_PX, make_workshop, run, write_cells
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
-import keras
 import onnx
 from gpu_libraries import library_folder, run_with
-from keras import layers
-from keras_models import CATALOGUE, headed, with_lively_weights, write_trees
+from keras_models import CATALOGUE, write_trees
 
-from convert import cell_honesty, parity_gates, reference_cells, unidentified_fit
+from convert import cell_honesty, reference_cells, unidentified_fit
 from convert.commands import convert
 from edge.bundle.reader import open_bundle
 from edge.commands import bundle as bundle_command
 from edge.errors import EdgeError
 from edge.model import open_model
-from edge.simulator.cells import draw_cell
-
-SIZE_PX = 32
 
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory):
-    """A folder with a small model, its card, trees, labelled (drawn) cells and a key pair."""
-    root = tmp_path_factory.mktemp("workshop")
-    keras.utils.set_random_seed(3)
-    images = keras.Input((SIZE_PX, SIZE_PX, 3), dtype="uint8", name="images")
-    x = layers.Conv2D(16, 3, strides=2, use_bias=False)(layers.Rescaling(1 / 127.5, offset=-1.0)(images))
-    x = layers.ReLU()(layers.BatchNormalization()(x))
-    y = layers.BatchNormalization()(layers.SeparableConv2D(16, 3, padding="same", use_bias=False)(x))
-    x = layers.ReLU()(layers.Add()([layers.MaxPooling2D(3, strides=1, padding="same")(y), x]))
-    model = with_lively_weights(headed(x, images))
-    model.save(root / "model.keras")
-    card = {"name": "small", "version": "3", "intended_use": "research", "image": {"size": SIZE_PX}}
-    (root / "model.card.json").write_text(json.dumps({**card, "evidence": {"SNE": "drawn"}, "limits": ["a test"]}))
-    write_trees(root / "trees.json")
-    write_cells(root / "cells")
-    (root / "keys").mkdir()
-    assert bundle_command.main(["keygen", "--out", str(root / "keys")]) == 0
-    return root
-
-
-def write_cells(folder, per_type=14):
-    rows = ["file,cell_type"]
-    for place, code in enumerate(CATALOGUE.type_codes[:10]):
-        (folder / code).mkdir(parents=True)
-        for number in range(per_type):
-            name = f"{code}/{code}-{number}.png"
-            drawn = draw_cell(code, (), np.random.default_rng([place, number]), size_px=64)
-            assert cv2.imwrite(str(folder / name), drawn[:, :, ::-1])
-            rows.append(f"{name},{code}")
-    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
-
-
-def run(workshop, *options):
-    return convert.main([str(workshop / "model.keras"), "--threads", "1", *map(str, options)])
+    return make_workshop(tmp_path_factory.mktemp("workshop"))
 
 
 @pytest.fixture(scope="module")
@@ -288,88 +250,6 @@ def test_a_card_for_another_model_is_refused(workshop, tmp_path, capsys):
         (tmp_path / "model.card.json").write_text(card)
         assert convert.main([str(tmp_path / "model.keras"), "--out", str(tmp_path / "b"), "--dry-run"]) == 2
         assert "MDSE-CONVERT-012" in capsys.readouterr().err
-
-
-def test_a_refusal_ends_with_status_3_names_codes_and_layers_and_writes_nothing(
-    workshop, tmp_path, capsys, monkeypatch
-):
-    from convert import int8_trial
-
-    coarse = int8_trial.qdq_from_onnx
-
-    def clipped(model, ranges, **options):
-        return coarse(model, {name: seen.scaled(np.float32(0.1)) for name, seen in ranges.items()}, **options)
-
-    monkeypatch.setattr(int8_trial, "qdq_from_onnx", clipped)
-    monkeypatch.setattr("convert.engine_proof.require_golden", lambda *_: (0.0, 0.0))
-    monkeypatch.setattr("convert.code_parity.TYPE_TOLERANCE", 1e-6)
-    options = ("--out", tmp_path / "bundle", "--cells", workshop / "cells", "--precision", "int8")
-    assert run(workshop, *options) == 3
-    message = capsys.readouterr().err
-    assert "MDSE-PARITY-001" in message
-    assert "% of" in message
-    assert "dB)" in message
-    assert [path.name for path in tmp_path.iterdir()] == ["bundle.certificate.html"]
-    page = (tmp_path / "bundle.certificate.html").read_text()
-    assert "REFUSED" in page
-    assert "MDSE-PARITY-001" in page
-    assert "<svg" in page
-
-
-def one_layer_rounded_badly(monkeypatch, layer):
-    """The steps of one layer are far too coarse, and the cells that judge int8 before the proof do not show it."""
-    from convert import int8_agreement, int8_trial
-
-    right = int8_trial.qdq_from_onnx
-
-    def coarse(model, ranges, **options):
-        return right(model, {n: r.scaled(np.float32(24 if n == layer else 1)) for n, r in ranges.items()}, **options)
-
-    monkeypatch.setattr(int8_trial, "qdq_from_onnx", coarse)
-    monkeypatch.setattr(int8_agreement.Agreement, "passes", property(lambda _: True))
-    monkeypatch.setattr("convert.engine_proof.require_golden", lambda *_: (0.0, 0.0))
-
-
-def test_int8_that_the_certificate_refuses_is_made_once_more_with_the_layer_that_costs_most_in_floating_point(
-    workshop, tmp_path, capsys, monkeypatch
-):
-    one_layer_rounded_badly(monkeypatch, "re_lu")
-    options = ("--out", tmp_path / "bundle", "--cells", workshop / "cells", "--precision", "int8")
-    assert run(workshop, *options) == 0
-    said = capsys.readouterr()
-    assert "int8 once more, in floating point separable_conv2d" in said.err
-    assert "int8 with fewer such layers was refused" in said.out
-    quantization = json.loads((tmp_path / "bundle" / "parity.json").read_text())["quantization"]
-    assert quantization["float_layers"] == ["separable_conv2d"]
-    assert quantization["refused_before"]["float_layers"] == []
-    assert any("mean_abs_dp_findings" in words for words in quantization["refused_before"]["worst"])
-    page = (tmp_path / "bundle.certificate.html").read_text()
-    assert "int8 leaves in floating point: separable_conv2d." in page
-    assert "Refused before, whole: " in page
-    assert open_bundle(tmp_path / "bundle", public_key=None)
-
-
-def test_without_a_search_int8_that_the_certificate_refuses_is_made_once(workshop, tmp_path, capsys, monkeypatch):
-    one_layer_rounded_badly(monkeypatch, "re_lu")
-    options = ("--out", tmp_path / "bundle", "--cells", workshop / "cells", "--precision", "int8", "--no-search")
-    assert run(workshop, *options) == 3
-    assert "once more" not in capsys.readouterr().err
-    assert not (tmp_path / "bundle").exists()
-
-
-def test_int8_that_no_layer_in_floating_point_mends_is_refused_with_the_layers_that_were_tried(
-    workshop, tmp_path, capsys, monkeypatch
-):
-    one_layer_rounded_badly(monkeypatch, "re_lu")
-    # Nothing but float32 itself would pass: every layer that may be left out is, and the certificate still refuses.
-    monkeypatch.setitem(parity_gates.MEAN_DIFFERENCE_BARS, "int8", (1e-9, 1e-9))
-    monkeypatch.setattr("convert.float_layers.MOST_LOSS_WORTH_MENDING", 1e12)
-    options = ("--out", tmp_path / "bundle", "--cells", workshop / "cells", "--precision", "int8")
-    assert run(workshop, *options) == 3
-    said = capsys.readouterr().err
-    assert "separable_conv2d in floating point did not suffice" in said
-    assert "Refused before, whole: " in (tmp_path / "bundle.certificate.html").read_text()
-    assert not (tmp_path / "bundle").exists()
 
 
 def test_a_composed_slide_that_changes_sides_refuses_the_engine_for_a_demo_too(workshop, tmp_path, capsys, monkeypatch):

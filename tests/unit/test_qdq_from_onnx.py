@@ -14,6 +14,7 @@ from convert.calibration import activation_ranges
 from convert.channel_groups import channel_groups
 from convert.derived_files import derive_models
 from convert.equalization import equalize
+from convert.float_layers import layers_from_beginnings
 from convert.fp16_from_onnx import fp16_from_onnx
 from convert.half_storage import stored_in_half
 from convert.layer_noise import noisiest_layers
@@ -246,13 +247,14 @@ def test_heads_are_stored_in_half_and_compute_in_float32():
 
 
 def test_layers_that_are_named_stay_in_floating_point():
+    named = layers_from_beginnings(graph(), ("stem", "exit"))
     quantized = quantized_model(graph(), np.concatenate(batches()), float_layers=("stem", "exit"), threads=1)
     makers = {node.output[0]: node for node in quantized.graph.node}
     for node in quantized.graph.node:
         if node.op_type == "Conv":
             floating = makers.get(node.input[1]) is None
             assert floating == node.name.startswith(("stem", "exit")), node.name
-    check_onnx(quantized, "int8", size_px=SIZE_PX, widths=widths(), float_layers=("stem", "exit"))
+    check_onnx(quantized, "int8", size_px=SIZE_PX, widths=widths(), float_layers=named)
     with pytest.raises(EdgeError):
         checked(quantized, "int8")
 

@@ -21,6 +21,7 @@ from convert.onnx_graph import constants_of
 from convert.parity import outputs_of_onnx
 from convert.progress import Progress
 from convert.quantization import quantize
+from edge.errors import EdgeError
 
 SIZE_PX = 32
 
@@ -115,6 +116,24 @@ def test_layers_that_a_person_names_stay_out_of_int8_even_where_the_bars_are_met
     kinds = {name: values.dtype for name, values in constants_of(made.model).items()}
     assert kinds["second/kernel"] == np.float32
     assert kinds["first/kernel/int8"] == np.int8
+
+
+def convolutions_in_int8(model):
+    kinds = {name: values.dtype for name, values in constants_of(model).items()}
+    return {node.name for node in model.graph.node if node.op_type == "Conv" and f"{node.name}/kernel" not in kinds}
+
+
+def test_a_layer_left_out_of_int8_takes_none_along_whose_name_begins_alike():
+    every = convolutions_in_int8(trial().model())
+    assert convolutions_in_int8(trial().model(("f", "thir", "second"))) == every - {"second"}
+    assert convolutions_in_int8(trial().model(("third",))) == every - {"third", "third/depthwise"}
+
+
+def test_a_person_may_name_layers_by_how_they_begin_and_is_told_where_none_begins_so(monkeypatch):
+    bars(monkeypatch, types=0.5)
+    assert quantized(float_layers=("f", "thi")).float_layers == ("first", "third", "fourth")
+    with pytest.raises(EdgeError, match=r"MDSE-CONVERT-044.*no layer whose name begins with secnd.*second"):
+        quantized(float_layers=("first", "secnd"))
 
 
 def test_biases_take_out_what_int8_adds_on_average():
