@@ -7,6 +7,7 @@ demo network, and the test cells. Composed slides are no patients.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from edge.engines.base import EngineOutputs
 from tests.real.demo_network import write_demo_network
 
 TREES = DEMO_BUNDLE / "trees" / "mds_aa" / "model.json"
-BARS = {
+SLIDE_BARS = {
     "mean": f"<= {MEAN_BAR}",
     "p99": f"<= {P99_BAR}",
     "near_threshold": f">= {NEAR_NEEDED}",
@@ -31,27 +32,33 @@ BARS = {
 }
 
 
-def composed_slides(images: NDArray[np.uint8], expected: EngineOutputs, found: EngineOutputs) -> dict[str, Any]:
-    """Compare the scores of slides composed of `images`: as int8 reads them, and with one part of it exchanged.
-
-    `types_alone` takes the types from int8 and the findings from the original, `findings_alone` the other way round.
-    """
+def composed_slides(
+    images: NDArray[np.uint8], expected: EngineOutputs, found: Mapping[str, EngineOutputs]
+) -> dict[str, Any]:
+    """Compare the scores of slides composed of `images` as the original reads them with each of `found`, by name."""
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.keras"
         write_demo_network(model)
         request = ConversionRequest(model=model, out=Path(folder) / "bundle", trees={"mds_aa": TREES})
         ready = preflight(request)
-    parts = {
-        "as_converted": found,
-        "types_alone": EngineOutputs(found.cell_type, expected.findings, expected.embedding),
-        "findings_alone": EngineOutputs(expected.cell_type, found.findings, expected.embedding),
-    }
     cells = np.arange(len(images))
     threshold = ready.card.decision["finding_threshold"]
     material = ProofMaterial(images[:1], _first(expected), images, expected, cells, threshold)
     compiled = [(trees, compile_trees(trees, with_library=False)) for trees in ready.trees]
-    engines = [_engine(name, ready, expected, outputs, cells) for name, outputs in parts.items()]
-    return {"bars": BARS, **prove_slides(ready, material, engines, compiled)}
+    engines = [_engine(name, ready, expected, outputs, cells) for name, outputs in found.items()]
+    return prove_slides(ready, material, engines, compiled)
+
+
+def parts_of_int8(expected: EngineOutputs, found: EngineOutputs) -> dict[str, EngineOutputs]:
+    """Return int8 as it is, and with one part of it exchanged.
+
+    `types_alone` takes the types from int8 and the findings from the original, `findings_alone` the other way round.
+    """
+    return {
+        "as_converted": found,
+        "types_alone": EngineOutputs(found.cell_type, expected.findings, expected.embedding),
+        "findings_alone": EngineOutputs(expected.cell_type, found.findings, expected.embedding),
+    }
 
 
 def changed_cells(expected: EngineOutputs, found: EngineOutputs) -> int:

@@ -24,25 +24,23 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from benchmarks.composed_slides import changed_cells, composed_slides
+from benchmarks.composed_slides import SLIDE_BARS, changed_cells, composed_slides, parts_of_int8
+from benchmarks.quantized_layers import draw, engine_outputs, measured_layers, with_float_layers
 from convert.calibration import activation_ranges
 from convert.calibration_audit import audit_calibration
 from convert.calibration_cells import choose_cells
 from convert.cell_pixels import pixels_from_cells
-from convert.float_layers import layer_losses
 from convert.half_storage import stored_in_half
-from convert.int8_agreement import Agreement, Judge, agreement_of
-from convert.int8_trial import Int8Trial, Quantized
+from convert.int8_agreement import Agreement, agreement_of
 from convert.onnx_from_keras import onnx_from_keras, origin_from_keras
 from convert.onnx_graph import bytes_from_onnx
-from convert.parity import outputs_of_engine, outputs_of_onnx
+from convert.parity import outputs_of_onnx
 from convert.progress import Progress
 from convert.qdq_from_onnx import qdq_from_onnx, quantized_values
 from convert.quantization import quantize
 from edge.catalogue import load_catalogue
 from edge.demo import DEMO_BUNDLE
 from edge.engines.base import EngineOutputs
-from edge.engines.openvino import open_openvino
 from tests.real.demo_network import NOTE, demo_network
 from tests.real.worsened_network import worsened_network
 
@@ -59,15 +57,6 @@ BARS = {
     "openvino_and_onnxruntime_top1": ">= 0.999",
     "worsened_top1_agreement": ">= 0.985",
 }
-
-
-def engine_outputs(data: bytes, images: NDArray[np.uint8], precision: str = "int8") -> EngineOutputs:
-    """Run a network file in OpenVINO."""
-    engine = open_openvino(data, precision=precision, size_px=images.shape[1], cache_dir=None, threads=None)
-    try:
-        return outputs_of_engine(engine, images, QUIET)
-    finally:
-        engine.close()
 
 
 def shown(agreement: Agreement) -> dict[str, Any]:
@@ -108,37 +97,6 @@ def worsened(
     }
 
 
-def draw(losses: Mapping[str, float], path: Path) -> None:
-    """Draw what each layer costs, in the order of the network."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(10, 3.6), layout="constrained")
-    axes.bar(range(len(losses)), [100 * value for value in losses.values()], color="#1f5f8b")
-    axes.set_xticks(range(len(losses)), list(losses), rotation=90, fontsize=7)
-    axes.axhline(0, color="black", linewidth=0.6)
-    axes.set_ylabel("share of the int8 loss that goes away\nwhen this layer alone stays float (%)", fontsize=8)
-    axes.margins(x=0.01)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
-    pyplot.close(figure)
-
-
-def measured_layers(graph: onnx.ModelProto, pixels: Mapping[str, NDArray[np.uint8]], made: Quantized) -> dict[str, Any]:
-    """Measure what each layer costs, in the order of the network."""
-    trial = Int8Trial(graph, pixels["calibration"], threads=None, stream=None)
-    judge = Judge(graph, pixels["judges"], None, None)
-    losses = layer_losses(trial, judge, made.float_layers, corrected=made.corrected, stream=None)
-    whole = judge.on_few().agreement(trial.model(made.float_layers, corrected=made.corrected)).loss
-    layers = sorted(losses, key=[node.name for node in graph.graph.node].index)
-    return {
-        "layer_share_of_loss": {name: round(losses[name] / whole, 4) for name in layers},
-        "layers_measured": datetime.now(UTC).strftime("%Y-%m-%d"),
-    }
-
-
 def measured(cells: Path, kept_layers: Mapping[str, Any] | None) -> dict[str, Any]:
     """Measure everything; `kept_layers` are earlier figures of the layers, None where they are to be measured."""
     catalogue = load_catalogue()
@@ -152,6 +110,8 @@ def measured(cells: Path, kept_layers: Mapping[str, Any] | None) -> dict[str, An
     model = stored_in_half(made.model)
     found = engine_outputs(bytes_from_onnx(model), pixels["test"])
     committed = engine_outputs((DEMO_BUNDLE / "cells.int8.onnx").read_bytes(), pixels["test"])
+    layers = measured_layers(graph, pixels, made) if kept_layers is None else kept_layers
+    costliest = sorted(layers["layer_share_of_loss"], key=lambda name: -layers["layer_share_of_loss"][name])
     return {
         "network": NOTE,
         "int8": {
@@ -167,9 +127,13 @@ def measured(cells: Path, kept_layers: Mapping[str, Any] | None) -> dict[str, An
         "worsened_depthwise": worsened(graph, pixels, expected),
         "composed_slides": {
             "changed_cells": changed_cells(expected, found),
-            **composed_slides(pixels["test"], expected, found),
+            "bars": SLIDE_BARS,
+            **composed_slides(pixels["test"], expected, parts_of_int8(expected, found)),
+            "with_the_costliest_in_floating_point": with_float_layers(
+                graph, pixels, expected, costliest, corrected=made.corrected
+            ),
         },
-        **(measured_layers(graph, pixels, made) if kept_layers is None else kept_layers),
+        **layers,
         "calibration_cells": audit_calibration(
             pixels["calibration"], [cell.cell_type for cell in chosen.calibration], catalogue.type_codes
         ).document(),
