@@ -30,7 +30,7 @@ class Attack:
     """One attack. `signed`: whether the site asks for a signature (the demo's key)."""
 
     name: str
-    make: Callable[[Path], None]
+    make: Callable[[Path], object]
     expected: tuple[str, ...]
     signed: bool = False
 

@@ -1,6 +1,6 @@
 """Measures whether a bundle knows what it does not know: unknown pictures, calibration, cells without a name.
 
-    python benchmarks/cell_honesty.py [--bundle DIR] [--cells DIR] [--pictures N] [--out FILE]
+    python -m benchmarks.cell_honesty [--bundle DIR] [--cells DIR] [--pictures N] [--out FILE]
 
 Test split of the real cells only (`sha256(name)[0] % 8` of 0-1), through the engine that a site runs. Unknown pictures
 are made from test cells (odd_pictures.py) and are therefore of the same scanner; the figures say nothing of others.
@@ -15,11 +15,12 @@ import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-from odd_pictures import KINDS
 
+from benchmarks.odd_pictures import KINDS
 from convert.cell_calibration import calibration_document
 from convert.cell_scores import group_indices
 from convert.dataset import LabelledCell, read_labelled_cells
@@ -28,7 +29,7 @@ from edge.bench.report import machine_facts
 from edge.image_measures import measures_from_tensors
 from edge.images import CellImage, decode_image
 from edge.model import Model, open_model
-from edge.outliers import distances_from_cells
+from edge.outliers import OutlierRule, distances_from_cells
 from edge.pipeline import Job, analyze_slide
 from edge.quality import quality_from_measures, quality_warnings
 from edge.slide import read_slide
@@ -48,6 +49,13 @@ def outputs_of(model: Model, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray,
         np.concatenate([part.embedding for part in parts]),
         np.concatenate(measures),
     )
+
+
+def rule_of(model: Model) -> OutlierRule:
+    """Return what the bundle doubts by; this page measures nothing else."""
+    if model.outlier_rule is None:
+        raise SystemExit("the bundle has no statistics of known cells (decision.ood)")
+    return model.outlier_rule
 
 
 def tensors_of(pictures: list[np.ndarray], size_px: int) -> np.ndarray:
@@ -71,17 +79,19 @@ def unknown_pictures(model: Model, cells: list[np.ndarray], known: np.ndarray) -
     """Return AUROC against the known cells and the share beyond the threshold, per kind of picture."""
     found: dict[str, object] = {}
     for group, kinds in KINDS.items():
-        rows = {}
+        rows: dict[str, dict[str, Any]] = {}
         for name, change in kinds.items():
             random = np.random.default_rng(7)
             batch = tensors_of([change(cell, random) for cell in cells], model.engine.spec.size_px)
             _, embedding, measures = outputs_of(model, batch)
-            far = distances_from_cells(embedding, measures, model.outlier_rule)
+            far = distances_from_cells(embedding, measures, rule_of(model))
             both = np.concatenate([known, far])
             area = area_under_curve(both, np.arange(len(both)) >= len(known))
+            if area is None:
+                raise SystemExit("no known cells, or no pictures, to compare")
             rows[name] = {
                 "auroc": round(area, 4),
-                "flagged": round(float((far > model.outlier_rule.threshold).mean()), 4),
+                "flagged": round(float((far > rule_of(model).threshold).mean()), 4),
                 "slide_warnings": warnings_of(model, measures),
             }
             print(f"  {group:8s} {name:28s} AUROC {area:.4f}, flagged {rows[name]['flagged']:.3f}", flush=True)
@@ -128,7 +138,7 @@ def added_time(model: Model, cells: list[LabelledCell], folder: Path) -> dict[st
         started = time.perf_counter()
         parts = [measures_from_tensors(batch[start : start + step]) for start in range(0, len(batch), step)]
         measures = np.concatenate(parts)
-        distances_from_cells(embedding, measures, model.outlier_rule)
+        distances_from_cells(embedding, measures, rule_of(model))
         quality_from_measures(measures, model.manifest.decision.quality)
         added.append(time.perf_counter() - started)
     slide_s, added_s = float(np.median(slides)), float(np.median(added))
@@ -148,10 +158,11 @@ def measure(model: Model, cells: list[LabelledCell], pictures: int, scratch: Pat
     print(f"calibration error, debiased, 15 bins: {calibration['ece_debiased']}")
     named = unidentified(model, probabilities, truth)
     print(json.dumps(named))
-    known = distances_from_cells(embedding, measures, model.outlier_rule)
-    alarms = round(float((known > model.outlier_rule.threshold).mean()), 4)
+    known = distances_from_cells(embedding, measures, rule_of(model))
+    alarms = round(float((known > rule_of(model).threshold).mean()), 4)
     print(f"false alarms on {len(known)} known cells: {alarms}")
-    print(f"statistics: {model.manifest.files[decision.ood.file].size_bytes} bytes")
+    statistics_bytes = sum(model.manifest.files[part.file].size_bytes for part in (decision.ood,) if part is not None)
+    print(f"statistics: {statistics_bytes} bytes")
     timed = added_time(model, cells, scratch / "slide")
     print(json.dumps(timed), flush=True)
     originals = [decode_image(cell.path.read_bytes(), where="") for cell in cells[:pictures]]
@@ -161,7 +172,7 @@ def measure(model: Model, cells: list[LabelledCell], pictures: int, scratch: Pat
         "calibration": calibration,
         "unidentified": named,
         "false_alarm_rate": alarms,
-        "statistics_bytes": model.manifest.files[decision.ood.file].size_bytes,
+        "statistics_bytes": statistics_bytes,
         "time": timed,
         "slides_warned_without_reason": slides_warned(model, measures),
         "unknown": unknown_pictures(model, originals, known),

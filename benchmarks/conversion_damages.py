@@ -19,13 +19,13 @@ import cv2
 import keras
 import numpy as np
 import onnxruntime
+import treelite
 import xgboost
 
 from convert import (
     conversion,
     derived_files,
     int8_trial,
-    library_from_xgboost,
     onnx_from_keras,
     onnx_layers,
     opened_model,
@@ -56,11 +56,11 @@ def applied(damage: Damage, folder: Path) -> Iterator[None]:
         yield
 
 
-def _patched(stack: ExitStack, owner: object, name: str, made: Callable[[Callable], Callable]) -> None:
+def _patched(stack: ExitStack, owner: object, name: str, made: Callable[[Made], Made]) -> None:
     stack.enter_context(mock.patch.object(owner, name, made(getattr(owner, name))))
 
 
-def _in_graph(name: str, change: Callable) -> Callable[[ExitStack, Path], None]:
+def _in_graph(name: str, change: Made) -> Callable[[ExitStack, Path], None]:
     """Change one constant of the graph as the writer leaves it."""
 
     def apply(stack: ExitStack, _: Path) -> None:
@@ -114,7 +114,7 @@ def _padding_on_the_other_side(stack: ExitStack, _: Path) -> None:
     _patched(stack, onnx_layers, "same_padding", lambda right: lambda *given: right(*given)[::-1])
 
 
-def _in_int8(choose: Callable, change: Callable) -> Callable[[ExitStack, Path], None]:
+def _in_int8(choose: Callable[[str], bool], change: Made) -> Callable[[ExitStack, Path], None]:
     """Change those constants of the int8 file that `choose` picks by name."""
 
     def wrong(right: Made) -> Made:
@@ -129,7 +129,7 @@ def _in_int8(choose: Callable, change: Callable) -> Callable[[ExitStack, Path], 
     return lambda stack, _: _patched(stack, int8_trial, "qdq_from_onnx", wrong)
 
 
-def _ranges(change: Callable) -> Callable[[ExitStack, Path], None]:
+def _ranges(change: Made) -> Callable[[ExitStack, Path], None]:
     return lambda stack, _: _patched(
         stack, int8_trial, "activation_ranges",
         lambda right: lambda *given, **options: change(right(*given, **options), *given),
@@ -195,7 +195,7 @@ def _overflow(_: ExitStack, folder: Path) -> None:
     model.save(folder / "model.keras")
 
 
-def _pixels(owner: object, name: str, wrong: Callable) -> Callable[[ExitStack, Path], None]:
+def _pixels(owner: object, name: str, wrong: Made) -> Callable[[ExitStack, Path], None]:
     return lambda stack, _: _patched(stack, owner, name, lambda right: lambda *given, **o: wrong(right, *given, **o))
 
 
@@ -204,12 +204,12 @@ def _nearest(_: Made, target: Any, pixels: Any) -> None:
 
 
 def _reduced(right: Made, data: bytes, where: str, *more: Any) -> Any:
-    small = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_COLOR_8)[:, :, ::-1]
+    small = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_COLOR_8))[:, :, ::-1]
     height, width = right(data, where, *more).shape[:2]
     return np.ascontiguousarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST))
 
 
-def _card(change: Callable[[dict], None]) -> Callable[[ExitStack, Path], None]:
+def _card(change: Callable[[dict[str, Any]], None]) -> Callable[[ExitStack, Path], None]:
     def apply(_: ExitStack, folder: Path) -> None:
         path = folder / "model.card.json"
         card = json.loads(path.read_text())
@@ -219,7 +219,7 @@ def _card(change: Callable[[dict], None]) -> Callable[[ExitStack, Path], None]:
     return apply
 
 
-def _swap_findings(card: dict) -> None:
+def _swap_findings(card: dict[str, Any]) -> None:
     from edge.catalogue import load_catalogue
 
     findings = list(load_catalogue().finding_codes)
@@ -227,11 +227,11 @@ def _swap_findings(card: dict) -> None:
     card["outputs"] = {"types": list(load_catalogue().type_codes), "findings": findings}
 
 
-def _another_size(card: dict) -> None:
+def _another_size(card: dict[str, Any]) -> None:
     card["image"]["size"] += 16
 
 
-def _trees(change: Callable[[dict], None]) -> Callable[[ExitStack, Path], None]:
+def _trees(change: Callable[[dict[str, Any]], None]) -> Callable[[ExitStack, Path], None]:
     def apply(_: ExitStack, folder: Path) -> None:
         booster = xgboost.Booster(model_file=folder / "trees.json")
         spec = json.loads(booster.attr("mds_edge"))
@@ -242,11 +242,11 @@ def _trees(change: Callable[[dict], None]) -> Callable[[ExitStack, Path], None]:
     return apply
 
 
-def _stale(spec: dict) -> None:
+def _stale(spec: dict[str, Any]) -> None:
     spec["network"] = "0" * 64
 
 
-def _permuted(spec: dict) -> None:
+def _permuted(spec: dict[str, Any]) -> None:
     names = spec["parameters"]
     spec["parameters"] = [names[1], names[0], *names[2:]]
 
@@ -264,7 +264,7 @@ def _stale_checkpoint(stack: ExitStack, _: Path) -> None:
 
         return earlier
 
-    _patched(stack, library_from_xgboost.treelite.frontend, "from_xgboost_json", wrong)
+    _patched(stack, treelite.frontend, "from_xgboost_json", wrong)
 
 
 def _golden_of_another(stack: ExitStack, _: Path) -> None:

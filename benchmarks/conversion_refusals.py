@@ -85,19 +85,24 @@ def damaged_conversions(options: argparse.Namespace, network: Path) -> Iterator[
     for damage in DAMAGES:
         if options.names and damage.name not in options.names:
             continue
-        started, made = time.monotonic(), {}
+        started = time.monotonic()
+        made: dict[str, Any] = {}
         error = convert_network(options, network, damage, made)
-        row = {"name": damage.name, "kind": damage.kind, "refused": error, "network": network.name}
-        row["commit"] = commit_of_code()
-        row["worst_type_loss"], row["worst_type"] = _cost(damage, made, original, pixels, chosen, size_px)
-        row["names_the_cause"] = error is not None and _names_the_cause(damage, error)
-        row["search"] = not options.no_search
+        loss, suffering = _cost(damage, made, original, pixels, chosen, size_px)
+        cost = "-" if loss is None else f"{100 * loss:.1f} points {suffering}"
         took = f"{time.monotonic() - started:.0f} s"
-        cost = (
-            "-" if row["worst_type_loss"] is None else f"{100 * row['worst_type_loss']:.1f} points {row['worst_type']}"
-        )
         print(f"{damage.name}: {cost}; {error or 'NOT REFUSED'} ({took})", file=sys.stderr, flush=True)
-        yield row
+        yield {
+            "name": damage.name,
+            "kind": damage.kind,
+            "network": network.name,
+            "commit": commit_of_code(),
+            "search": not options.no_search,
+            "refused": error,
+            "names_the_cause": error is not None and _names_the_cause(damage, error),
+            "worst_type_loss": loss,
+            "worst_type": suffering,
+        }
 
 
 def commit_of_code() -> str:
@@ -160,7 +165,8 @@ _DECODE = cell_pixels._decoded  # the step itself, to keep its result
 @contextmanager
 def _kept(made: dict[str, Any]) -> Iterator[None]:
     """Keep the graph, the derived models and what was decided for int8 as the conversion has them."""
-    written, derived = opened_model.onnx_from_keras, network_files.derive_models
+    # As the damage has left them, not as their own modules define them.
+    written, derived = vars(opened_model)["onnx_from_keras"], vars(network_files)["derive_models"]
 
     def graph_kept(origin: Any) -> Any:
         made["graph"] = written(origin)

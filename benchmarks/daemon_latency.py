@@ -1,7 +1,7 @@
 """From SETTLED to SENT: how long the real daemon takes with one slide, and how fast it works off many that wait.
 
-python benchmarks/daemon_latency.py [--bundle DIR --public-key PEM] [--slides 20] [--cells 200]
-                                    [--waiting 1000] [--waiting-cells 20] [--out benchmarks/daemon_latency.json]
+python -m benchmarks.daemon_latency [--bundle DIR --public-key PEM] [--slides 20] [--cells 200]
+                                      [--waiting 1000] [--waiting-cells 20] [--out benchmarks/daemon_latency.json]
 
 One slide at a time: each is put into the export folder when the one before has been sent, so the machine is idle. From
 SETTLED (the daemon knows that the slide is whole) to SENT (the file is in the drop folder and everything is on disk),
@@ -19,13 +19,14 @@ import json
 import os
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
-from running_daemon import RunningDaemon, memory_mb
 
+from benchmarks.running_daemon import RunningDaemon, memory_mb
 from edge.bench.machine import disturbance, machine_facts, moment
 from edge.bench.report import percentile
 from edge.demo import DEMO_BUNDLE, DEMO_PUBLIC_KEY
@@ -58,10 +59,14 @@ def drawn_slides(folder: Path, count: int, cells: int, seed: int) -> list[Path]:
 def one_at_a_time(daemon: RunningDaemon, slides: list[Path]) -> tuple[list[float], float]:
     """Return seconds from SETTLED to the last SENT of each slide, and the worker's largest memory in MiB."""
     latencies = []
+
+    def are_sent(count: int) -> bool:
+        return len(daemon.events(SENT)) >= count
+
     for number, slide in enumerate(slides):
         settled, sent = len(daemon.events(SETTLED)), len(daemon.events(SENT))
         slide.rename(daemon.stage.export / slide.name)
-        daemon.wait_for(lambda sent=sent: len(daemon.events(SENT)) >= sent + OUTPUTS, slide.name, SLIDE_WITHIN_S)
+        daemon.wait_for(partial(are_sent, sent + OUTPUTS), slide.name, SLIDE_WITHIN_S)
         latencies.append(daemon.events(SENT)[-1][1] - daemon.events(SETTLED)[settled][1])
         print(f"slide {number + 1} of {len(slides)}: {latencies[-1]:.2f} s", file=sys.stderr, flush=True)
     return latencies, memory_mb(daemon.children()["worker"], "VmHWM")
@@ -73,10 +78,13 @@ def drained(daemon: RunningDaemon, count: int) -> dict[str, Any]:
     def sent() -> int:
         return len(daemon.events(SENT)) // OUTPUTS
 
+    def are_sent(slides: int) -> bool:
+        return sent() >= slides
+
     while (done := sent()) < count:
         print(f"sent {done} of {count}", file=sys.stderr, flush=True)
         goal = min(done + max(count // TENTHS, 1), count)
-        daemon.wait_for(lambda goal=goal: sent() >= goal, f"{goal} slides are sent", DRAIN_WITHIN_S)
+        daemon.wait_for(partial(are_sent, goal), f"{goal} slides are sent", DRAIN_WITHIN_S)
     at = sorted(moment_s for _, moment_s in daemon.events(SENT))[OUTPUTS - 1 :: OUTPUTS]
     step = max(count // TENTHS, 1)
     tenths = [step / max(at[end] - at[end - step], 1e-3) for end in range(step, len(at), step)]

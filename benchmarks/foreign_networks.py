@@ -96,7 +96,7 @@ def measured(name: str) -> dict[str, Any]:
 
 def main() -> None:
     """Measure every network and write."""
-    document = {
+    document: dict[str, Any] = {
         "command": "python -m benchmarks.foreign_networks",
         "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
         "weights": "random",

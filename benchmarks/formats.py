@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def measured() -> dict[str, Any]:
     render_all()
     return {
         "render_all_ms": milliseconds(render_all),
-        "render_ms": {writer.name: milliseconds(lambda w=writer: w.render(record))["median"] for writer in writers},
+        "render_ms": {w.name: milliseconds(partial(w.render, record))["median"] for w in writers},
         "bytes": {writer.name: len(writer.render(record).content) for writer in writers},
         "check_hl7_ms": milliseconds(lambda: writer_for("hl7").check(message)),
         "check_hl7_obx": message.count(b"\rOBX|"),

@@ -106,7 +106,7 @@ def _of_channels(
     if isinstance(layer, keras.layers.BatchNormalization):
         return [value[made] for value in weights]
     share = 1 / np.bincount(read)[read]
-    kernel = (weights[-1] if weights[-1].ndim > 1 else weights[0]).take(read, axis=-2) * share[:, None]
+    kernel: NDArray[Any] = (weights[-1] if weights[-1].ndim > 1 else weights[0]).take(read, axis=-2) * share[:, None]
     if isinstance(layer, keras.layers.Dense):
         return [kernel, weights[1]]
     kernel = kernel.take(made, axis=-1)

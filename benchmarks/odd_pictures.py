@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,14 +18,19 @@ Pixels = NDArray[np.uint8]
 Change = Callable[[Pixels, np.random.Generator], Pixels]
 
 
-def bytes_of(values: NDArray[np.floating]) -> Pixels:
+def bytes_of(values: NDArray[Any]) -> Pixels:
     """Round and clip to bytes."""
-    return np.clip(values + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(values + 0.5, 0, 255), np.uint8)
+
+
+def bytes_from_cv(pixels: Any) -> Pixels:
+    """Return what OpenCV, which has no types of its own here, made of bytes: bytes."""
+    return np.asarray(pixels, np.uint8)
 
 
 def blurred(sigma_px: float) -> Change:
     """Blur with a Gaussian of so many pixels."""
-    return lambda cell, _: cv2.GaussianBlur(cell, (0, 0), sigma_px)
+    return lambda cell, _: bytes_from_cv(cv2.GaussianBlur(cell, (0, 0), sigma_px))
 
 
 def hue_turned(degrees: float) -> Change:
@@ -33,7 +39,7 @@ def hue_turned(degrees: float) -> Change:
     def change(cell: Pixels, _: np.random.Generator) -> Pixels:
         turned = cv2.cvtColor(cell, cv2.COLOR_RGB2HSV_FULL).astype(np.int32)
         turned[..., 0] = (turned[..., 0] + round(degrees / 360 * 256)) % 256
-        return cv2.cvtColor(turned.astype(np.uint8), cv2.COLOR_HSV2RGB_FULL)
+        return bytes_from_cv(cv2.cvtColor(turned.astype(np.uint8), cv2.COLOR_HSV2RGB_FULL))
 
     return change
 
@@ -54,7 +60,7 @@ def halved(border: int) -> Change:
         small = cv2.resize(cell, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
         top, left = (height - small.shape[0]) // 2, (width - small.shape[1]) // 2
         below, right = height - small.shape[0] - top, width - small.shape[1] - left
-        return cv2.copyMakeBorder(small, top, below, left, right, border)
+        return bytes_from_cv(cv2.copyMakeBorder(small, top, below, left, right, border))
 
     return change
 
@@ -72,13 +78,13 @@ def doubled(cell: Pixels, _: np.random.Generator) -> Pixels:
     """Return the middle at twice its size."""
     height, width = cell.shape[:2]
     middle = cell[height // 4 : height // 4 + height // 2, width // 4 : width // 4 + width // 2]
-    return cv2.resize(middle, (width, height), interpolation=cv2.INTER_CUBIC)
+    return bytes_from_cv(cv2.resize(middle, (width, height), interpolation=cv2.INTER_CUBIC))
 
 
 def film_colour(cell: Pixels) -> NDArray[np.float64]:
     """Return the colour of the empty film: the brightest of the border."""
     border = np.concatenate([cell[0], cell[-1], cell[:, 0], cell[:, -1]])
-    return np.percentile(border, 90, axis=0)
+    return np.asarray(np.percentile(border, 90, axis=0), np.float64)
 
 
 def empty_film(cell: Pixels, random: np.random.Generator) -> Pixels:
@@ -97,14 +103,14 @@ def corner_of(cell: Pixels, random: np.random.Generator) -> Pixels:
 
 def red_cells_enlarged(cell: Pixels, random: np.random.Generator) -> Pixels:
     """Return one corner, brought to the size of the picture."""
-    return cv2.resize(corner_of(cell, random), cell.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    return bytes_from_cv(cv2.resize(corner_of(cell, random), cell.shape[1::-1], interpolation=cv2.INTER_CUBIC))
 
 
 def red_cells_alone(cell: Pixels, random: np.random.Generator) -> Pixels:
     """The film between the cells at its own scale: one corner, mirrored over the whole picture."""
     corner = corner_of(cell, random)
     row = np.concatenate([corner, corner[:, ::-1], corner], axis=1)
-    return cv2.resize(np.concatenate([row, row[::-1], row]), cell.shape[1::-1])
+    return bytes_from_cv(cv2.resize(np.concatenate([row, row[::-1], row]), cell.shape[1::-1]))
 
 
 def noise(cell: Pixels, random: np.random.Generator) -> Pixels:
@@ -162,9 +168,9 @@ def flat_film(cell: Pixels, _: np.random.Generator) -> Pixels:
 def chequers(cell: Pixels, random: np.random.Generator) -> Pixels:
     """Return squares of two random colours."""
     step = int(random.integers(6, 50))
-    rows, columns = np.indices(cell.shape[:2]) // step
+    rows, columns = (places // step for places in np.mgrid[: cell.shape[0], : cell.shape[1]])
     first, second = random.integers(0, 256, (2, 3), dtype=np.uint8)
-    return np.where(((rows + columns) % 2)[..., None], first, second)
+    return np.asarray(np.where(((rows + columns) % 2)[..., None], first, second), np.uint8)
 
 
 KINDS: dict[str, dict[str, Change]] = {

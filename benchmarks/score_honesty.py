@@ -134,7 +134,7 @@ def _covered(
 def _coverage_row(
     cells: int, films: int, rates: NDArray[np.bool_], found: list[tuple[bool, float, bool]]
 ) -> dict[str, Any]:
-    row = {"cells": cells, "films": films, "sufficient": len(found), "rates_checked": len(rates)}
+    row: dict[str, Any] = {"cells": cells, "films": films, "sufficient": len(found), "rates_checked": len(rates)}
     row["rates_covered"] = round(float(rates.mean()), 4)
     if found:
         covered = sum(inside for inside, _, _ in found)
@@ -148,7 +148,7 @@ def _coverage_row(
 
 def coverage_of_rates() -> dict[str, Any]:
     """Return the exact coverage of the rates' intervals on a grid: summed over all counts, nothing is drawn."""
-    from scipy.stats import binom
+    from scipy.stats import binom  # type: ignore[import-untyped]  # scipy ships no types
 
     worst = {"coverage": 1.0, "rate": 0.0, "cells": 0}
     for cells in range(1, 401):
@@ -167,8 +167,8 @@ def random_profiles(scorer: Scorer, count: int) -> NDArray[np.float32]:
     random = np.random.default_rng([SEED, 1])
     manifest = scorer.bundle.manifest
     ranges = manifest.cohort[scorer.spec.target].range
-    high = np.array([max(ranges.get(name, (0.0, 1.0))[1], 0.01) for name in manifest.parameters])
-    values = (random.random((count, len(high))) * 1.2 * high).astype(np.float32)
+    high: NDArray[np.float64] = np.array([max(ranges.get(name, (0.0, 1.0))[1], 0.01) for name in manifest.parameters])
+    values = np.asarray(random.random((count, len(high))) * 1.2 * high, np.float32)
     trees = json.loads(scorer.bundle.read(f"{scorer.spec.trees}/model.json"))
     for tree in trees["learner"]["gradient_booster"]["model"]["trees"]:
         for column, value, left in zip(
@@ -298,13 +298,14 @@ def main() -> int:
 
 def measured(part: str, scorer: Scorer, films: int) -> Any:
     """Return the figures of one part."""
-    return {
+    measures: dict[str, Callable[[], Any]] = {
         "time": lambda: timing(scorer),
         "contributions_against_margins": lambda: contributions_against_margins(scorer),
         "contributions_against_definition": contributions_against_definition,
         "rates_exact": coverage_of_rates,
         "coverage": lambda: coverage_of_scores(scorer, -(-films // len(SIZES))),
-    }[part]()
+    }
+    return measures[part]()
 
 
 def missed_bars(figures: dict[str, Any]) -> list[str]:

@@ -64,11 +64,12 @@ def shapley_by_definition(model_json: bytes, row: NDArray[np.float32]) -> NDArra
 def coalition_values(model_json: bytes, row: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the expected margin for every coalition of known parameters, float64 [2 ** features]."""
     learner = json.loads(model_json)["learner"]
-    values = np.zeros(1 << len(row))
+    values = np.zeros(1 << len(row), np.float64)
     for tree in learner["gradient_booster"]["model"]["trees"]:
         values += _expected(tree, 0, row, np.arange(1 << len(row)))
     share = float(str(learner["learner_model_param"]["base_score"]).strip("[]"))
-    return values + np.log(share / (1 - share))
+    margins: NDArray[np.float64] = values + np.log(share / (1 - share))
+    return margins
 
 
 def _expected(

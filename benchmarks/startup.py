@@ -1,6 +1,6 @@
 """How fast the daemon is there: supervisor ready, model ready with and without caches, and the memory of both.
 
-python benchmarks/startup.py [--bundle DIR --public-key PEM] [--python VENV/bin/python] [--rounds 5] [--out FILE.json]
+python -m benchmarks.startup [--bundle DIR --public-key PEM] [--python VENV/bin/python] [--rounds 5] [--out FILE.json]
 
 Runs the real edge-daemon. "supervisor ready" is READY=1 as systemd hears it; "model ready" is the journal's entry after
 the golden cells were proved; both count from the start of the process. `--python` should be the interpreter of a plain
@@ -22,8 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from running_daemon import RunningDaemon, memory_mb, processor_s
-
+from benchmarks.running_daemon import RunningDaemon, memory_mb, processor_s
 from edge.bench.machine import disturbance, machine_facts, moment
 from edge.demo import DEMO_BUNDLE, DEMO_PUBLIC_KEY
 

@@ -40,7 +40,7 @@ class TritonServer(Contestant):
         compiled = openvino.Core().compile_model(str(self.material.int8), "CPU", properties)
         widths = {output.any_name: output.partial_shape[1].get_length() for output in compiled.outputs}
 
-        @batch
+        @batch  # type: ignore[untyped-decorator]  # pytriton is not installed where types are checked
         def infer(images: Any) -> dict[str, Any]:
             found = compiled({"images": images})
             return {name: np.array(found[name]) for name in OUTPUTS}
