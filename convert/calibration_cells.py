@@ -40,19 +40,21 @@ class ChosenCells:
         return (*validation, *others[: max(0, JUDGING_CELLS - len(validation))])
 
 
-def choose_cells(folder: Path, catalogue: Catalogue, *, calibration_count: int = CALIBRATION_CELLS) -> ChosenCells:
+def choose_cells(
+    folder: Path, catalogue: Catalogue, *, calibration_count: int = CALIBRATION_CELLS, for_int8: bool = True
+) -> ChosenCells:
     """Read a folder of labelled real cells and choose.
 
     Calibration: the types in equal numbers as far as they reach, in the order of a digest of the file's name. Raises
     EdgeError MDSE-CONVERT-001 (no labels.csv), MDSE-TRAIN-* (its content), MDSE-CONVERT-026 where fewer than 64 cells
-    remain for calibration.
+    remain for the calibration of int8.
     """
     if not (folder / "labels.csv").is_file():
         raise EdgeError("MDSE-CONVERT-001", where=str(folder / "labels.csv"), kind="label")
     labelled = read_labelled_cells([(folder, "real")], catalogue)
     candidates = [cell for cell in labelled.cells if cell.split != "test"]
     calibration = in_equal_numbers(candidates, calibration_count)
-    if len(calibration) < FEWEST_CALIBRATION_CELLS:
+    if for_int8 and len(calibration) < FEWEST_CALIBRATION_CELLS:
         raise EdgeError("MDSE-CONVERT-026", where=str(folder), found=len(calibration), needed=FEWEST_CALIBRATION_CELLS)
     audit = _audit(calibration, labelled.of("test"), catalogue)
     return ChosenCells(

@@ -74,7 +74,7 @@ def prove_cpu_engine(
             fault = error
         if material.parity_images is None or material.parity_expected is None or material.parity_cells is None:
             entry = _entry(
-                file, "cpu", precision, f"golden: {len(material.golden_images)} cells; no labelled cells given"
+                file, "cpu", precision, f"golden: {len(material.golden_images)} cells; no test cells"
             )
             return ProvedEngine(entry, None, None, difference, fault)
         with Progress(f"parity, cpu {precision}", len(material.parity_images), stream) as progress:

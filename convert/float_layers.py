@@ -11,7 +11,7 @@ the worst layer by that measure mostly carries on what the layers before it lost
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import TextIO
 
@@ -20,7 +20,7 @@ import onnx
 from convert.int8_agreement import Judge
 from convert.int8_trial import Int8Trial, Quantized
 from convert.progress import Progress
-from convert.qdq_from_onnx import is_float_layer
+from convert.qdq_from_onnx import is_float_layer, nodes_with_pairs
 from edge.errors import EdgeError
 
 # More than this in floating point, and int8 is the wrong precision for the network; the certificate then decides.
@@ -47,19 +47,10 @@ def layer_losses(
     return dict(sorted(losses.items(), key=lambda item: -item[1]))
 
 
-def layers_of(
-    model: onnx.ModelProto, float_layers: tuple[str, ...] = (), kinds: Collection[str] = ("Conv",)
-) -> list[str]:
-    """Return the layers that have a node of one of `kinds` and are none of `float_layers`.
-
-    A separable convolution is one layer.
-    """
-    names = [
-        node.name.removesuffix("/depthwise").removesuffix("/linear")
-        for node in model.graph.node
-        if node.op_type in kinds and not is_float_layer(node.name, float_layers)
-    ]
-    return list(dict.fromkeys(names))
+def layers_of(model: onnx.ModelProto, float_layers: tuple[str, ...] = ()) -> list[str]:
+    """Return the layers whose convolutions are in int8, in graph order."""
+    names = [node.name for node in model.graph.node if node.op_type == "Conv"]
+    return _layers_of_nodes(model, (name for name in names if not is_float_layer(name, float_layers)))
 
 
 def layers_from_beginnings(model: onnx.ModelProto, beginnings: tuple[str, ...]) -> tuple[str, ...]:
@@ -67,12 +58,25 @@ def layers_from_beginnings(model: onnx.ModelProto, beginnings: tuple[str, ...]) 
 
     Raises EdgeError MDSE-CONVERT-044 for a beginning that no such layer has.
     """
-    layers = layers_of(model, kinds=("Conv", "MaxPool", "Add"))
+    layers = _layers_of_nodes(model, nodes_with_pairs(model))
     for beginning in beginnings:
         if not any(layer.startswith(beginning) for layer in layers):
             near = get_close_matches(beginning, layers, n=5, cutoff=0) or ["none"]
             raise EdgeError("MDSE-CONVERT-044", where="--float-layers", name=beginning, near=", ".join(near))
     return tuple(layer for layer in layers if layer.startswith(beginnings))
+
+
+def _layers_of_nodes(model: onnx.ModelProto, nodes: Iterable[str]) -> list[str]:
+    """Return whose parts the nodes are: a separable convolution writes `layer/depthwise`, an activation `layer/linear`.
+
+    The layer's last node bears its name. Where none does, the part is a layer of that name inside of another model.
+    """
+    every = {node.name for node in model.graph.node}
+    layers: dict[str, None] = {}
+    for name in nodes:
+        whole, _, part = name.rpartition("/")
+        layers[whole if part in ("depthwise", "linear") and whole in every else name] = None
+    return list(layers)
 
 
 class FloatLayerSearch:

@@ -64,7 +64,9 @@ def _trunk_nodes(model: onnx.ModelProto) -> frozenset[str]:
     What makes vectors (pooling, heads, the temperature) is no trunk, nor is a pooling inside: the sum over a map.
     """
     readers, ranks = consumers_of(model), ranks_of(model)
-    first = next(node for node in model.graph.node if node.op_type == "Conv")
+    first = next((node for node in model.graph.node if node.op_type == "Conv"), None)
+    if first is None:
+        return frozenset()
     reached = {first.name: first}
     border = list(first.output)
     while border:

@@ -86,13 +86,14 @@ class Quantized:
 class Int8Trial:
     """The network prepared for int8 once, so that it can be quantized again with other layers in floating point.
 
+    `calibration`: u8 [N,S,S,3], the types in turn, so that its first cells, by which biases are corrected, are of all.
     `source`: the equalized network in float32.
     """
 
     def __init__(
         self, graph: onnx.ModelProto, calibration: NDArray[np.uint8], *, threads: int | None, stream: TextIO | None
     ) -> None:
-        self._bias_cells = calibration[:: max(1, len(calibration) // BIAS_CELLS)][:BIAS_CELLS]
+        self._bias_cells = calibration[:BIAS_CELLS]
         self._threads = threads
         self._features: NDArray[np.float64] | None = None
         with Progress("calibrating", len(calibration), stream) as progress:

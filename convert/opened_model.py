@@ -22,6 +22,7 @@ from convert.native_memory import give_back_unused_memory
 from convert.network_digest import network_sha256, require_same_network
 from convert.onnx_from_keras import OriginModel, has_linear_type_head, onnx_from_keras, origin_from_keras
 from convert.progress import Progress
+from edge.errors import EdgeError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +38,10 @@ class OpenedModel:
 
 
 def open_model(request: ConversionRequest, stream: TextIO | None) -> OpenedModel:
-    """Check the request, load the model, write its fp32 graph and choose cells. Raises EdgeError MDSE-CONVERT-*."""
+    """Check the request, load the model, write its fp32 graph and choose cells. Raises EdgeError MDSE-CONVERT-*.
+
+    MDSE-PARITY-003: int8 that no test cell can prove; only a demo goes without.
+    """
     ready = preflight(request)
     with Progress("opening the model", 1, stream):
         origin = origin_from_keras(
@@ -55,7 +59,12 @@ def open_model(request: ConversionRequest, stream: TextIO | None) -> OpenedModel
     check_models({"fp32": graph}, size_px=origin.size_px, widths=origin.heads.widths())
     chosen = None
     if request.cells is not None:
-        chosen = choose_cells(request.cells, ready.catalogue, calibration_count=request.calibration_count)
+        for_int8 = request.precision == "int8"
+        chosen = choose_cells(
+            request.cells, ready.catalogue, calibration_count=request.calibration_count, for_int8=for_int8
+        )
+        if for_int8 and not chosen.parity and ready.card.intended_use != "demo":
+            raise EdgeError("MDSE-PARITY-003", where=str(request.cells))
     return OpenedModel(request, ready, origin, graph, chosen, stream)
 
 

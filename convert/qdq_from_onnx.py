@@ -30,14 +30,14 @@ OPSET_FLOAT16_PAIRS = 19
 def quantized_values(model: onnx.ModelProto) -> tuple[str, ...]:
     """Return the activations that get a pair, in graph order: the ones to be calibrated."""
     makers = _makers_of_maps(model)
-    values: list[str] = []
-    for node in model.graph.node:
-        if node.op_type in ("Conv", "MaxPool"):
-            values.append(node.input[0])
-        elif node.op_type == "Add":
-            skip = _skip_input(node, makers)
-            values += [] if skip is None else [node.input[skip]]
-    return tuple(dict.fromkeys(values))
+    places = [(node, _paired_input(node, makers)) for node in model.graph.node]
+    return tuple(dict.fromkeys(node.input[place] for node, place in places if place is not None))
+
+
+def nodes_with_pairs(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Return the names of the nodes that int8 changes, in graph order."""
+    makers = _makers_of_maps(model)
+    return tuple(node.name for node in model.graph.node if _paired_input(node, makers) is not None)
 
 
 def is_float_layer(name: str, float_layers: tuple[str, ...]) -> bool:
@@ -62,10 +62,8 @@ def qdq_from_onnx(
         if is_float_layer(node.name, float_layers):
             nodes.append(node)
             continue
-        if node.op_type in ("Conv", "MaxPool"):
-            node.input[0] = writer.pair_on(node.input[0], nodes)
-        elif node.op_type == "Add" and (skip := _skip_input(node, makers)) is not None:
-            node.input[skip] = writer.pair_on(node.input[skip], nodes)
+        if (place := _paired_input(node, makers)) is not None:
+            node.input[place] = writer.pair_on(node.input[place], nodes)
         if node.op_type == "Conv":
             kernel = node.input[1]
             if len(node.input) > 2:
@@ -129,6 +127,13 @@ def _makers_of_maps(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
     """The nodes that make feature maps, by value: sums of vectors stay in floating point."""
     ranks = ranks_of(model)
     return {node.output[0]: node for node in model.graph.node if ranks[node.output[0]] == 4}
+
+
+def _paired_input(node: onnx.NodeProto, makers: Mapping[str, onnx.NodeProto]) -> int | None:
+    """Return which input of a node gets a pair; None where int8 leaves the node alone."""
+    if node.op_type in ("Conv", "MaxPool"):
+        return 0
+    return _skip_input(node, makers) if node.op_type == "Add" else None
 
 
 def _skip_input(node: onnx.NodeProto, makers: Mapping[str, onnx.NodeProto]) -> int | None:

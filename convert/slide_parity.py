@@ -59,7 +59,7 @@ class _Scorer:
     catalogue: Catalogue
 
     def call(self, cells: Sequence[CellFindings], places: NDArray[np.intp]) -> str:
-        """Return the call of one slide, with its counting interval."""
+        """Return the call of one slide, with its counting interval; that there is none, where nothing is scored."""
         assessment = assess_profile(
             profile_slide([cells[place] for place in places], self.catalogue),
             spec=self.spec,
@@ -69,8 +69,6 @@ class _Scorer:
             catalogue=self.catalogue,
             requested=True,
         )
-        if assessment.score is None:
-            raise ValueError("a composed slide has no score although every gate is open")
         return assessment.call
 
     def scores(self, counts: CellCounts, slides: Sequence[Slide]) -> NDArray[np.float64]:
@@ -104,15 +102,19 @@ def prove_slides(
     stream: TextIO | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Return the comparison on composed slides by engine name; empty without trees or without test cells."""
-    if not compiled or material.parity_expected is None:
+    if not compiled or material.parity_expected is None or material.parity_cells is None:
         return {}
     decision = _Decision(ready.card.decision["finding_threshold"], ready.card.decision["unidentified_below"])
-    original = _side(material.parity_expected, ready.catalogue, decision)
+    # One row for each cell: its other orientations are no other cells.
+    first_views = np.unique(material.parity_cells, return_index=True)[1]
+    original = _side(_rows_of(material.parity_expected, first_views), ready.catalogue, decision)
     scorers = [_scorer(ready, trained, made) for trained, made in compiled]
     with Progress("composing slides", MOST_PAIRS * len(scorers), stream) as progress:
         chosen = [(scorer, scorer.compose(original.counts, progress)) for scorer in scorers]
     return {
-        engine.parity.engine: _compare(chosen, original, _side(engine.outputs, ready.catalogue, decision))
+        engine.parity.engine: _compare(
+            chosen, original, _side(_rows_of(engine.outputs, first_views), ready.catalogue, decision)
+        )
         for engine in proved
         if engine.parity is not None and engine.outputs is not None
     }
@@ -191,6 +193,10 @@ def _scorer(ready: Preflight, trained: TrainedTrees, made: CompiledTrees) -> _Sc
         made.checkpoint, trained.target, len(ready.catalogue.parameter_names), where=f"trees/{trained.target}"
     )
     return _Scorer(spec, cohort, gates, trees, ready.catalogue)
+
+
+def _rows_of(outputs: EngineOutputs, rows: NDArray[np.intp]) -> EngineOutputs:
+    return EngineOutputs(outputs.cell_type[rows], outputs.findings[rows], outputs.embedding[rows])
 
 
 def _side(outputs: EngineOutputs, catalogue: Catalogue, decision: _Decision) -> _Side:

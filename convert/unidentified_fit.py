@@ -32,7 +32,8 @@ def unidentified_limits(
     """Return `decision.unidentified_below`: the probability below which a cell of that best type stays unnamed.
 
     `probabilities` float32 [N, T] after the temperature, `truth` int64 [N]; a cell may stand in several rows (views).
-    A type without evidence is never named (1.0). Raises ValueError for fewer than FEWEST_CELLS rows.
+    A type without evidence is never named (1.0); where nobody said what was learned, for want of a card, one without a
+    cell in `truth`. Raises ValueError for fewer than FEWEST_CELLS rows.
     """
     if len(truth) < FEWEST_CELLS:
         raise ValueError(f"{len(truth)} cells are too few to fit limits on")
@@ -41,9 +42,12 @@ def unidentified_limits(
     wrong_type = called != truth
     wrong_group = wrong_type & ((group[called] != group[truth]) | (group[called] < 0))
     curves = [_curves(best, called, wrong, len(catalogue.cell_types)) for wrong in (wrong_type, wrong_group)]
+    learned = np.array([evidence[code] != "none" for code in catalogue.type_codes])
+    if not learned.any():
+        learned = np.bincount(truth, minlength=len(learned)) > 0
     limit = float(np.quantile(_cost(best, called, curves), 1 - UNIDENTIFIED_SHARE))
     return {
-        code: 1.0 if evidence[code] == "none" else _probability_at(limit, index, curves)
+        code: _probability_at(limit, index, curves) if learned[index] else 1.0
         for index, code in enumerate(catalogue.type_codes)
     }
 

@@ -89,7 +89,8 @@ def decode_findings(
     best = outputs.cell_type.argmax(axis=1)
     probability = outputs.cell_type[np.arange(len(cell_ids)), best].astype(np.float64)
     type_limits = np.array([decision.unidentified_below[code] for code in catalogue.type_codes], dtype=np.float64)
-    unidentified = probability < type_limits[best]
+    # 1.0: never named, also where the network is entirely sure.
+    unidentified = (probability < type_limits[best]) | (type_limits[best] >= 1.0)
     distances = _distances(outputs.embedding, measures, outlier_rule)
     outlying = _outlying(distances, outlier_rule, len(cell_ids))
     typed = ~(unidentified | outlying)
