@@ -20,6 +20,7 @@ from keras_models import CATALOGUE, write_trees
 
 from convert import cell_honesty, reference_cells, unidentified_fit
 from convert.commands import convert
+from convert.dataset import split_from_key
 from edge.bundle.reader import open_bundle
 from edge.commands import bundle as bundle_command
 from edge.errors import EdgeError
@@ -242,6 +243,20 @@ def test_every_wrong_input_ends_with_one_line_and_its_status(workshop, tmp_path,
         assert len(lines) == 1, options
         assert code in lines[0], options
     assert not (tmp_path / "bundle").exists()
+
+
+def test_int8_that_no_test_cell_can_prove_is_refused_unless_it_is_a_demo(workshop, tmp_path, capsys):
+    shutil.copytree(workshop / "cells", tmp_path / "cells")
+    header, *rows = (workshop / "cells" / "labels.csv").read_text().splitlines()
+    kept = [row for row in rows if split_from_key(row.partition(",")[0]) != "test"]
+    assert len(kept) < len(rows)
+    (tmp_path / "cells" / "labels.csv").write_text("\n".join([header, *kept]) + "\n")
+    options = ("--out", tmp_path / "bundle", "--cells", tmp_path / "cells", "--precision", "int8")
+    assert run(workshop, *options) == 2
+    assert "MDSE-PARITY-003" in capsys.readouterr().err
+    assert run(workshop, *options, "--intended-use", "demo") == 0
+    entries = open_bundle(tmp_path / "bundle", public_key=None).manifest.engines
+    assert {entry.proof.rpartition("; ")[2] for entry in entries if entry.device == "cpu"} == {"no test cells"}
 
 
 def test_a_card_for_another_model_is_refused(workshop, tmp_path, capsys):

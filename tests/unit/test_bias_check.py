@@ -9,12 +9,13 @@ import onnx
 import pytest
 from keras import Input, layers
 from keras.utils import set_random_seed
-from keras_models import headed, int8_files, with_constant, with_lively_weights
+from keras_models import cells, headed, int8_files, with_constant, with_lively_weights
 
 from convert import conversion, network_files
 from convert.bias_check import bias_shares, require_biases, without_biases
 from convert.conversion_request import ConversionRequest
 from convert.derived_files import sources_of
+from convert.int8_trial import Int8Trial
 from convert.onnx_from_keras import onnx_from_keras, origin_from_keras
 from edge.errors import EdgeError
 
@@ -84,6 +85,19 @@ def test_one_bias_of_a_layer_far_from_its_own_is_refused(precision):
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "int8-fp16"])
 def test_biases_in_floating_point_may_differ_by_their_rounding_alone(precision):
     assert "third" in refusal(precision, "third", lambda bias: bias * 1.002)
+
+
+def test_heads_that_are_corrected_for_int8_pools_alone_are_not_taken_for_others():
+    set_random_seed(8)
+    images = Input((SIZE_PX, SIZE_PX, 3), dtype="uint8")
+    first = layers.Conv2D(8, 3, strides=2, activation="relu", name="first")(layers.Rescaling(1 / 255)(images))
+    pooled = layers.MaxPooling2D(name="pool")(first)
+    second = layers.Conv2D(16, 3, activation="relu", name="second")(pooled)
+    graph = onnx_from_keras(origin_from_keras(with_lively_weights(headed(second, images))))
+    trial = Int8Trial(graph, cells(24, SIZE_PX, seed=5), threads=1, stream=None)
+    model = trial.model(("first", "second"), corrected=True)
+    assert any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+    require_biases("cells.int8.onnx", model, trial.source)
 
 
 def test_a_layer_that_lost_its_bias_is_refused():

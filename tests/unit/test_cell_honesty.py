@@ -172,6 +172,14 @@ def test_a_type_that_was_never_learned_is_never_named():
     assert limits["SNE"] < 1.0
 
 
+def test_where_nobody_said_what_was_learned_a_type_without_a_cell_is_never_named():
+    probabilities, truth = named_cells()
+    blast = CATALOGUE.type_codes.index("BL")
+    others = truth != blast
+    limits = unidentified_limits(probabilities[others], truth[others], CATALOGUE, dict.fromkeys(EVIDENCE, "none"))
+    assert {code for code, limit in limits.items() if limit == 1.0} == {"BL"}
+
+
 # ---- out of distribution
 
 

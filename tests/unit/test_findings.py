@@ -91,6 +91,13 @@ def test_a_cell_at_the_limit_of_its_type_is_identified():
     assert cell.cell_type == "MO"
 
 
+def test_a_type_with_the_limit_1_is_never_named_however_sure_the_network_is():
+    limits = Limits()
+    limits.unidentified_below["MO"] = 1.0
+    (cell,) = decode(outputs_of(("MO", 1.0, {})), limits)
+    assert (cell.cell_type, cell.flags) == (None, ("UNIDENTIFIED",))
+
+
 def rule(threshold: float = 3.0, **changes: np.ndarray) -> OutlierRule:
     """Two groups of one family at 10 on the first and on the second axis; four axes of eight and all measures count."""
     rank, width = 4, 4 + len(MEASURES)

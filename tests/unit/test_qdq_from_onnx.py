@@ -7,7 +7,8 @@ from functools import cache
 import numpy as np
 import onnx
 import pytest
-from keras_models import cells, tiny_network
+from keras import Input, layers
+from keras_models import cells, headed, tiny_network, with_lively_weights
 from onnx import numpy_helper
 
 from convert.calibration import activation_ranges
@@ -244,6 +245,13 @@ def test_heads_are_stored_in_half_and_compute_in_float32():
     )
     assert len(bytes_from_onnx(stored)) < len(bytes_from_onnx(quantized))
     checked(stored, "int8")
+
+
+def test_a_network_without_a_convolution_is_stored_in_half_where_it_can_be_and_computes_the_same():
+    images = Input((SIZE_PX, SIZE_PX, 3), dtype="uint8")
+    plain = headed(layers.AveragePooling2D(4)(layers.Rescaling(1 / 255)(images)), images)
+    model = onnx_from_keras(origin_from_keras(with_lively_weights(plain)))
+    np.testing.assert_allclose(outputs(fp16_from_onnx(model)).cell_type, outputs(model).cell_type, atol=1e-3)
 
 
 def test_layers_that_are_named_stay_in_floating_point():

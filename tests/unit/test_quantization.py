@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import onnx
 import pytest
-from keras import Input, layers
+from keras import Input, Model, layers
 from keras.utils import set_random_seed
 from keras_models import cells, headed, with_lively_weights
 
@@ -129,11 +129,37 @@ def test_a_layer_left_out_of_int8_takes_none_along_whose_name_begins_alike():
     assert convolutions_in_int8(trial().model(("third",))) == every - {"third", "third/depthwise"}
 
 
+def test_a_layer_of_another_model_that_is_called_like_a_part_is_a_layer_of_its_own():
+    images = Input((SIZE_PX, SIZE_PX, 3), dtype="uint8")
+    inside = Input((16, 16, 8))
+    x = layers.Conv2D(8, 3, padding="same", name="conv")(inside)
+    body = Model(inside, layers.DepthwiseConv2D(3, padding="same", name="depthwise")(x), name="body")
+    first = layers.Conv2D(8, 3, strides=2, padding="same", name="first")(layers.Rescaling(1 / 255)(images))
+    model = with_lively_weights(headed(layers.ReLU()(body(first)), images))
+    nested = onnx_from_keras(origin_from_keras(model))
+    assert layers_of(nested) == ["first", "body/conv", "body/depthwise"]
+    assert layers_of(nested, ("body/depthwise",)) == ["first", "body/conv"]
+
+
+def test_biases_are_corrected_on_cells_of_every_type(monkeypatch):
+    seen = []
+    monkeypatch.setattr(int8_trial, "bias_corrected", lambda _, made, batches, **__: (seen.extend(batches), made)[1])
+    monkeypatch.setattr(int8_trial, "heads_corrected", lambda made, *_, **__: made)
+    types = 12
+    calibration = np.stack([np.full((SIZE_PX, SIZE_PX, 3), 20 * (place % types), np.uint8) for place in range(512)])
+    Int8Trial(graph(), calibration, threads=1, stream=None).model(corrected=True)
+    brightness, cells_of = np.unique(np.concatenate(seen)[:, 0, 0, 0], return_counts=True)
+    assert len(brightness) == types
+    assert cells_of.min() >= len(np.concatenate(seen)) // types
+
+
 def test_a_person_may_name_layers_by_how_they_begin_and_is_told_where_none_begins_so(monkeypatch):
     bars(monkeypatch, types=0.5)
     assert quantized(float_layers=("f", "thi")).float_layers == ("first", "third", "fourth")
     with pytest.raises(EdgeError, match=r"MDSE-CONVERT-044.*no layer whose name begins with secnd.*second"):
         quantized(float_layers=("first", "secnd"))
+    with pytest.raises(EdgeError, match=r"MDSE-CONVERT-044"):
+        quantized(float_layers=("rescaling",))  # an addition of a constant, which int8 does not change
 
 
 def test_biases_take_out_what_int8_adds_on_average():

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from convert import slide_parity
 from convert.calibration_cells import choose_cells
 from convert.dataset import split_from_key
+from convert.engine_proof import ProofMaterial, ProvedEngine
 from convert.slide_mixtures import CellCounts, _exchanged, _mixtures, compose_slides, with_one_other_cell
 from convert.slide_parity import require_slides
 from edge.assessment import INDETERMINATE
 from edge.catalogue import load_catalogue
+from edge.engines.base import EngineOutputs
 from edge.errors import EdgeError
 
 CATALOGUE = load_catalogue()
@@ -45,6 +49,7 @@ def test_too_few_cells_never_calibrate(tmp_path):
     with pytest.raises(EdgeError) as error:
         choose_cells(tmp_path, CATALOGUE)
     assert error.value.code == "MDSE-CONVERT-026"
+    assert choose_cells(tmp_path, CATALOGUE, for_int8=False).calibration
 
 
 class Scorer:
@@ -113,6 +118,35 @@ def composed(steepness):
 
     slides = compose_slides(counts, distances, lambda distance: abs(distance) <= 0.1, lambda _: None)
     return slides, np.abs(distances(slides)) <= 0.1
+
+
+def test_a_cell_in_several_orientations_stands_on_a_slide_once(monkeypatch):
+    compared_cells = {}
+
+    class Composer:
+        def compose(self, counts, _):
+            compared_cells["original"] = len(counts.types)
+            return []
+
+    def compare(_, original, found):
+        compared_cells["engine"] = len(found.counts.types)
+        return {}
+
+    monkeypatch.setattr(slide_parity, "_scorer", lambda *_: Composer())
+    monkeypatch.setattr(slide_parity, "_compare", compare)
+    views, cells = 8, 5
+    types = np.full((views * cells, len(CATALOGUE.type_codes)), 1 / len(CATALOGUE.type_codes), np.float32)
+    outputs = EngineOutputs(types, np.zeros((len(types), 97), np.float32), np.zeros((len(types), 8), np.float32))
+    card = SimpleNamespace(
+        decision={
+            "finding_threshold": dict.fromkeys(CATALOGUE.finding_codes, 0.5),
+            "unidentified_below": dict.fromkeys(CATALOGUE.type_codes, 0.0),
+        }
+    )
+    material = ProofMaterial(None, None, None, outputs, np.repeat(np.arange(cells), views), {})
+    engine = ProvedEngine({}, SimpleNamespace(engine="int8"), outputs, (0.0, 0.0))
+    slide_parity.prove_slides(SimpleNamespace(card=card, catalogue=CATALOGUE), material, [engine], [(None, None)])
+    assert compared_cells == {"original": cells, "engine": cells}
 
 
 @pytest.mark.parametrize("steepness", [1, 30, 90])
