@@ -73,9 +73,7 @@ def prove_cpu_engine(
         except EdgeError as error:
             fault = error
         if material.parity_images is None or material.parity_expected is None or material.parity_cells is None:
-            entry = _entry(
-                file, "cpu", precision, f"golden: {len(material.golden_images)} cells; no test cells"
-            )
+            entry = _entry(file, "cpu", precision, f"golden: {len(material.golden_images)} cells; no test cells")
             return ProvedEngine(entry, None, None, difference, fault)
         with Progress(f"parity, cpu {precision}", len(material.parity_images), stream) as progress:
             outputs = outputs_of_engine(engine, material.parity_images, progress)
