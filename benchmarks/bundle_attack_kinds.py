@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.external_networks import external_onnx, external_onnx_over_long
 from edge.bundle.digest import manifest_bytes, sha256_hex
 
 # Where a pickle that was run, or code in a header, would leave its mark.
@@ -115,18 +116,6 @@ def _bomb() -> bytes:
         for _ in range(1436):
             member.write(zeros)
     return stream.getvalue()
-
-
-def _external_onnx() -> bytes:
-    import onnx
-    from onnx import TensorProto, helper
-
-    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1], data_location=TensorProto.EXTERNAL)
-    tensor.external_data.add(key="location", value="/etc/passwd")
-    node = helper.make_node("Identity", ["w"], ["y"])
-    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
-    graph = helper.make_graph([node], "g", [], [output], [tensor])
-    return bytes(onnx.ModelProto(graph=graph, ir_version=8).SerializeToString())
 
 
 def _doubled_key(folder: Path) -> None:
@@ -234,7 +223,11 @@ ATTACKS = (
     Attack("doubled member", _with_file(_IMAGES, _doubled_member()), ("MDSE-BUNDLE-011",)),
     Attack("member with a path", _with_file(_EXPECTED, _npz({"../x.npy": _TERABYTE})), ("MDSE-BUNDLE-011",)),
     Attack("array file that is none", _with_file(_IMAGES, b"PK\x05\x06" + bytes(18)), ("MDSE-BUNDLE-011",)),
-    Attack("tensor in another file", _with_file("cells.int8.onnx", _external_onnx()), ("MDSE-BUNDLE-015",)),
+    Attack("tensor in another file", _with_file("cells.int8.onnx", external_onnx()), ("MDSE-BUNDLE-015",)),
+    Attack(
+        "tensor in another file, in over-long tags",
+        _with_file("cells.int8.onnx", external_onnx_over_long()), ("MDSE-BUNDLE-015",),
+    ),
     Attack("network that is no ONNX", _with_file("cells.int8.onnx", b"\x7fELF" * 64), ("MDSE-BUNDLE-015",)),
     Attack("signature of another key", _resigned, ("MDSE-BUNDLE-009",), signed=True),
 )  # fmt: skip

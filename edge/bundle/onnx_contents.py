@@ -14,6 +14,9 @@ from edge.errors import EdgeError
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_DEPTH = 32
+# A tag has 32 bits. Protobuf of C++ drops what lies above: field 13 could be spelled as one that is skipped here and
+# that a runtime reads all the same (tried with OpenVINO 2026.4).
+_MAX_TAG = (1 << 32) - 1
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
 
 # Fields of onnx.proto3 through which a tensor can be reached: message -> {field number: message inside}.
@@ -56,6 +59,8 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     while position < len(data):
         tag, position = _varint(data, position)
         field, wire = tag >> 3, tag & 7
+        if field == 0 or tag > _MAX_TAG:
+            raise ValueError(f"tag {tag}")
         if wire == _VARINT:
             value, position = _varint(data, position)
             yield field, value

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import openvino
 import pytest
 from bundles import bundle_contents, painted_network, write_bundle
 from onnx import TensorProto, helper, numpy_helper
 
+from benchmarks.external_networks import external_onnx_over_long
 from edge.bundle.onnx_contents import check_self_contained
 from edge.bundle.reader import open_bundle
 from edge.errors import EdgeError
@@ -71,6 +73,25 @@ def test_either_mark_of_an_external_tensor_is_enough():
         held.ClearField(field)
         with pytest.raises(EdgeError, match="MDSE-BUNDLE-015"):
             check_self_contained(PLACES["initializer"](held).SerializeToString(), where="x")
+
+
+@pytest.mark.case("H4")
+def test_a_tensor_in_another_file_that_only_some_readers_understand_is_refused(tmp_path, monkeypatch):
+    data = external_onnx_over_long()
+    np.array([42], np.float32).tofile(tmp_path / "weights.bin")
+    monkeypatch.chdir(tmp_path)
+    compiled = openvino.Core().compile_model(openvino.Core().read_model(data), "CPU")
+    assert compiled([])[0].tolist() == [42]  # the runtime reads the other file: nothing but the refusal is in between
+    with pytest.raises(EdgeError, match=r"MDSE-BUNDLE-015 cells\.onnx"):
+        check_self_contained(data, where="cells.onnx")
+
+
+@pytest.mark.case("H14")
+@pytest.mark.parametrize("tag", [b"\x82\x80\x80\x80\x10", b"\x02"], ids=["beyond 32 bits", "field 0"])
+def test_a_field_whose_number_no_message_can_have_is_refused(tag):
+    whole = painted_network()
+    with pytest.raises(EdgeError, match="MDSE-BUNDLE-015"):
+        check_self_contained(whole + tag + b"\x00", where="x")
 
 
 @pytest.mark.case("H14")
