@@ -33,12 +33,17 @@ def manifest_from_parts(parts: Mapping[str, Any], files: Mapping[str, bytes]) ->
 
 def require_writable(out: Path, *, replace: bool) -> None:
     """Raise EdgeError MDSE-CONVERT-041 unless `out` is free, or is a bundle that may be replaced."""
+    if out.name in ("", ".."):
+        raise EdgeError("MDSE-CONVERT-041", where=str(out), reason="this does not end in the name of a folder")
     if not out.exists() and not out.is_symlink():
         if not out.absolute().parent.is_dir():
             raise EdgeError("MDSE-CONVERT-041", where=str(out), reason="its parent folder does not exist")
         return
     if out.is_symlink() or not out.is_dir():
         raise EdgeError("MDSE-CONVERT-041", where=str(out), reason="it is not a folder")
+    if Path.cwd().is_relative_to(out.resolve()):
+        # The folder would be exchanged, and this command and the person's shell would stand in one that is gone.
+        raise EdgeError("MDSE-CONVERT-041", where=str(out), reason="this command runs inside of it")
     if not any(out.iterdir()):
         return
     if not (out / MANIFEST_NAME).is_file():
@@ -73,13 +78,20 @@ def write_bundle(
 
 
 def _exchange(partial: Path, out: Path) -> None:
-    """Put `partial` in the place of `out`; an earlier bundle is moved aside first and removed last."""
+    """Put `partial` in the place of `out`; an earlier bundle is moved aside first and removed last.
+
+    Raises OSError where that fails; the earlier bundle then has its name again.
+    """
     if not out.exists():
         partial.rename(out)
         return
     aside = partial.with_suffix(".replaced")
     out.rename(aside)
-    partial.rename(out)
+    try:
+        partial.rename(out)
+    except OSError:
+        aside.rename(out)
+        raise
     shutil.rmtree(aside)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from convert.deterministic_npz import npz_from_arrays
 from convert.golden import chosen_golden_images, drawn_golden_images
-from convert.pack import require_writable, write_bundle
+from convert.pack import _exchange, require_writable, write_bundle
 from edge.catalogue import load_catalogue
 from edge.errors import EdgeError
 
@@ -77,3 +77,12 @@ def test_a_bundle_that_the_reader_refuses_never_gets_its_name(tmp_path):
         write_bundle(out, b'{"schema": "wrong"}\n', {"catalogue.json": b"{}"}, None, replace=False)
     assert error.value.code == "MDSE-BUNDLE-002"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_earlier_bundle_has_its_name_again_where_the_new_one_cannot_take_it(tmp_path):
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "manifest.json").write_text("the earlier one")
+    with pytest.raises(FileNotFoundError):
+        _exchange(tmp_path / ".bundle.1.partial", tmp_path / "bundle")
+    assert (tmp_path / "bundle" / "manifest.json").read_text() == "the earlier one"
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
