@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from convert.library_from_xgboost import find_compiler
-from convert.model_card import ModelCard, image_size_of_card, read_model_card
+from convert.model_card import ModelCard, card_path, image_size_of_card, read_model_card
 from convert.pack import require_writable
 from convert.tree_model import TrainedTrees, read_trained_trees
+from edge.bundle.manifest import fault_in_field
 from edge.bundle.signature import public_from_private
 from edge.catalogue import Catalogue, catalogue_from_json, load_catalogue
 from edge.errors import EdgeError
@@ -45,6 +46,11 @@ class ConversionRequest:
     replace: bool = False
     dry_run: bool = False
 
+    @property
+    def page(self) -> Path:
+        """Where the certificate's page goes: --report, else beside the bundle."""
+        return self.report or self.out.with_name(f"{self.out.name}.certificate.html")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Preflight:
@@ -60,11 +66,25 @@ class Preflight:
 def preflight(request: ConversionRequest) -> Preflight:
     """Check the request as far as possible without the network.
 
-    Raises EdgeError: MDSE-CONVERT-001 (files that are not there), -012 (card), -030 to -034 (trees, compiler), -041
-    (the place of the bundle), -043 (options that contradict each other), MDSE-BUNDLE-010 (key).
+    Raises EdgeError: MDSE-CONVERT-001 (files that are not there), -012 (card), -020 and -043 (options that contradict
+    each other), -030 to -034 (trees, compiler), -041 (the places of bundle and page), -045 (name and version),
+    MDSE-BUNDLE-010 (key).
     """
     if not request.model.is_file():
         raise EdgeError("MDSE-CONVERT-001", where=str(request.model), kind="model")
+    _require_options(request)
+    require_writable(request.out, replace=request.replace)
+    _require_place_of_page(request)
+    catalogue = _read_catalogue(request.catalogue)
+    card = _with_overrides(read_model_card(request.model, catalogue), request)
+    _require_names(card, request)
+    trees = tuple(read_trained_trees(path, target, catalogue) for target, path in sorted(request.trees.items()))
+    if trees and request.with_library:
+        find_compiler(trees[0].target)
+    return Preflight(catalogue, card, image_size_of_card(request.model), trees, _read_key(request.key))
+
+
+def _require_options(request: ConversionRequest) -> None:
     if request.precision == "int8" and request.cells is None:
         raise EdgeError("MDSE-CONVERT-020", where="--precision int8")
     if request.golden == "cells" and request.cells is None:
@@ -77,13 +97,26 @@ def preflight(request: ConversionRequest) -> Preflight:
         raise EdgeError("MDSE-CONVERT-043", where="--without-fp32", reason="no network file would be left")
     if request.float_layers and request.precision != "int8":
         raise EdgeError("MDSE-CONVERT-043", where="--float-layers", reason="only int8 leaves layers in floating point")
-    require_writable(request.out, replace=request.replace)
-    catalogue = _read_catalogue(request.catalogue)
-    card = _with_overrides(read_model_card(request.model, catalogue), request)
-    trees = tuple(read_trained_trees(path, target, catalogue) for target, path in sorted(request.trees.items()))
-    if trees and request.with_library:
-        find_compiler(trees[0].target)
-    return Preflight(catalogue, card, image_size_of_card(request.model), trees, _read_key(request.key))
+
+
+def _require_place_of_page(request: ConversionRequest) -> None:
+    """Raise EdgeError MDSE-CONVERT-041 unless the page can lie where it is to, outside of the sealed folder."""
+    page = request.page
+    if page.resolve().is_relative_to(request.out.resolve()):
+        raise EdgeError("MDSE-CONVERT-041", where=str(page), reason="the page would lie inside of the bundle")
+    if page.is_dir():
+        raise EdgeError("MDSE-CONVERT-041", where=str(page), reason="the page is a file, and this is a folder")
+    if not page.absolute().parent.is_dir():
+        raise EdgeError("MDSE-CONVERT-041", where=str(page), reason="the folder for the page does not exist")
+
+
+def _require_names(card: ModelCard, request: ConversionRequest) -> None:
+    """Raise EdgeError MDSE-CONVERT-045 where the manifest would refuse name or version."""
+    for what, value, given in (("name", card.name, request.name), ("version", card.version, request.version)):
+        if fault_in_field(what, value) is not None:
+            source = card_path(request.model) if card.given else request.model
+            where = str(source) if given is None else f"--{what}"
+            raise EdgeError("MDSE-CONVERT-045", where=where, field=what, value=repr(value))
 
 
 def _read_catalogue(path: Path | None) -> Catalogue:
@@ -106,8 +139,8 @@ def _read_key(path: Path | None) -> bytes | None:
 
 def _with_overrides(card: ModelCard, request: ConversionRequest) -> ModelCard:
     return ModelCard(
-        name=request.name or card.name,
-        version=request.version or card.version,
+        name=card.name if request.name is None else request.name,
+        version=card.version if request.version is None else request.version,
         intended_use=request.intended_use or card.intended_use,
         evidence=card.evidence,
         decision=card.decision,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge.bundle.manifest import fault_in_field
 from edge.catalogue import Catalogue
 from edge.errors import EdgeError
 
@@ -91,7 +92,7 @@ def _card_from_document(document: dict[str, Any], model: Path, catalogue: Catalo
         raise ValueError(f"its evidence names {unknown[0]!r}, which the catalogue does not have")
     _require_order(dict(document.get("outputs", {})), catalogue)
     stem = "".join(c if c.isalnum() else "-" for c in model.name.split(".")[0]).strip("-") or "model"
-    return ModelCard(
+    card = ModelCard(
         name=str(document.get("name", stem)),
         version=str(document.get("version", "1")),
         intended_use=str(document.get("intended_use", "demo")),
@@ -102,6 +103,10 @@ def _card_from_document(document: dict[str, Any], model: Path, catalogue: Catalo
         validation=dict(document.get("validation", {})),
         given=given,
     )
+    for field in ("intended_use", "evidence", "decision"):
+        if fault := fault_in_field(field, getattr(card, field)):
+            raise ValueError(fault)
+    return card
 
 
 def _require_order(outputs: dict[str, Any], catalogue: Catalogue) -> None:

@@ -23,6 +23,7 @@ from convert.onnx_graph import INPUT_NAME, OnnxGraph
 from convert.onnx_layers import FOLDING, WRITERS, affine_from_batch_normalization
 from convert.onnx_padding import merge_padding
 from convert.onnx_session import batch_of
+from edge.bundle.manifest import MAX_IMAGE_PX, MIN_IMAGE_PX
 from edge.errors import EdgeError
 
 # What training did outside of the model, for models that carry no Rescaling: factor and offset on 0..255.
@@ -57,12 +58,11 @@ def origin_from_keras(
     """Check the model and find its heads: by `heads` (names of the outputs for types and findings), else by themselves.
 
     Raises EdgeError: MDSE-CONVERT-005 (not one image), -006, -007, -008 (heads), -009 (a layer we cannot write), -010
-    (no fixed square size), -011 (no scaling inside, and `scaling` does not say what training did outside).
+    (no fixed square size that a bundle can have), -011 (no scaling inside, and `scaling` does not say what training
+    did outside).
     """
     unrolled = calls_from_model(model)
-    height, width = unrolled.input_shape[:2]
-    if height is None or height != width:
-        raise EdgeError("MDSE-CONVERT-010", where=model.name, found=f"{height} x {width}")
+    size_px = _size_of_images(unrolled, model.name)
     for call in unrolled.calls:
         if type(call.layer).__name__ not in WRITERS:
             raise EdgeError("MDSE-CONVERT-009", where=call.name, what=f"the operation {type(call.layer).__name__}")
@@ -74,7 +74,15 @@ def origin_from_keras(
     found = find_heads(unrolled, type_count=type_count, finding_count=finding_count, names=heads)
     if found.embedding not in unrolled.tensors:
         raise EdgeError("MDSE-CONVERT-008", where="embedding", found="features inside a nested model")
-    return OriginModel(model, unrolled, found, height, SCALINGS[scaling or "0..255"], temperature)
+    return OriginModel(model, unrolled, found, size_px, SCALINGS[scaling or "0..255"], temperature)
+
+
+def _size_of_images(unrolled: UnrolledModel, model_name: str) -> int:
+    height, width = unrolled.input_shape[:2]
+    if height is None or height != width or not MIN_IMAGE_PX <= height <= MAX_IMAGE_PX:
+        limits = f"{MIN_IMAGE_PX} to {MAX_IMAGE_PX} px"
+        raise EdgeError("MDSE-CONVERT-010", where=model_name, found=f"{height} x {width}", limits=limits)
+    return height
 
 
 def onnx_from_keras(origin: OriginModel) -> onnx.ModelProto:

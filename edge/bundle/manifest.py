@@ -1,6 +1,7 @@
 """The manifest of a bundle: what it holds, what it decides, and what it was made for. Schema `mds-edge.bundle/1`.
 
     manifest_from_bytes   parses and checks canonical manifest.json
+    fault_in_field        says why one field would be refused, before there is a manifest
     Manifest              the frozen, checked value; every field of the schema is required unless it says otherwise
 
 Nothing here touches the file system: `reader.py` compares the manifest with the folder.
@@ -10,9 +11,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from edge.bundle.digest import manifest_bytes
 from edge.errors import EdgeError
@@ -22,6 +23,7 @@ MAX_MANIFEST_BYTES = 4 << 20
 MAX_FILES = 256
 MAX_FILE_BYTES = 1 << 30
 MAX_BUNDLE_BYTES = 4 << 30
+MIN_IMAGE_PX, MAX_IMAGE_PX = 16, 1024
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,16}$")]
@@ -51,7 +53,7 @@ class _Part(BaseModel):
 class ImageSpec(_Part):
     """How pixels reach the network: side in pixels, and the names of the decoder and of the resizing rule."""
 
-    size: Annotated[int, Field(ge=16, le=1024)]
+    size: Annotated[int, Field(ge=MIN_IMAGE_PX, le=MAX_IMAGE_PX)]
     decoder: Literal["strict-v1"]
     resize: Literal["area-v1"]
 
@@ -217,14 +219,31 @@ def manifest_from_bytes(data: bytes, *, where: str = "manifest.json") -> Manifes
         manifest = Manifest.model_validate_json(data)
         canonical = manifest_bytes(document)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "manifest"
-        raise EdgeError("MDSE-BUNDLE-002", where=where, reason=f"{place}: {first['msg']}") from error
+        raise EdgeError("MDSE-BUNDLE-002", where=where, reason=_first_fault(error)) from error
     except (ValueError, RecursionError) as error:
         raise EdgeError("MDSE-BUNDLE-002", where=where, reason=f"it is not JSON ({error})") from error
     if canonical != data:
         raise EdgeError("MDSE-BUNDLE-002", where=where, reason="it is not in canonical form, so it was edited by hand")
     return manifest
+
+
+def fault_in_field(name: str, value: object) -> str | None:
+    """Return why a manifest would be refused for `value` in its field `name`, None where that field is well.
+
+    How fields fit together is left to `manifest_from_bytes`.
+    """
+    field: TypeAdapter[Any] = TypeAdapter(Manifest.model_fields[name].rebuild_annotation())
+    try:
+        field.validate_json(json.dumps(value))
+    except ValidationError as error:
+        return _first_fault(error, name)
+    return None
+
+
+def _first_fault(error: ValidationError, *outer: str) -> str:
+    first = error.errors(include_url=False, include_context=False)[0]
+    place = ".".join(str(part) for part in (*outer, *first["loc"])) or "manifest"
+    return f"{place}: {first['msg']}"
 
 
 def _fault_in_files(manifest: Manifest) -> str | None:

@@ -233,7 +233,7 @@ def test_every_wrong_input_ends_with_one_line_and_its_status(workshop, tmp_path,
         (("--trees", f"mds_aa={wrong_trees}"), "MDSE-CONVERT-032", 2),
         (("--trees", f"other={workshop / 'trees.json'}"), "MDSE-CONVERT-031", 2),
         (("--catalogue", tmp_path / "none.json"), "MDSE-CONVERT-001", 2),
-        (("--name", "no blanks allowed"), "MDSE-BUNDLE-002", 4),
+        (("--name", "no blanks allowed"), "MDSE-CONVERT-045", 2),
         (("--scaling", "0..1"), "MDSE-CONVERT-011", 2),
         (("--out", tmp_path / "none" / "bundle"), "MDSE-CONVERT-041", 2),
     ):

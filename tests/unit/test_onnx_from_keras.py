@@ -59,7 +59,7 @@ def test_the_temperature_divides_the_logits_inside_the_graph():
     np.testing.assert_allclose(tempered.cell_type, expected / expected.sum(axis=1, keepdims=True), atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [9, 10])
+@pytest.mark.parametrize("size", [21, 22])
 @pytest.mark.parametrize(("kernel", "strides", "dilation"), [(3, 1, 1), (3, 2, 1), (2, 2, 1), (5, 3, 1), (3, 1, 2)])
 def test_same_padding_is_that_of_tensorflow(size, kernel, strides, dilation):
     images = keras.Input((size, size, 3), dtype="uint8", name="images")
@@ -236,6 +236,12 @@ def test_logits_two_images_open_sizes_and_missing_scaling_are_refused():
     assert rejected(headed(both, [images, second])).code == "MDSE-CONVERT-005"
     open_size = keras.Input((None, None, 3), name="images")
     assert rejected(headed(layers.Rescaling(1 / 255)(open_size), open_size)).code == "MDSE-CONVERT-010"
+    for side in (15, 1025):
+        images = keras.Input((side, side, 3), name="images")
+        assert "16 to 1024 px" in rejected(headed(layers.Rescaling(1 / 255)(images), images)).text
+    for side in (16, 1024):
+        images = keras.Input((side, side, 3), name="images")
+        assert origin_from_keras(headed(layers.Rescaling(1 / 255)(images), images)).size_px == side
     bare = keras.Input((16, 16, 3), name="images")
     assert rejected(headed(layers.Conv2D(4, 3)(bare), bare)).code == "MDSE-CONVERT-011"
     assert rejected(tiny_network(), scaling="0..1").code == "MDSE-CONVERT-011"
