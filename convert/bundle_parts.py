@@ -19,6 +19,8 @@ from convert.parity import document_from_parity
 from convert.tree_model import TrainedTrees
 
 _LIBRARIES = ("keras", "onnx", "onnxruntime", "openvino", "numpy", "xgboost-cpu", "treelite", "tl2cgen")
+# Stands in the place of an engine's name where a conversion stopped before one was compared.
+NO_ENGINE = "none was compared"
 
 
 def engine_entries(proved: Sequence[ProvedEngine], precisions: Sequence[Precision]) -> list[dict[str, str]]:
@@ -62,7 +64,7 @@ def parity_document(
     `calibration`: the reliability of the first engine's probabilities, None where no labelled cells were given.
     """
     engines = [_engine_document(engine, slides) for engine in proved] or [
-        {"engine": "none was built", "n": 0, "verdict": "NOT PROVEN"}
+        {"engine": NO_ENGINE, "n": 0, "verdict": "NOT PROVEN"}
     ]
     return {
         "schema": "mds-edge.parity/1",

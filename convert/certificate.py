@@ -28,18 +28,18 @@ from convert.tree_model import TrainedTrees
 from edge.errors import EdgeError
 
 _NOISE_CELLS = 8
-_UNPROVED = {"compared_with": "nothing: the conversion stopped before an engine was built"}
 
 
 @dataclass(slots=True, eq=False)
 class Evidence:
     """What was proved so far; filled by the conversion from top to bottom.
 
+    `reference`: what engines are compared with, empty until the fp32 graph was proved to be the Keras original.
     `refused_int8`: `float_layers` and the `worst` of the int8 file that the certificate refused before one with more
     layers in floating point was made; None where there was none.
     """
 
-    reference: Mapping[str, Any] = field(default_factory=lambda: dict(_UNPROVED))
+    reference: Mapping[str, Any] = field(default_factory=dict)
     proved: list[ProvedEngine] = field(default_factory=list)
     compiled: list[tuple[TrainedTrees, CompiledTrees]] = field(default_factory=list)
     slides: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -115,19 +115,14 @@ def worst_of(parity: EngineParity) -> list[str]:
     return [*codes, *missed]
 
 
-def certificate_path(request: ConversionRequest) -> Path:
-    """Return where the page goes: --report, else beside the bundle."""
-    return request.report or request.out.with_name(f"{request.out.name}.certificate.html")
-
-
 def write_certificate(request: ConversionRequest, ready: Preflight, size_px: int, parity: Mapping[str, Any]) -> Path:
-    """Write the page of a bundle that was proved, and return its place. Raises EdgeError MDSE-CONVERT-042."""
-    path = certificate_path(request)
+    """Write the page of a bundle that is in its place, and return the page's. Raises EdgeError MDSE-CONVERT-046."""
+    path = request.page
     heading = Heading(ready.card.name, ready.card.version, size_px, None)
     try:
         path.write_text(certificate_html(heading, parity, ready.catalogue), encoding="utf-8")
     except OSError as error:
-        raise EdgeError("MDSE-CONVERT-042", where=str(path), reason=error.strerror or str(error)) from error
+        raise EdgeError("MDSE-CONVERT-046", where=str(path), reason=error.strerror or str(error)) from error
     return path
 
 
@@ -140,8 +135,8 @@ def write_refusal(
     stream: TextIO | None,
 ) -> None:
     """Write the page of a conversion that was refused. A full disk is said and does not hide the refusal."""
-    path = certificate_path(request)
-    heading = Heading(ready.card.name, ready.card.version, size_px, str(refusal))
+    path = request.page
+    heading = Heading(ready.card.name, ready.card.version, size_px, refusal)
     try:
         path.write_text(certificate_html(heading, evidence.document(), ready.catalogue), encoding="utf-8")
         words = f"the certificate, with what was found, is in {path}"

@@ -11,8 +11,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from convert.bundle_parts import NO_ENGINE
 from convert.certificate_picture import losses_svg
+from convert.refusal_words import words_of_refusal
 from edge.catalogue import Catalogue
+from edge.errors import EdgeError
 
 _MOST_FINDINGS = 40
 _GATE_NAMES = {
@@ -26,7 +29,6 @@ _MEANINGS = {
     "PROVEN": "Every type and finding was put to the test, and decides like the original within its tolerance.",
     "NOT PROVEN": "Nothing speaks against this engine, but for some types or findings there were too few cells to "
     "prove it. The picture shows which. More labelled cells of these types make the certificate stronger.",
-    "REFUSED": "This engine does not decide like the original. No bundle was written.",
 }
 _STYLE = (Path(__file__).parent / "certificate.css").read_text(encoding="ascii")
 
@@ -38,22 +40,23 @@ class Heading:
     name: str
     version: str
     size_px: int
-    refusal: str | None
+    refusal: EdgeError | None
 
 
 def certificate_html(heading: Heading, parity: Mapping[str, Any], catalogue: Catalogue) -> str:
     """Return the page for a parity.json document; the same text for the same facts."""
     title = f"{heading.name} {heading.version}: certificate"
     verdict = "REFUSED" if heading.refusal else parity["verdict"]
+    meaning = words_of_refusal(heading.refusal, parity) if heading.refusal else _MEANINGS[verdict]
     body = [
         f"<h1>{escape(title)}</h1>",
         f'<p><span class="seal {_kind(verdict)}">{verdict}</span></p>',
-        f"<p>{_MEANINGS[verdict]}</p>",
+        f"<p>{meaning}</p>",
     ]
     if heading.refusal:
-        body += ["<h2>Why it was refused</h2>", f"<pre>{escape(heading.refusal)}</pre>"]
+        body += ["<h2>Why it was refused</h2>", f"<pre>{escape(str(heading.refusal))}</pre>"]
     body += _scope_lines(heading, parity) + _quantization_lines(parity.get("quantization", {}))
-    for engine in (parity, *parity["other_engines"]):
+    for engine in _engines(parity):
         body += _engine_lines(engine, parity["tolerance"], catalogue)
     body += [*_tree_lines(parity["trees"]), *_reading_lines()]
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><meta name="viewport" content="width=device-width">'
@@ -67,12 +70,19 @@ def _kind(verdict: str) -> str:
     return verdict.lower().replace(" ", "-")
 
 
+def _engines(parity: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return () if parity["engine"] == NO_ENGINE else (parity, *parity["other_engines"])
+
+
 def _scope_lines(heading: Heading, parity: Mapping[str, Any]) -> list[str]:
     reference = parity["reference"]
-    lines = [f"<p>Image {heading.size_px} px. Compared with {escape(reference['compared_with'])}."]
+    lines = [f"<p>Image {heading.size_px} px."]
+    if _engines(parity):
+        lines.append(f"Compared with {escape(reference['compared_with'])}.")
     if reference.get("keras_max_difference"):
         parts = [f"{name} {value:.1e}" for name, value in reference["keras_max_difference"].items()]
-        lines.append(f"Largest difference from Keras on {reference['keras_cells']} cells: {', '.join(parts)}.")
+        lines.append(f"Largest difference of the written graph from Keras on {reference['keras_cells']} cells:")
+        lines.append(f"{', '.join(parts)}.")
     return [*lines, "</p>"]
 
 
@@ -90,7 +100,7 @@ def _quantization_lines(quantization: Mapping[str, Any]) -> list[str]:
 def _engine_lines(engine: Mapping[str, Any], tolerance: Mapping[str, float], catalogue: Catalogue) -> list[str]:
     lines = [f'<h2>{escape(engine["engine"])} <span class="{_kind(engine["verdict"])}">{engine["verdict"]}</span></h2>']
     if not engine["n"]:
-        return [*lines, "<p>No labelled cells were given: only the golden cells were compared.</p>"]
+        return [*lines, "<p>There were no labelled test cells: only the golden cells were compared.</p>"]
     lines.append(f"<p>{engine['n']:,} views of {engine['cells']:,} cells that took no part in the calibration.</p>")
     lines += _gate_lines(engine["gates"]) + _slide_lines(engine.get("slides"))
     types = [

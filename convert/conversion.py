@@ -70,8 +70,9 @@ def convert(request: ConversionRequest, stream: TextIO | None) -> Converted:
         if error.exit_status == EXIT_PARITY_REFUSED:
             write_refusal(request, opened.ready, opened.origin.size_px, evidence, error, stream)
         raise
-    page = write_certificate(request, opened.ready, opened.origin.size_px, sealed.parity)
     digest = write_bundle(request.out, sealed.manifest, sealed.files, opened.ready.private_key, replace=request.replace)
+    # Only now: a page must not say PROVEN of a bundle that the disk had no room for.
+    page = write_certificate(request, opened.ready, opened.origin.size_px, sealed.parity)
     sizes = {name: len(data) for name, data in sorted(sealed.files.items())}
     return Converted(
         digest,
@@ -101,7 +102,7 @@ class _Sealed:
 def _sealed(opened: OpenedModel, evidence: Evidence) -> _Sealed:
     """Make and prove every part; `evidence` keeps what was proved on the way, for the page of a refusal."""
     opened = with_fitted_decision(opened)
-    material, evidence.reference = _proof_material(opened)
+    material = _proof_material(opened, evidence)
     models = proved_models(opened, evidence, material)
     networks = {FILE_OF[precision]: bytes_from_onnx(model) for precision, model in models.items()}
     sources = sources_of(opened.graph, models, evidence.quantized)
@@ -148,8 +149,8 @@ def _calibration(opened: OpenedModel, proved: Sequence[ProvedEngine], material: 
     return calibration_of(proved[0], material, opened.chosen.parity, opened.ready.catalogue, opened.origin.temperature)
 
 
-def _proof_material(opened: OpenedModel) -> tuple[ProofMaterial, dict[str, Any]]:
-    """Decode, run the reference, and prove in the same run that the fp32 graph is the Keras model."""
+def _proof_material(opened: OpenedModel, evidence: Evidence) -> ProofMaterial:
+    """Decode, run the reference, and prove in the same run that the fp32 graph is the Keras model, for `evidence`."""
     size_px, chosen = opened.origin.size_px, opened.chosen
     parity = None
     if chosen is not None and chosen.parity:
@@ -168,14 +169,14 @@ def _proof_material(opened: OpenedModel) -> tuple[ProofMaterial, dict[str, Any]]
         equality = _require_equality(opened, checked, written)
     give_back_unused_memory()
     expected = _first_rows(written, len(golden))
-    reference = {
+    evidence.reference = {
         "compared_with": "the fp32 graph in ONNX Runtime, equal to the Keras original in the same run",
         "keras_cells": len(checked),
         "network_sha256": network_sha256(opened.origin.keras_model),
         "pixels_max_difference": float(f"{pixels:.2g}"),
         **equality.document(),
     }
-    return _with_parity(opened, golden, expected, parity), reference
+    return _with_parity(opened, golden, expected, parity)
 
 
 def _require_equality(opened: OpenedModel, images: NDArray[np.uint8], written: EngineOutputs) -> KerasEquality:

@@ -1,0 +1,99 @@
+"""A conversion that stops late: nothing says more than is true, and what was there before is there after."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from conversion_workshop import make_workshop, run
+
+from convert import conversion, pack
+from edge.bundle.reader import open_bundle
+from edge.errors import EdgeError
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory):
+    return make_workshop(tmp_path_factory.mktemp("workshop"))
+
+
+def full_disk(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def refusing(code, **facts):
+    def refuse(*_, **__):
+        raise EdgeError(code, where="here", **facts)
+
+    return refuse
+
+
+def test_a_bundle_that_does_not_fit_on_the_disk_leaves_no_page_that_says_it_was_proved(
+    workshop, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(pack, "_write_durably", full_disk)
+    assert run(workshop, "--out", tmp_path / "bundle", "--precision", "fp32") == 75
+    assert "MDSE-CONVERT-042" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_that_does_not_fit_on_the_disk_is_said_and_the_bundle_is_whole(workshop, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("convert.certificate.certificate_html", full_disk)
+    assert run(workshop, "--out", tmp_path / "bundle", "--precision", "fp32") == 75
+    message = capsys.readouterr().err
+    assert "MDSE-CONVERT-046" in message
+    assert "the bundle is complete" in message
+    assert "parity.json" in open_bundle(tmp_path / "bundle", public_key=None)
+
+
+def test_what_a_manifest_would_refuse_stops_a_dry_run_too(workshop, tmp_path, capsys):
+    for options, code in (
+        (("--name", "my bundle"), "MDSE-CONVERT-045"),
+        (("--version", "1 beta"), "MDSE-CONVERT-045"),
+        (("--report", tmp_path / "bundle" / "page.html"), "MDSE-CONVERT-041"),
+    ):
+        assert run(workshop, "--out", tmp_path / "bundle", "--dry-run", *options) == 2
+        assert code in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("step", "code", "facts", "compared_with_keras"),
+    [
+        ("require_pixels", "MDSE-PARITY-008", {"difference": "9", "tolerance": "1"}, False),
+        ("require_keras_equality", "MDSE-PARITY-004", {"difference": "9", "limit": "1", "place": "at x"}, False),
+        ("require_own_names", "MDSE-PARITY-009", {"exchanged": "LY -> MO -> LY"}, True),
+        ("proved_models", "MDSE-PARITY-010", {"count": 1, "all": 2, "layers": "stem"}, True),
+    ],
+)
+def test_a_refusal_before_the_engines_does_not_say_that_no_labelled_cells_were_given(
+    workshop, tmp_path, monkeypatch, step, code, facts, compared_with_keras
+):
+    monkeypatch.setattr(conversion, step, refusing(code, **facts))
+    assert run(workshop, "--out", tmp_path / "bundle", "--cells", workshop / "cells", "--precision", "fp32") == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle.certificate.html"]
+    page = (tmp_path / "bundle.certificate.html").read_text()
+    assert code in page
+    assert "stopped before an engine was compared" in page
+    assert ("difference of the written graph from Keras" in page) == compared_with_keras
+    for untrue in ("labelled test cells", "No labelled cells", "engine does not decide", "none was"):
+        assert untrue not in page, untrue
+
+
+@pytest.mark.parametrize(
+    ("step", "code", "facts"),
+    [
+        ("require_biases", "MDSE-PARITY-012", {"count": 1, "all": 2, "layers": "stem"}),
+        ("compile_trees", "MDSE-PARITY-002", {"form": "library", "difference": "9", "rows": 1}),
+    ],
+)
+def test_a_refusal_after_the_engines_says_that_none_of_them_was_refused(
+    workshop, tmp_path, monkeypatch, step, code, facts
+):
+    monkeypatch.setattr(conversion, step, refusing(code, **facts))
+    options = ("--cells", workshop / "cells", "--trees", f"mds_aa={workshop / 'trees.json'}", "--precision", "fp32")
+    assert run(workshop, "--out", tmp_path / "bundle", *options) == 3
+    page = (tmp_path / "bundle.certificate.html").read_text()
+    assert code in page
+    assert "The engines below were compared with the original on cells before, and none of them was refused." in page
+    assert "openvino cpu fp32" in page
+    assert "engine does not decide" not in page
