@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.bundle.manifest import fault_in_field
+from edge.bundle.manifest import Gates, fault_in_field, fault_in_gates
 from edge.catalogue import Catalogue
 from edge.errors import EdgeError
 
@@ -103,10 +103,18 @@ def _card_from_document(document: dict[str, Any], model: Path, catalogue: Catalo
         validation=dict(document.get("validation", {})),
         given=given,
     )
+    _require_manifest_parts(card, catalogue)
+    return card
+
+
+def _require_manifest_parts(card: ModelCard, catalogue: Catalogue) -> None:
+    """Raise ValueError, now and not when everything is proved, for what the manifest would be refused for."""
     for field in ("intended_use", "evidence", "decision"):
         if fault := fault_in_field(field, getattr(card, field)):
             raise ValueError(fault)
-    return card
+    gates = Gates.model_validate_json(json.dumps(card.decision["gates"]))
+    if fault := fault_in_gates(gates, catalogue.finding_codes):
+        raise ValueError(fault)
 
 
 def _require_order(outputs: dict[str, Any], catalogue: Catalogue) -> None:

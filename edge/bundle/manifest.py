@@ -1,7 +1,7 @@
 """The manifest of a bundle: what it holds, what it decides, and what it was made for. Schema `mds-edge.bundle/1`.
 
     manifest_from_bytes   parses and checks canonical manifest.json
-    fault_in_field        says why one field would be refused, before there is a manifest
+    fault_in_field, fault_in_gates   say why a part would be refused, before there is a manifest
     Manifest              the frozen, checked value; every field of the schema is required unless it says otherwise
 
 Nothing here touches the file system: `reader.py` compares the manifest with the folder.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -240,6 +241,14 @@ def fault_in_field(name: str, value: object) -> str | None:
     return None
 
 
+def fault_in_gates(gates: Gates, findings: Iterable[str]) -> str | None:
+    """Return why a manifest with these findings would be refused for its gates, None where they are well."""
+    if gates.blast_review_share > gates.blast_not_evaluable_share:
+        return "decision.gates: blast_review_share is above blast_not_evaluable_share"
+    unknown = set(gates.infection_rate) - set(findings)
+    return f"decision.gates.infection_rate: unknown finding {min(unknown)}" if unknown else None
+
+
 def _first_fault(error: ValidationError, *outer: str) -> str:
     first = error.errors(include_url=False, include_context=False)[0]
     place = ".".join(str(part) for part in (*outer, *first["loc"])) or "manifest"
@@ -283,11 +292,7 @@ def _fault_in_decision(manifest: Manifest) -> str | None:
     outside = [path for path in _decision_files(manifest.decision) if not path.startswith("decision/")]
     if outside:
         return f"decision: the file {outside[0]!r} must lie in decision/"
-    gates = manifest.decision.gates
-    if gates.blast_review_share > gates.blast_not_evaluable_share:
-        return "decision.gates: blast_review_share is above blast_not_evaluable_share"
-    unknown = set(gates.infection_rate) - set(manifest.findings)
-    return f"decision.gates.infection_rate: unknown finding {min(unknown)}" if unknown else None
+    return fault_in_gates(manifest.decision.gates, manifest.findings)
 
 
 def _fault_in_assessments(manifest: Manifest) -> str | None:

@@ -53,6 +53,9 @@ def test_the_file_name_of_a_model_without_a_card_is_refused_where_no_bundle_can_
     assert preflight(ConversionRequest(model=foreign, out=tmp_path / "bundle", name="size-1")).card.name == "size-1"
 
 
+GATES = {"blast_review_share": 0.01, "blast_not_evaluable_share": 0.2, "infection_rate": {}}
+
+
 @pytest.mark.parametrize(
     ("card", "words"),
     [
@@ -60,6 +63,8 @@ def test_the_file_name_of_a_model_without_a_card_is_refused_where_no_bundle_can_
         ({"evidence": {"SNE": "some"}}, "evidence.SNE: "),
         ({"decision": {"finding_threshold": {"NE01": 2}}}, "decision.finding_threshold.NE01: "),
         ({"decision": {"gates": {}}}, "decision.gates.blast_review_share: "),
+        ({"decision": {"gates": {**GATES, "blast_review_share": 0.9}}}, "blast_review_share is above"),
+        ({"decision": {"gates": {**GATES, "infection_rate": {"NE99": 0.1}}}}, "unknown finding NE99"),
     ],
 )
 def test_a_card_whose_entries_no_manifest_takes_is_refused_with_the_entry(model, tmp_path, card, words):
