@@ -94,6 +94,15 @@ class DeliveryIntent:
     copy: int = 1
 
 
+ROW_MARK = "row:"
+"""Before a journal number where a person names a slide: a bare number may be a slide key, or a sample number."""
+
+
+def row_name(slide_id: int) -> str:
+    """Return the name by which commands take the slide with this journal number."""
+    return f"{ROW_MARK}{slide_id}"
+
+
 SLIDE_COLUMNS = ", ".join(field.name for field in fields(SlideRow))
 REVISION_COLUMNS = ", ".join(field.name for field in fields(RevisionRow))
 DELIVERY_COLUMNS = ", ".join(field.name for field in fields(DeliveryRow))

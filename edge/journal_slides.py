@@ -121,6 +121,11 @@ class SlideBook:
         query = "SELECT 1 FROM purged WHERE idempotency_key = ?"
         return self._connection.execute(query, (idempotency_key,)).fetchone() is not None
 
+    def was_content_purged(self, content_sha256: str) -> bool:
+        """Tell whether rows of a slide with exactly these images were given back, under whatever name and sample id."""
+        query = "SELECT 1 FROM purged WHERE content_sha256 = ? LIMIT 1"
+        return self._connection.execute(query, (content_sha256,)).fetchone() is not None
+
     def purge(self, source: str, slide_key: str) -> int:
         """Delete every row of a folder and keep its digests; return how many arrivals there were.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import EXIT_DONE, EXIT_INTERNAL, run_command
+from edge.journal_rows import row_name
 
 DESCRIPTION = """\
 Reads and changes the journal: through the daemon's control socket while it runs, else under the state folder's lock.
@@ -26,11 +27,15 @@ Reads and changes the journal: through the daemon's control socket while it runs
   adopt         a new state folder: count everything that is there now as delivered before
   accept-clock  the machine's clock is right although the daemon doubts it
   purge         give back now what is older than the retention (only while the daemon runs)
+
+SLIDE is a slide key, source/slide key, a message id, or a journal number as list and show print it: row:12. A bare
+number is never a journal number, and a name that fits several slides is refused.
 """
 EXAMPLES = """\
 examples:
   edge-journal list --state HELD
   edge-journal show di60/A0042_S1
+  edge-journal show row:12
   edge-journal release di60/A0042_S1 --by "K. Sato" --reason "late images belong to the slide"
   edge-journal reanalyze di60/A0042_S1 --by "K. Sato" --reason "bundle wbc-2026.2 is in use"
 """
@@ -46,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = ("status", "list", "show", *DECISIONS, "verify-audit", "reconcile", *SITE_DECISIONS)
     parser.add_argument("command", choices=commands, help="what to do")
     parser.add_argument(
-        "slide", nargs="?", metavar="SLIDE", help="journal number, message id, slide key or source/slide key"
+        "slide", nargs="?", metavar="SLIDE", help="slide key, source/slide key, message id, or row:NUMBER"
     )
     parser.add_argument("--config", type=Path, default=Path("/etc/mds-edge/mds-edge.toml"), metavar="FILE",
                         help="configuration of the daemon (default %(default)s)")  # fmt: skip
@@ -93,7 +98,7 @@ def _text(command: str, reply: Mapping[str, Any]) -> str:
     """Return the answer as people read it."""
     if command == "list":
         rows = [
-            f"{row['id']:>6}  {row['state']:<14} {row['source']}/{row['slide_key']}  {row['changed_at']}"
+            f"{row_name(row['id']):>10}  {row['state']:<14} {row['source']}/{row['slide_key']}  {row['changed_at']}"
             f"  {row['reason_text']}".rstrip()
             for row in reply["slides"]
         ]
@@ -119,7 +124,8 @@ def _text(command: str, reply: Mapping[str, Any]) -> str:
         lines.append(f"oldest without a result: {reply['oldest_without_result_s']:.0f} s")
         lines += [f"ALARM {alarm['name']} for {alarm['for_s']} s: {alarm['text']}" for alarm in reply["alarms"]]
         return "\n".join(lines)
-    return f"slide {reply['slide']} is {reply.get('state', reply.get('status'))}"
+    named = f"{row_name(reply['slide'])}  {reply['source']}/{reply['slide_key']}  sample {reply['sample_id']}"
+    return f"{named}  is {reply['state']}"
 
 
 def _text_of_account(reply: Mapping[str, Any]) -> str:
@@ -130,17 +136,22 @@ def _text_of_account(reply: Mapping[str, Any]) -> str:
     if reply["delivered_unseen"]:
         lines.append(f"delivered, and gone before it was seen: {', '.join(reply['delivered_unseen'])}")
     if reply["closed_without_result"]:
-        lines.append(f"CLOSED WITHOUT A RESULT: slides {', '.join(map(str, reply['closed_without_result']))}")
+        lines.append(f"CLOSED WITHOUT A RESULT: {', '.join(map(row_name, reply['closed_without_result']))}")
     return "\n".join(lines)
 
 
 def _text_of_slide(reply: Mapping[str, Any]) -> str:
     slide = reply["slide"]
     lines = [
-        f"slide {slide['id']}  {slide['source']}/{slide['slide_key']}  {slide['state']}",
+        f"{row_name(slide['id'])}  {slide['source']}/{slide['slide_key']}  {slide['state']}",
         *([f"  {slide['reason_text']}"] if slide["reason_text"] else []),
     ]
     lines.append(f"  sample {slide['sample_id']}, {slide['file_count']} files, attempts {slide['attempts']}")
+    lines += [
+        f"  {row_name(row['id'])} holds other files of the same folder: {row['state']}  {row['reason_text']}".rstrip()
+        for row in reply["arrivals"]
+        if row["id"] != slide["id"]
+    ]
     for revision in reply["revisions"]:
         lines.append(
             f"  result {revision['message_id']}  status {revision['status']}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import EXIT_DONE, EXIT_INTERNAL, run_command
+from edge.journal_rows import row_name
 
 DESCRIPTION = """\
 Shows what became of results, and changes the state of one that was published. Each change becomes a numbered revision
@@ -21,6 +22,9 @@ that names its predecessor, and is written into the audit trail with the name yo
   finalize   the result was reviewed: it is sent again as final (status F)
   withdraw   the result must not be used (wrong sample, wrong slide): it is sent as withdrawn (status W)
   resend     the LIS lost it: the same bytes are delivered once more, under a new file name, with the same message id
+
+SLIDE is a slide key, source/slide key, a message id, or a journal number as edge-journal list prints it: row:12. A bare
+number is never a journal number, a sample id names no slide, and a name that fits several slides is refused.
 """
 EXAMPLES = """\
 examples:
@@ -53,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("command", choices=("show", "open", *DECISIONS), help="what to do")
     parser.add_argument(
-        "slide", nargs="?", metavar="SLIDE", help="slide key, or source/slide key when two sources share it"
+        "slide", nargs="?", metavar="SLIDE", help="slide key, source/slide key, message id, or row:NUMBER"
     )
     parser.add_argument("--by", metavar="NAME", help="who decides this (finalize, withdraw, resend)")
     parser.add_argument("--reason", metavar="TEXT", help="why; goes into the audit trail and the result")
@@ -108,7 +112,8 @@ def _text(command: str, reply: Mapping[str, Any]) -> str:
         return "\n".join(lines) or "nothing waits: every result was delivered"
     if command == "show":
         return "\n".join(line for revision in reply["revisions"] for line in _lines_of_revision(revision))
-    facts = ", ".join(f"{name} {value}" for name, value in reply.items() if name != "ok")
+    told = {name: row_name(value) if name == "slide" else value for name, value in reply.items() if name != "ok"}
+    facts = ", ".join(f"{name} {value}" for name, value in told.items())
     return f"{command}: done" + (f" ({facts})" if facts else "")
 
 

@@ -282,7 +282,8 @@ class AnalysisKeeper(Keeper):
             if last.status != "W" and is_same_outcome(before, record):
                 text = f"analyzed again with the same outcome as {last.message_id}: nothing is sent"
                 cleared: dict[str, Any] = {"attempts": 0, "planned_reason": None, "planned_by": None}
-                books.journal.slides.move(slide.id, "CLOSED", text=text, **cleared)
+                state = "CLOSED" if books.journal.results.is_delivered(slide.id) else "COMPUTED"
+                books.journal.slides.move(slide.id, state, text=text, **cleared)
                 return
         message_id = str(record["message_id"])
         record_sha256, report_sha256 = store_result(books.folders.archive, message_id, record_bytes, report)

@@ -4,8 +4,10 @@ One transaction per arrival. The rules:
 
     same source, slide key and files            nothing happens (a touched file is no new slide)
     a result of this slide key exists, other files   LATE: an alarm, nothing is sent until a person releases it
+    a person had a slide with a result read again    it is judged anew; another sample id is QUARANTINED
     not analyzed yet, other files               the newer copy takes the place of the older
     the same images under another name          DUPLICATE; under another sample id HELD
+    images of a slide whose rows are gone       HELD: for which sample it was is no longer known
     no sample id                                HELD: never guessed
     contradicting ids, unreadable metadata      QUARANTINED
 """
@@ -19,14 +21,15 @@ from typing import Any
 
 from edge.daemon.books import Books
 from edge.daemon.durable import sync_folder
+from edge.daemon.likeness import SAME_IMAGES, doubt_about, late_error
+from edge.daemon.next_revision import NO_RESULT, result_of_another_sample
 from edge.daemon.quarantine import quarantine_slide
 from edge.daemon.spool import idempotency_key
 from edge.errors import EdgeError
-from edge.journal_rows import SlideRow
+from edge.journal_rows import SlideRow, row_name
 
 NO_SAMPLE_ID = "MDSE-SLIDE-001"
 UNSENT = ("SETTLED", "HELD", "QUARANTINED", "DUPLICATE", "SPOOLED")
-CLAIMS_CONTENT = ("SPOOLED", "COMPUTED", "CLOSED", "LATE", "HELD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +81,15 @@ def accept_arrival(books: Books, newest: SlideRow, arrival: Arrival, *, in_work:
     known = slides.by_key(key)
     # A notice that there is no result (X) is none.
     made = books.journal.results.revisions_of_folder(newest.source, newest.slide_key)
-    has_result = any(revision.status != "X" for revision in made)
+    has_result = any(revision.status != NO_RESULT for revision in made)
+    is_read_again = known is not None and known.id == newest.id and newest.state == "SETTLED"
     purged = slides.was_purged(key)
     with books.journal.change():
         if purged and newest.state in UNSENT and not has_result:
             row = note_purged(books, newest, arrival)
-        elif known is not None and (newest.state != "SETTLED" or known.id != newest.id):
+        elif known is not None and not is_read_again:
             row = note_same_files(books, newest, known, arrival)
-        elif newest.state in UNSENT and not in_work and not has_result:
+        elif newest.state in UNSENT and not in_work and (is_read_again or not has_result):
             row = judge(books, newest, arrival, key)
         else:
             row = note_late(books, newest, arrival, key)
@@ -97,15 +101,9 @@ def note_same_files(books: Books, newest: SlideRow, known: SlideRow, arrival: Ar
     """Book that a folder shows files that are known already: its look is remembered, nothing else happens."""
     slides = books.journal.slides
     if newest.state == "SETTLED":
-        text = f"the same files as slide {known.id}"
-        return slides.move(
-            newest.id,
-            "DUPLICATE",
-            code="MDSE-SPOOL-006",
-            text=text,
-            signature=arrival.signature,
-            related_slide=known.id,
-        )
+        text = f"the same files as {row_name(known.id)}"
+        columns: dict[str, Any] = {"signature": arrival.signature, "related_slide": known.id}
+        return slides.move(newest.id, "DUPLICATE", code=SAME_IMAGES, text=text, **columns)
     return slides.amend(newest.id, "same files seen again", signature=arrival.signature)
 
 
@@ -113,11 +111,11 @@ def note_purged(books: Books, newest: SlideRow, arrival: Arrival) -> SlideRow:
     """Book a slide whose rows were given back after their retention: it had its result, and gets no second one."""
     text = f"the same files as a slide that was finished before {books.config.retention.days} days and given back"
     columns = {**arrival.columns(""), "idempotency_key": None}
-    return books.journal.slides.move(newest.id, "DUPLICATE", code="MDSE-SPOOL-006", text=text, **columns)
+    return books.journal.slides.move(newest.id, "DUPLICATE", code=SAME_IMAGES, text=text, **columns)
 
 
 def judge(books: Books, slide: SlideRow, arrival: Arrival, key: str) -> SlideRow:
-    """Decide about a slide that has no result yet."""
+    """Decide about a slide that has no result yet, or whose files a person had read again."""
     slides, columns = books.journal.slides, arrival.columns(key)
     if arrival.problem is not None and arrival.problem[0] != NO_SAMPLE_ID:
         code, text = arrival.problem
@@ -127,34 +125,37 @@ def judge(books: Books, slide: SlideRow, arrival: Arrival, key: str) -> SlideRow
     if arrival.sample_id is None:
         text = arrival.problem[1] if arrival.problem else "no sample id"
         return slides.move(slide.id, "HELD", code=NO_SAMPLE_ID, text=text, **{**columns, "spool_name": None})
+    standing = result_of_another_sample(books, slide, arrival.sample_id)
+    if standing is not None:
+        # Its row keeps the sample that was reported, and no copy: what is tried again is read and judged anew.
+        error = EdgeError("MDSE-SPOOL-010", where=f"slide {slide.id}", message_id=standing.message_id)
+        files, columns = books.folders.incoming / arrival.token, {"signature": arrival.signature, "spool_name": None}
+        return quarantine_slide(books, slide, files, code=error.code, text=str(error), stage="reading", **columns)
     columns["spool_name"] = place(books, slide.id, key, arrival)
-    twin = None if slide.released else twin_of(books, slide, arrival)
-    if twin is not None and twin.sample_id == arrival.sample_id:
-        text = f"the same images as slide {twin.id}"
-        return slides.move(slide.id, "DUPLICATE", code="MDSE-SPOOL-006", text=text, related_slide=twin.id, **columns)
+    doubt, twin = doubt_about(books, slide, arrival.content_sha256, arrival.sample_id)
+    if doubt is None:
+        return slides.move(slide.id, "SPOOLED", **columns)
     if twin is not None:
-        error = EdgeError("MDSE-SPOOL-005", where=f"slide {slide.id}", other=twin.id)
-        return slides.move(slide.id, "HELD", code=error.code, text=str(error), related_slide=twin.id, **columns)
-    return slides.move(slide.id, "SPOOLED", **columns)
-
-
-def twin_of(books: Books, slide: SlideRow, arrival: Arrival) -> SlideRow | None:
-    """Return the earliest slide under another name that holds exactly these images."""
-    for other in books.journal.slides.with_content(arrival.content_sha256):
-        same_folder = (other.source, other.slide_key) == (slide.source, slide.slide_key)
-        if not same_folder and other.state in CLAIMS_CONTENT and other.reason_code != "DISCARDED":
-            return other
-    return None
+        columns["related_slide"] = twin.id
+    if doubt.code == SAME_IMAGES:
+        text = f"the same images as {row_name(columns['related_slide'])}"
+        return slides.move(slide.id, "DUPLICATE", code=doubt.code, text=text, **columns)
+    # An earlier release was about something else.
+    return slides.move(slide.id, "HELD", code=doubt.code, text=str(doubt), released=0, **columns)
 
 
 def note_late(books: Books, newest: SlideRow, arrival: Arrival, key: str) -> SlideRow:
     """Book other files under a slide key that has been analyzed: nothing is sent until a person releases them."""
     slides, columns = books.journal.slides, arrival.columns(key)
-    error = EdgeError("MDSE-SPOOL-007", where=f"slide {newest.id}")
+    error = late_error(books, newest, arrival.content_sha256, arrival.sample_id)
     text = f"{error} ({arrival.problem[1]})" if arrival.problem else str(error)
     if newest.state == "LATE":
         columns["spool_name"] = place(books, newest.id, key, arrival)
         return slides.move(newest.id, "LATE", code=error.code, text=text, **columns)
+    if newest.state == "SETTLED":
+        # It was to be read again and its files are gone: it goes back to where a person found it.
+        gone = EdgeError("MDSE-SPOOL-012", where=f"slide {newest.id}")
+        slides.move(newest.id, "QUARANTINED", code=gone.code, text=str(gone))
     row = slides.add(
         newest.source, newest.slide_key, newest.folder, state="LATE", related_slide=newest.id,
         reason_code=error.code, reason_text=text, **columns,

@@ -13,23 +13,25 @@ from typing import Any
 
 from edge.daemon.archive import archived_record, archived_report, store_result
 from edge.daemon.books import Books
-from edge.daemon.decisions import reopen
+from edge.daemon.decisions import refusal, reopen
 from edge.daemon.intents import ReportFacts, intent_for, intents_for
 from edge.daemon.report_notice import page_with_notice
 from edge.delivery.names import final_name_from_record
 from edge.errors import EdgeError
 from edge.journal_results import NewRevision
-from edge.journal_rows import SIDECAR_COPY, DeliveryIntent, DeliveryRow, RevisionRow, SlideRow
+from edge.journal_rows import SIDECAR_COPY, DeliveryIntent, DeliveryRow, RevisionRow, SlideRow, row_name
 from edge.record_text import record_bytes, revise_record
 
 log = logging.getLogger("mds_edge.daemon")
+RESTATABLE = ("CLOSED", "COMPUTED", "QUARANTINED")
+"""QUARANTINED: another analysis of it failed, and its result stands at the receiver as before."""
 
 
 def latest_revision(books: Books, slide: SlideRow) -> RevisionRow:
     """Return the newest revision of the slide's folder; raises EdgeError MDSE-JOURNAL-011 when there is none."""
     revisions = books.journal.results.revisions_of_folder(slide.source, slide.slide_key)
     if not revisions:
-        raise EdgeError("MDSE-JOURNAL-011", where=f"slide {slide.id}")
+        raise EdgeError("MDSE-JOURNAL-011", where=row_name(slide.id))
     return revisions[-1]
 
 
@@ -42,21 +44,32 @@ def finalize(books: Books, slide: SlideRow, *, by: str, reason: str) -> Revision
 
 
 def withdraw(books: Books, slide: SlideRow, *, by: str, reason: str) -> RevisionRow:
-    """Withdraw the newest result (W): wrong sample, wrong slide.
+    """Withdraw the newest result (W): wrong sample, wrong slide. Later files that wait for the worker are held.
 
     Raises EdgeError MDSE-JOURNAL-012 when it is withdrawn already or no result was possible.
     """
     last = latest_revision(books, slide)
     if last.status in ("W", "X"):
         raise EdgeError("MDSE-JOURNAL-012", where=last.message_id, status=last.status, wanted="withdrawn")
-    return restate(books, last, "W", by=by, reason=reason)
+    with books.journal.change():
+        revision = restate(books, last, "W", by=by, reason=reason)
+        hold_waiting(books, slide, by=by)
+    return revision
+
+
+def hold_waiting(books: Books, slide: SlideRow, *, by: str) -> None:
+    """Hold what of the folder waits for the worker or is with it: nothing follows a withdrawal with nobody asked."""
+    for other in books.journal.slides.arrivals(slide.source, slide.slide_key):
+        if other.state == "SPOOLED":
+            error = EdgeError("MDSE-SPOOL-013", where=f"slide {other.id}")
+            books.journal.slides.move(other.id, "HELD", by=by, code=error.code, text=str(error))
 
 
 def restate(books: Books, last: RevisionRow, status: str, *, by: str, reason: str) -> RevisionRow:
     """Make the next revision from the archived record of `last` and plan its deliveries; raises OSError, EdgeError."""
     slide = books.journal.slides.get(last.slide_id)
-    if slide.state not in ("CLOSED", "COMPUTED"):
-        raise EdgeError("MDSE-JOURNAL-006", where=f"slide {slide.id}", old=slide.state, new="restated")
+    if slide.state not in RESTATABLE:
+        raise refusal(slide, "restated")
     number = last.number + 1
     message_id = f"{last.message_id.rpartition('.R')[0]}.R{number}"
     record = revise_record(
@@ -101,15 +114,21 @@ def restated_report(books: Books, last: RevisionRow, record: Mapping[str, Any], 
 
 
 def resend(books: Books, slide: SlideRow, *, by: str, reason: str) -> RevisionRow:
-    """Send the newest result once more to every output that has it: same bytes, same message id, another file name."""
+    """Send the newest result once more to every output that has it: same bytes, same message id, another file name.
+
+    Raises EdgeError MDSE-JOURNAL-011 when there is no result, -019 when no configured output has it, -015 when the
+    bytes would be others.
+    """
     results = books.journal.results
     last = latest_revision(books, slide)
     newest = {row.output: row for row in results.deliveries_of(last.id) if row.copy != SIDECAR_COPY}
     outputs = books.outputs()
+    repeated = [delivery for output, delivery in newest.items() if output in outputs]
+    if not repeated:
+        raise EdgeError("MDSE-JOURNAL-019", where=last.message_id)
     with books.journal.change():
-        for output, delivery in newest.items():
-            if output in outputs:
-                repeat_delivery(books, last, delivery, by=by)
+        for delivery in repeated:
+            repeat_delivery(books, last, delivery, by=by)
         reopen(books, last.slide_id, by=by, text=f"sent again: {reason}")
     return last
 

@@ -8,62 +8,44 @@ the slide's state does not allow it.
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from edge.daemon.archive import archived_record
 from edge.daemon.arrival import NO_SAMPLE_ID, spooled_folder
 from edge.daemon.books import Books
 from edge.daemon.intents import intent_for
+from edge.daemon.next_revision import has_own_result, require_turn
 from edge.errors import EdgeError
-from edge.journal_rows import SIDECAR_COPY, SlideRow
+from edge.journal_rows import SIDECAR_COPY, DeliveryRow, SlideRow, row_name
 
 DISCARDABLE = ("SEEN", "SPOOLED", "HELD", "QUARANTINED", "LATE", "DUPLICATE", "VANISHED", "WAITING_SOURCE")
 INCOMPLETE = "MDSE-SPOOL-004"
 
 
-def find_slide(books: Books, name: str) -> SlideRow:
-    """Return the slide that a person names: journal number, message id, `source/slide_key`, or a slide key.
-
-    Raises EdgeError MDSE-JOURNAL-005 when there is none, MDSE-JOURNAL-008 when a slide key fits several sources.
-    """
-    journal = books.journal
-    if name.isdecimal() and len(name) < 16:
-        row = journal.connection.execute("SELECT id FROM slides WHERE id = ?", (int(name),)).fetchone()
-        if row is not None:
-            return journal.slides.get(row[0])
-    row = journal.connection.execute("SELECT slide_id FROM revisions WHERE message_id = ?", (name,)).fetchone()
-    if row is not None:
-        return journal.slides.get(row[0])
-    found = []
-    for source in books.config.sources:
-        keys = [name] + ([name.removeprefix(f"{source.id}/")] if name.startswith(f"{source.id}/") else [])
-        found += [slide for key in keys if (slide := journal.slides.newest(source.id, key)) is not None]
-    if not found:
-        raise EdgeError("MDSE-JOURNAL-005", where=name)
-    if len(found) > 1:
-        raise EdgeError("MDSE-JOURNAL-008", where=name, count=len(found))
-    return found[0]
-
-
 def release(books: Books, slide: SlideRow, *, by: str, reason: str) -> SlideRow:
     """Let a slide pass that was stopped: late files, an incomplete folder, a doubtful likeness."""
+    slides = books.journal.slides
     if slide.state == "LATE":
         return release_late(books, slide, by=by, reason=reason)
+    if slide.state not in ("HELD", "DUPLICATE"):
+        raise refusal(slide, "released")
     if slide.state == "HELD" and slide.reason_code == NO_SAMPLE_ID:
-        raise EdgeError("MDSE-JOURNAL-009", where=f"slide {slide.id}")
-    slides = books.journal.slides
+        raise EdgeError("MDSE-JOURNAL-009", where=row_name(slide.id))
+    require_turn(books, slide)
     if slide.state == "HELD" and slide.reason_code == INCOMPLETE:
-        return slides.move(slide.id, "SEEN", by=by, text=f"released as it is: {reason}", released=1)
-    if slide.state in ("HELD", "DUPLICATE"):
-        require_spooled(books, slide)
-        return slides.move(slide.id, "SPOOLED", by=by, text=f"released: {reason}", released=1, attempts=0)
-    raise EdgeError("MDSE-JOURNAL-006", where=f"slide {slide.id}", old=slide.state, new="released")
+        # Nobody has seen these images yet: whether they are like another slide's is asked when they are read.
+        text = f"released as it is: {reason}"
+        return slides.move(slide.id, "SEEN", by=by, text=text, released=1, content_sha256=None)
+    require_spooled(books, slide)
+    return slides.move(slide.id, "SPOOLED", by=by, text=f"released: {reason}", released=1, attempts=0)
 
 
 def release_late(books: Books, slide: SlideRow, *, by: str, reason: str) -> SlideRow:
     """Let late files become the next revision of the slide's result."""
     require_spooled(books, slide)
     if slide.sample_id is None:
-        raise EdgeError("MDSE-JOURNAL-009", where=f"slide {slide.id}")
+        raise EdgeError("MDSE-JOURNAL-009", where=row_name(slide.id))
+    require_turn(books, slide)
     return books.journal.slides.move(
         slide.id, "SPOOLED", by=by, text=f"released: {reason}", planned_reason=reason, planned_by=by, attempts=0
     )
@@ -73,17 +55,18 @@ def requeue(books: Books, slide: SlideRow, *, by: str, reason: str) -> SlideRow:
     """Try a slide again that was set aside, held or is waiting for its next try; or render parked deliveries again."""
     slides = books.journal.slides
     text = f"requeued: {reason}"
-    if slide.state == "QUARANTINED":
-        if spooled_folder(books, slide) is not None and slide.sample_id is not None:
-            return slides.move(slide.id, "SPOOLED", by=by, text=text, attempts=0)
-        return slides.move(slide.id, "SEEN", by=by, text=text, attempts=0, signature=None)
-    if slide.state in ("HELD", "VANISHED", "WAITING_SOURCE"):
+    is_copied = spooled_folder(books, slide) is not None and slide.sample_id is not None
+    if slide.state == "QUARANTINED" and is_copied:
+        require_turn(books, slide)
+        return slides.move(slide.id, "SPOOLED", by=by, text=text, attempts=0)
+    if slide.state in ("QUARANTINED", "HELD", "VANISHED", "WAITING_SOURCE"):
+        require_newest(books, slide)
         return slides.move(slide.id, "SEEN", by=by, text=text, attempts=0, signature=None)
     if slide.state == "SPOOLED":
         return slides.amend(slide.id, "requeued", by=by, attempts=0)
     if slide.state in ("COMPUTED", "CLOSED") and render_parked(books, slide, by=by):
         return slides.get(slide.id)
-    raise EdgeError("MDSE-JOURNAL-006", where=f"slide {slide.id}", old=slide.state, new="requeued")
+    raise refusal(slide, "requeued")
 
 
 def render_parked(books: Books, slide: SlideRow, *, by: str) -> int:
@@ -111,28 +94,55 @@ def discard(books: Books, slide: SlideRow, *, by: str, reason: str) -> SlideRow:
     if slide.state == "COMPUTED":
         return discard_parked(books, slide, by=by, reason=reason)
     if slide.state not in DISCARDABLE:
-        raise EdgeError("MDSE-JOURNAL-006", where=f"slide {slide.id}", old=slide.state, new="discarded")
+        raise refusal(slide, "discarded")
+    if has_own_result(books, slide):
+        return give_up_reanalysis(books, slide, by=by, reason=reason)
     return books.journal.slides.move(slide.id, "CLOSED", by=by, code="DISCARDED", text=reason)
 
 
+def give_up_reanalysis(books: Books, slide: SlideRow, *, by: str, reason: str) -> SlideRow:
+    """Let a slide stand as it was before it was to be analyzed again: its result was sent and is not discarded."""
+    text = f"reanalysis given up: {reason}"
+    planned: dict[str, Any] = {"planned_reason": None, "planned_by": None, "attempts": 0}
+    with books.journal.change():
+        row = books.journal.slides.move(slide.id, "CLOSED", by=by, text=text, **planned)
+        if not books.journal.results.is_delivered(slide.id):
+            row = books.journal.slides.move(slide.id, "COMPUTED", by=by, text=text)
+    return row
+
+
 def discard_parked(books: Books, slide: SlideRow, *, by: str, reason: str) -> SlideRow:
-    """Give up what our own check refused to send; everything else of the slide must have left."""
+    """Give up what our own check refused to send, and what was for an output that is configured no longer.
+
+    Everything else of the slide must have left.
+    """
     results = books.journal.results
     revisions = [r for r in results.revisions_of_folder(slide.source, slide.slide_key) if r.slide_id == slide.id]
     deliveries = [delivery for revision in revisions for delivery in results.deliveries_of(revision.id)]
-    if any(delivery.state in ("RENDERED", "STAGED") for delivery in deliveries):
-        raise EdgeError("MDSE-JOURNAL-006", where=f"slide {slide.id}", old=slide.state, new="discarded")
+    outputs = books.outputs()
+    if any(delivery.state in ("RENDERED", "STAGED") and delivery.output in outputs for delivery in deliveries):
+        raise refusal(slide, "discarded")
     with books.journal.change():
         for delivery in deliveries:
-            if delivery.state == "PARKED":
-                results.move_delivery(delivery.id, "ARCHIVED", by=by, text=f"given up: {reason}")
+            if delivery.state in ("RENDERED", "STAGED", "PARKED"):
+                give_up_delivery(books, delivery, by=by, reason=reason)
         return books.journal.slides.move(slide.id, "CLOSED", by=by, text=f"parked results given up: {reason}")
+
+
+def give_up_delivery(books: Books, delivery: DeliveryRow, *, by: str, reason: str) -> None:
+    """Archive a delivery that nobody sends any more; of a staged one nobody knows whether it had left."""
+    results = books.journal.results
+    if delivery.state == "STAGED":
+        text = "its output is configured no longer: whether it had been published is not known"
+        results.move_delivery(delivery.id, "PARKED", by=by, text=text)
+    results.move_delivery(delivery.id, "ARCHIVED", by=by, text=f"given up: {reason}")
 
 
 def reanalyze(books: Books, slide: SlideRow, *, by: str, reason: str) -> SlideRow:
     """Analyze a finished slide again with the present bundle; another outcome becomes the next revision."""
     if slide.state not in ("CLOSED", "COMPUTED") or slide.reason_code == "DISCARDED":
-        raise EdgeError("MDSE-JOURNAL-006", where=f"slide {slide.id}", old=slide.state, new="reanalyzed")
+        raise refusal(slide, "reanalyzed")
+    require_turn(books, slide)
     require_spooled(books, slide)
     return books.journal.slides.move(
         slide.id,
@@ -145,10 +155,23 @@ def reanalyze(books: Books, slide: SlideRow, *, by: str, reason: str) -> SlideRo
     )
 
 
+def refusal(slide: SlideRow, wanted: str) -> EdgeError:
+    """Return the error for a decision that the slide's state does not allow."""
+    return EdgeError("MDSE-JOURNAL-006", where=row_name(slide.id), old=slide.state, new=wanted)
+
+
 def require_spooled(books: Books, slide: SlideRow) -> None:
     """Raise EdgeError MDSE-JOURNAL-010 when the slide's images are no longer in the spool."""
     if spooled_folder(books, slide) is None:
-        raise EdgeError("MDSE-JOURNAL-010", where=f"slide {slide.id}")
+        raise EdgeError("MDSE-JOURNAL-010", where=row_name(slide.id))
+
+
+def require_newest(books: Books, slide: SlideRow) -> None:
+    """Raise EdgeError MDSE-JOURNAL-010 when the folder holds later files: those of the slide cannot be read again."""
+    newest = books.journal.slides.newest(slide.source, slide.slide_key)
+    if newest is None or newest.id != slide.id:
+        raise EdgeError("MDSE-JOURNAL-010", where=row_name(slide.id))
+    require_turn(books, slide)
 
 
 def reopen(books: Books, slide_id: int, *, by: str, text: str) -> None:

@@ -21,9 +21,10 @@ from edge.daemon.adoption import adopt
 from edge.daemon.books import Books, output_name
 from edge.daemon.clock_guard import redate_rows
 from edge.daemon.corrections import finalize, resend, withdraw
-from edge.daemon.decisions import discard, find_slide, reanalyze, release, requeue
+from edge.daemon.decisions import discard, reanalyze, release, requeue
 from edge.daemon.reconciliation import is_whole, reconcile
 from edge.daemon.site_test import expected_rows, send_test
+from edge.daemon.slide_names import find_slide
 from edge.errors import EdgeError
 from edge.journal_rows import RevisionRow, SlideRow
 from edge.journal_states import SLIDE_MOVES
@@ -80,12 +81,17 @@ def decide(books: Books, command: str, request: Mapping[str, Any], uid: int) -> 
         books.journal.note(asked)
         if command in SLIDE_DECISIONS:
             after = SLIDE_DECISIONS[command](books, slide, by=by, reason=reason)
-            return {"ok": True, "slide": after.id, "state": after.state}
+            return {"ok": True, **identity_of(after), "state": after.state}
         revision = RESULT_DECISIONS[command](books, slide, by=by, reason=reason)
     return {
-        "ok": True, "slide": revision.slide_id, "message_id": revision.message_id, "revision": revision.number,
-        "status": revision.status,
+        "ok": True, **identity_of(books.journal.slides.get(revision.slide_id)), "message_id": revision.message_id,
+        "revision": revision.number, "status": revision.status,
     }  # fmt: skip
+
+
+def identity_of(slide: SlideRow) -> dict[str, Any]:
+    """Return whose slide a decision was about, so that the person who decided sees it."""
+    return {"slide": slide.id, "source": slide.source, "slide_key": slide.slide_key, "sample_id": slide.sample_id}
 
 
 def decide_site(books: Books, command: str, request: Mapping[str, Any], uid: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from edge.daemon.child_process import ChildProcess
 from edge.daemon.decisions import release_late
 from edge.daemon.house import SPOOLED_MAX, House
 from edge.daemon.keeper import Keeper
+from edge.daemon.next_revision import may_follow_unasked
 from edge.daemon.quarantine import quarantine_slide
 from edge.daemon.trouble import Doubts, longest_pause_s
 from edge.errors import EXIT_SLIDE_REJECTED, EdgeError, printable
@@ -234,7 +235,8 @@ class SourceKeeper(Keeper):
         self._doubts.forget(row.id)
         self.house.alarms.clear(f"folder-{self.source.id}")
         booked = accept_arrival(books, row, Arrival.from_message(facts), in_work=self.is_working_on(row.id))
-        if booked.state == "LATE" and self.source.late_policy == "revise" and booked.sample_id is not None:
+        wanted = booked.state == "LATE" and self.source.late_policy == "revise"
+        if wanted and may_follow_unasked(books, booked):
             booked = release_late(books, booked, by="daemon", reason="files changed after the result (late_policy)")
         self.tell(booked)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import edge.daemon.spool as spool_module
-from edge.daemon.decisions import release
+from edge.daemon.decisions import reanalyze, release, requeue
 from tests.fault.arrival_world import MARKER, MAX_WAIT_S, QUIET_S, SCAN_S, World, opened_world
 from tests.fault.bench import arrivals
 
@@ -179,6 +179,30 @@ def test_other_files_under_the_key_of_a_finished_slide_are_held_and_nothing_is_s
     world.pass_time(320 * SCAN_S)
     assert len(world.results) == 1
     assert world.state("A") == "LATE"
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_slide_with_a_result_whose_copy_is_gone_is_read_again_and_the_source_goes_on(
+    world: World, changed: bool
+) -> None:
+    world.make("A")
+    world.write("A", "1.jpg", cell("1"))
+    world.pass_time(LONG_S)
+    slides = world.books.journal.slides
+    row = slides.newest("di60", "A")
+    assert row is not None
+    reanalyze(world.books, row, by="K. Sato", reason="a new bundle")
+    slides.move(row.id, "QUARANTINED", code="MDSE-SPOOL-008", text="its copy is gone", spool_name=None)
+    if changed:
+        world.write("A", "1.jpg", cell("another run"))
+    world.keeper.tell(requeue(world.books, slides.get(row.id), by="K. Sato", reason="once more"))
+    world.make("B")
+    world.write("B", "1.jpg", cell("2"))
+    world.pass_time(2 * LONG_S)
+    assert sorted(key for key, _ in world.results) == (["A", "B"] if changed else ["A", "A", "B"])
+    assert (world.state("A"), slides.get(row.id).state) == (
+        ("LATE", "QUARANTINED") if changed else ("CLOSED", "CLOSED")
+    )
 
 
 @pytest.mark.case("A17")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from test_outbox import PAGE, RECORD, add_result, place_with
 
 from edge.daemon.analysis import AnalysisKeeper
 from edge.daemon.channel import Message
 from edge.daemon.corrections import finalize
+from edge.daemon.decisions import reanalyze
 from edge.record_text import record_bytes
 
 
@@ -89,5 +91,29 @@ def test_a_revision_of_a_result_that_cannot_be_read_is_set_aside_and_the_daemon_
         row = place.books.journal.slides.get(late.id)
         assert (row.state, row.reason_code, keeper.in_work) == ("QUARANTINED", "MDSE-JOURNAL-007", None)
         assert keeper.child.orders == []
+    finally:
+        place.books.journal.close()
+
+
+@pytest.mark.parametrize(("delivery", "state"), [("SENT", "CLOSED"), ("PARKED", "COMPUTED")])
+def test_the_same_outcome_again_closes_only_a_slide_of_which_everything_has_left(
+    tmp_path: Path, delivery: str, state: str
+):
+    place = place_with(tmp_path, "none", "hl7", report=False)
+    try:
+        keeper = AnalysisKeeper(place.keeper.house)
+        worker = keeper.child = Worker()
+        keeper.is_ready = True
+        slide = spooled_late_files(place)
+        keeper.work()
+        keeper.on_message(answer_to(worker.orders[-1]))
+        place.run()
+        place.books.journal.connection.execute("UPDATE deliveries SET state = ?", (delivery,))
+        reanalyze(place.books, place.books.journal.slides.get(slide.id), by="K. Sato", reason="to be sure")
+        keeper.work()
+        keeper.on_message(answer_to(worker.orders[-1]))
+        row = place.books.journal.slides.get(slide.id)
+        assert (row.state, "same outcome" in row.reason_text) == (state, True)
+        assert len(place.books.journal.results.revisions_of_folder("di60", "A1")) == 1
     finally:
         place.books.journal.close()

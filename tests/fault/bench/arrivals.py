@@ -19,7 +19,7 @@ from unittest.mock import patch
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-import edge.daemon.arrival as arrival_module
+import edge.daemon.likeness as likeness_module
 import edge.daemon.scanner as scanner_module
 from edge.daemon.scanner import Scanner
 from edge.daemon.settle import Verdict
@@ -97,7 +97,7 @@ def run_last_of_the_look(number: int, work: Path) -> Outcome:
 
 def run_twins(number: int, work: Path) -> Outcome:
     """Wrong: the same images under another name are a new slide."""
-    with patch.object(arrival_module, "twin_of", lambda *_: None):
+    with patch.object(likeness_module, "twin_of", lambda *_: None):
         return run_schedules(number, work)
 
 

@@ -1,0 +1,66 @@
+"""Which slide's analysis may become the next revision of its folder's result.
+
+A receiver files a result by its sample id. A revision for another sample would therefore leave the earlier result
+standing, and no later revision could take it back: that has to be withdrawn first. Nor may files that were replaced by
+later ones give the newest result again, or two arrivals of one folder be under way at once: who ends last would win.
+"""
+
+from __future__ import annotations
+
+from edge.daemon.books import Books
+from edge.errors import EdgeError
+from edge.journal_rows import RevisionRow, SlideRow, row_name
+from edge.journal_states import WITHOUT_RESULT
+
+WITHDRAWN, NO_RESULT = "W", "X"
+LATE_FILES = "MDSE-SPOOL-007"
+
+
+def last_revision(books: Books, slide: SlideRow) -> RevisionRow | None:
+    """Return the newest revision of the slide's folder, or None."""
+    revisions = books.journal.results.revisions_of_folder(slide.source, slide.slide_key)
+    return revisions[-1] if revisions else None
+
+
+def has_own_result(books: Books, slide: SlideRow) -> bool:
+    """Tell whether a result was made of this very arrival. A notice that there is none (X) is none."""
+    revisions = books.journal.results.revisions_of_folder(slide.source, slide.slide_key)
+    return any(revision.slide_id == slide.id and revision.status != NO_RESULT for revision in revisions)
+
+
+def result_of_another_sample(books: Books, slide: SlideRow, sample_id: str) -> RevisionRow | None:
+    """Return the newest result of the slide's folder when it stands, not withdrawn, for another sample."""
+    last = last_revision(books, slide)
+    if last is None or last.status in (WITHDRAWN, NO_RESULT):
+        return None
+    return None if books.journal.slides.get(last.slide_id).sample_id == sample_id else last
+
+
+def objection(books: Books, slide: SlideRow) -> EdgeError | None:
+    """Return why the slide must not be analyzed for the next revision of its folder: MDSE-JOURNAL-016 to -018."""
+    where = row_name(slide.id)
+    for other in books.journal.slides.arrivals(slide.source, slide.slide_key):
+        if other.id != slide.id and other.state in WITHOUT_RESULT:
+            return EdgeError("MDSE-JOURNAL-018", where=where, other=row_name(other.id))
+    last = last_revision(books, slide)
+    if last is not None and last.slide_id > slide.id:
+        return EdgeError("MDSE-JOURNAL-017", where=where, message_id=last.message_id, newest=row_name(last.slide_id))
+    standing = result_of_another_sample(books, slide, slide.sample_id) if slide.sample_id is not None else None
+    if standing is not None:
+        return EdgeError("MDSE-JOURNAL-016", where=where, message_id=standing.message_id)
+    return None
+
+
+def require_turn(books: Books, slide: SlideRow) -> None:
+    """Raise EdgeError MDSE-JOURNAL-016 to -018 when the slide must not become its folder's next revision."""
+    error = objection(books, slide)
+    if error is not None:
+        raise error
+
+
+def may_follow_unasked(books: Books, slide: SlideRow) -> bool:
+    """Tell whether late files may be released by `late_policy`: nothing about them is for a person to decide."""
+    last = last_revision(books, slide)
+    if slide.sample_id is None or slide.reason_code != LATE_FILES or last is None or last.status == WITHDRAWN:
+        return False
+    return objection(books, slide) is None

@@ -1,0 +1,39 @@
+"""Which slide a person means: the one place where a name becomes a slide, for reading and for deciding alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edge.daemon.books import Books
+from edge.errors import EdgeError
+from edge.journal_rows import ROW_MARK, SlideRow, row_name
+
+
+def find_slide(books: Books, name: str) -> SlideRow:
+    """Return the one slide that a person names: `row:` and journal number, message id, (`source/`)slide key.
+
+    Raises EdgeError MDSE-JOURNAL-005 when there is none, MDSE-JOURNAL-008 when the name fits several slides.
+    """
+    found = set(slides_named(books, name))
+    if not found:
+        raise EdgeError("MDSE-JOURNAL-005", where=name)
+    if len(found) > 1:
+        names = ", ".join(row_name(slide_id) for slide_id in sorted(found))
+        raise EdgeError("MDSE-JOURNAL-008", where=name, count=len(found), names=names)
+    return books.journal.slides.get(found.pop())
+
+
+def slides_named(books: Books, name: str) -> Iterator[int]:
+    """Yield the number of every slide that a name may mean; none goes before another: a guess acts on a patient."""
+    journal = books.journal
+    number = name.removeprefix(ROW_MARK)
+    if number != name and number.isascii() and number.isdecimal() and len(number) < 16:
+        for row in journal.connection.execute("SELECT id FROM slides WHERE id = ?", (int(number),)):
+            yield int(row[0])
+    for row in journal.connection.execute("SELECT slide_id FROM revisions WHERE message_id = ?", (name,)):
+        yield int(row[0])
+    for source in books.config.sources:
+        for key in {name, name.removeprefix(f"{source.id}/")}:
+            slide = journal.slides.newest(source.id, key)
+            if slide is not None:
+                yield slide.id
