@@ -151,7 +151,8 @@ class AnalysisKeeper(Keeper):
         self.devices.fall_back(code, reason)
         if self.devices.awaits_plan:
             self.plans.want()
-        self.end_child(reason, expected=self.devices.awaits_plan)
+        # The log gets the code alone: the words may name a slide's file.
+        self.end_child(f"slides go on on the CPU ({code or 'no code'})", expected=self.devices.awaits_plan)
         return True
 
     def work(self) -> None:

@@ -137,7 +137,7 @@ class Keeper:
                 self._ending.remove(child)
         name = f"{self.name}-stuck"
         if self.abandoned:
-            self.house.alarms.raise_alarm(name, f"{self.abandoned} process(es) cannot be ended", now_s)
+            self.house.alarms.raise_alarm(name, f"{self.abandoned} process(es) cannot be ended", now_s, is_open=True)
         else:
             self.house.alarms.clear(name)
 

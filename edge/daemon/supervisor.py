@@ -178,7 +178,7 @@ class Supervisor:
         doubt = self._guard.doubt(books.wall(), now_s, newest_audit_time(books))
         self.house.clock_doubt = doubt
         if doubt:
-            self.house.alarms.raise_alarm("clock", f"{doubt}: nothing is removed by age", now_s)
+            self.house.alarms.raise_alarm("clock", f"{doubt}: nothing is removed by age", now_s, is_open=True)
         else:
             self.house.alarms.clear("clock")
 
@@ -193,8 +193,9 @@ class Supervisor:
         if is_whole(account):
             self.house.alarms.clear("account")
         else:
-            text = f"{account['difference']} slides are unaccounted for, {len(account['closed_without_result'])} closed"
-            self.house.alarms.raise_alarm("account", f"{text} without a result: edge-journal reconcile", now_s)
+            closed = len(account["closed_without_result"])
+            text = f"{account['difference']} slides are unaccounted for, {closed} closed without a result"
+            self.house.alarms.raise_alarm("account", f"{text}: edge-journal reconcile", now_s, is_open=True)
 
     def _answer(self, request: Mapping[str, Any], uid: int) -> dict[str, Any]:
         if request.get("command") == "status":
