@@ -68,8 +68,9 @@ class Supervisor:
         self._reload = reload
         self.house = House(books, time.monotonic, test_analyzer=test_analyzer)
         config = books.config
+        was_ready: bool = False,
         self.notifier = Notifier(environment)
-        self.analysis = AnalysisKeeper(self.house)
+        self.analysis = AnalysisKeeper(self.house, was_ready=was_ready)
         self.sources = [SourceKeeper(self.house, source) for source in config.sources]
         self.outputs = [OutputKeeper(self.house, output, index) for index, output in enumerate(config.outputs)]
         for keeper in self.sources:
@@ -303,13 +304,18 @@ def run_daemon(
     from the journal is always right.
     """
     refuse_executable_memory()
-    notifier = Notifier(environment)
+    notifier, was_ready = Notifier(environment), False
     while True:
         try:
             with opened_books(config, on_progress=lambda: notifier.extend_start(time.monotonic())) as books:
                 start_books(books, config)
-                supervisor = Supervisor(books, environment, test_analyzer=test_analyzer, reload=reload)
-                supervisor.run()
+                supervisor = Supervisor(
+                    books, environment, test_analyzer=test_analyzer, reload=reload, was_ready=was_ready
+                )
+                try:
+                    supervisor.run()
+                finally:
+                    was_ready = supervisor.analysis.was_ready
                 if supervisor.next_config is None:
                     with books.journal.change():
                         books.journal.note(AuditEvent("daemon", "daemon stopped", "journal"))
