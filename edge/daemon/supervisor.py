@@ -28,7 +28,7 @@ from edge.daemon.books import Books, opened_books
 from edge.daemon.clock_guard import ClockGuard, newest_audit_time
 from edge.daemon.control import ControlServer
 from edge.daemon.hardening import refuse_executable_memory
-from edge.daemon.health import raise_alarms_for_people, status_line, take_snapshot, write_metrics
+from edge.daemon.health import status_line, take_snapshot, write_metrics
 from edge.daemon.house import House
 from edge.daemon.keeper import Keeper
 from edge.daemon.outbox import OutputKeeper
@@ -40,6 +40,7 @@ from edge.daemon.sources import SourceKeeper
 from edge.daemon.systemd import Notifier
 from edge.daemon.trouble import is_of_the_configuration
 from edge.delivery.owner import machine_id
+from edge.daemon.waiting import raise_alarms_for_people
 from edge.errors import EdgeError
 from edge.journal import is_transient
 
