@@ -20,7 +20,7 @@ from edge.daemon.device_state import DeviceState, is_device_fault
 from edge.daemon.house import House
 from edge.daemon.intents import ReportFacts, intents_for
 from edge.daemon.keeper import Keeper
-from edge.daemon.notice import plan_notice
+from edge.daemon.notice import Notices
 from edge.daemon.plan_keeping import PlanKeeper
 from edge.daemon.quarantine import quarantine_slide
 from edge.daemon.records import is_same_outcome, proved_record
@@ -52,6 +52,7 @@ class AnalysisKeeper(Keeper):
         self.was_ready = was_ready
         self.on_result: Callable[[], None] = lambda: None
         self.devices = DeviceState(house)
+        self.notices = Notices(house)
         self.plans = PlanKeeper(house, lambda: self._models_of(self.devices.configured), self.devices.plan_is_there)
         self.in_work: int | None = None
         self._order: dict[str, Any] = {}
@@ -359,11 +360,7 @@ class AnalysisKeeper(Keeper):
         files = spooled_folder(books, slide)
         quarantine_slide(books, slide, files, code=code, text=text, stage=stage, traceback=traceback)
         log.warning("slide %d is quarantined: %s", slide.id, code)
-        try:
-            plan_notice(books, slide, code=code, model=self.facts, message_id=message_id_of(slide, 1))
-        except (OSError, EdgeError) as error:
-            # The slide is set aside all the same: the notice is a courtesy, the quarantine's alarm is the rule.
-            self.house.alarms.raise_alarm("notice", f"slide {slide.id}: {error}", self.house.monotonic())
+        self.notices.plan(slide, code=code, model=self.facts, message_id=message_id_of(slide, 1))
 
     def on_end(self, reason: str) -> None:
         """A worker that died with a slide in hand has used one attempt; one that was stopped with us has not."""

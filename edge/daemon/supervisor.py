@@ -143,6 +143,7 @@ class Supervisor:
 
     def _tell(self, now_s: float) -> None:
         if now_s < self._next_metrics_s:
+        self.analysis.notices.look()
             return
         self._next_metrics_s = now_s + METRICS_EVERY_S
         self._watch_clock(now_s)
