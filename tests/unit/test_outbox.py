@@ -549,6 +549,13 @@ def test_a_result_that_follows_gives_those_before_it_no_more_time(make: Any) -> 
     assert "delivery 1 was not collected" in place.alarms()
 
 
+def test_where_nobody_answers_nobody_waits(make: Any) -> None:
+    place = make("none")
+    add_result(place)
+    place.run(for_s=3600)
+    assert "pickup" not in place.alarms()
+
+
 def test_a_result_that_was_published_before_the_start_has_its_time_from_the_start_on(make: Any) -> None:
     place = make("file-gone")
     add_result(place)
@@ -563,9 +570,9 @@ def test_a_result_that_was_published_before_the_start_has_its_time_from_the_star
     assert "pickup" in place.alarms()
 
 
-def reconfigured(place: Place, root: Path, output_format: str) -> None:
+def reconfigured(place: Place, root: Path, output_format: str, ack: str = "none") -> None:
     """Let the place go on with another format in the same drop folder."""
-    text = CONFIG.format(root=root, ack="none", format=output_format, report="false")
+    text = CONFIG.format(root=root, ack=ack, format=output_format, report="false")
     books = Books(config_from_text(text), place.books.journal, place.books.folders, utc_now)
     keeper = OutputKeeper(House(books, lambda: place.now_s[0]), books.config.outputs[0], 0)
     keeper.child = DelivererHere(keeper)
@@ -606,10 +613,11 @@ def test_a_file_that_a_former_output_had_published_unbooked_counts_as_sent(make:
     while place.state("A1.R1") != "STAGED":
         place.turn()
     place.keeper.work()  # published, and the answer is never heard
-    reconfigured(place, tmp_path, "json")
-    place.run()
+    reconfigured(place, tmp_path, "json", ack="file-gone")
+    place.run(for_s=100)
     assert (place.state("A1.R1"), len(place.published())) == ("SENT", 1)
     assert place.slide("A1").state == "CLOSED"
+    assert "pickup" not in place.alarms(), "nobody looks for its answer any more"
 
 
 def test_a_folder_of_an_output_that_is_still_configured_is_not_taken_by_another_one(make: Any, tmp_path: Path) -> None:

@@ -265,6 +265,12 @@ def test_a_report_that_left_without_its_message_is_no_result(books: Books) -> No
     assert reconcile(books)["closed_without_result"] == [slide]
 
 
+def test_a_result_that_was_not_sent_has_not_left(books: Books) -> None:
+    slide = finished_slide(books, "A1")
+    books.journal.connection.execute("UPDATE deliveries SET state = 'ARCHIVED', reason_text = 'not sent: A1.R2'")
+    assert reconcile(books)["closed_without_result"] == [slide]
+
+
 def test_a_slide_that_is_analyzed_again_waits_since_that_was_decided(books: Books, clock: Clock) -> None:
     slide = finished_slide(books, "A1")
     clock.now += timedelta(days=9)
