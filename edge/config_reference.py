@@ -39,12 +39,13 @@ sample that shows every key.
 - Only strings are quoted: `"30"` is not `30`. Times are in seconds, sizes in bytes.
 - Paths are absolute. Export, drop, acknowledgement, bundle and state folders must be apart: none in another, not
   through links or mounts either. The state folder may hold the bundle. The state folder lies on a local disk.
-- A changed file is used from the next start. `edge-daemon --check-config` tells beforehand what is wrong.
+- A changed file is used from the next start or `systemctl reload mds-edge` on. `edge-daemon --check-config`, run as the
+  service's user, tells beforehand what is wrong.
 """
 SAMPLE_HEAD = f"""\
 # mds-edge: sample configuration. Copy to {DEFAULT_CONFIG_PATH}, then: chown root:mds-edge FILE; chmod 0640 FILE
 # Values that only the site knows are written out; a key behind "#" shows its default, or an example where it has none.
-# Check it with: edge-daemon --check-config --config FILE
+# Check it with: sudo -u mds-edge edge-daemon --check-config --config FILE
 # Generated from edge/config_sections.py by `python -m edge.config_reference`. Every key is explained in docs/config.md.
 """
 

@@ -23,10 +23,10 @@ from edge.errors import EdgeError, error_catalogue, printable
 
 LINE_CHARACTERS_MAX = 2_000
 
-# Facts that are ids, or paths and file names that are made from ids.
+# Facts that are ids, paths and file names that are made from ids, or words that came from elsewhere and may hold one.
 CONFIDENTIAL_KEYS = frozenset(
     "sample_id patient_id order_id slide slide_key slide_id cell_id sample patient order folder path file name where "
-    "final_name staged_name found expected_id ids".split()
+    "final_name staged_name found expected_id ids words".split()
 )
 # Parts of the house whose messages never speak of a patient's slide: their facts may be read in full.
 _OPEN_PARTS = frozenset("CATALOGUE BUNDLE ENGINE TREES CONFIG BENCH CONVERT TRAIN PARITY".split())

@@ -24,7 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "edge-daemon", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration (docs/config.md)")
-    parser.add_argument("--check-config", action="store_true", help="check everything that a start checks, then end")
+    parser.add_argument(
+        "--check-config", action="store_true", help="try the file, the folders and the bundle, then end"
+    )
     parser.add_argument("--verbose", action="store_true", help="log at level DEBUG: then ids of slides are readable")
     # For tests alone: worker.py refuses it unless MDS_EDGE_TEST_ANALYZER is set, and only test results may leave.
     parser.add_argument("--test-analyzer", default="", help=argparse.SUPPRESS)
@@ -37,6 +39,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     from edge.config import Config, load_config
     from edge.config_places import check_places
+    from edge.daemon.control import try_socket
     from edge.daemon.environment import check_environment
     from edge.daemon.supervisor import check_bundle_use, run_daemon
     from edge.daemon.worker import ALLOW_TEST_ANALYZER
@@ -61,13 +64,19 @@ def _run(arguments: argparse.Namespace) -> int:
     for fault in check_environment(environment):
         logging.getLogger("mds_edge.daemon").warning("environment: %s", fault)
 
+    in_force = config
+
     def reload() -> Config:
+        nonlocal in_force
         fresh = load_config(arguments.config)
         if not arguments.test_analyzer:
             check_bundle_use(fresh)
         if fresh.site.state_dir != config.site.state_dir:
             raise EdgeError("MDSE-CONFIG-007", where=str(arguments.config), key="site.state_dir")
         check_places(fresh)
+        if fresh.health.socket != in_force.health.socket:
+            try_socket(fresh.health.socket)
+        in_force = fresh
         return fresh
 
     keep_large_blocks_apart()  # of the supervisor alone: its children are programs of their own

@@ -12,6 +12,7 @@ from pathlib import Path
 from edge.daemon.backoff import Backoff
 from edge.delivery.mllp import MllpSender, MllpSettings, only_sender
 from edge.errors import EXIT_DONE, EXIT_TRY_LATER, EdgeError, run_command
+from edge.logs import configure_logging, log_error, log_event
 
 log = logging.getLogger("mds_edge.mllp")
 DESCRIPTION = """\
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in ("connect_s", "answer_s", "poll_s"):
         if not 0.01 <= getattr(arguments, name) <= 3600:
             parser.error(f"--{name.replace('_', '-')} must be 0.01 to 3600 seconds")
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    configure_logging(logging.DEBUG if arguments.verbose else logging.INFO)
     return run_command(lambda: _serve(arguments))
 
 
@@ -58,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--poll-s", type=float, default=1.0, metavar="N", help="pause between two looks (default 1)")
     parser.add_argument("--take", action="store_true", help="remove a message from the drop folder once it is answered")
     parser.add_argument("--once", action="store_true", help="send what waits now, then end")
+    parser.add_argument(
+        "--verbose", action="store_true", help="log at level DEBUG: file names and the receiver's words are readable"
+    )
     return parser
 
 
@@ -80,7 +84,7 @@ def _serve(arguments: argparse.Namespace) -> int:
                 # Whatever it was, the message waits in its folder; the order is kept.
                 sender.link.close()
                 wait_s = pause.failed(0.0)
-                log.warning("tried again in %.0f s: %s", wait_s, error)
+                log_error(log, error, level=logging.WARNING, tried_again_in_s=round(wait_s))
                 if arguments.once:
                     return EXIT_TRY_LATER
             if arguments.once:
@@ -99,11 +103,14 @@ def _send_what_waits(sender: MllpSender, stop: threading.Event) -> None:
         sent = sender.send(name)
         if sent is None:
             if name in sender.left_alone and not known:
-                log.warning("%s is no HL7 message that can be sent: left alone", name)
+                log_event(log, logging.WARNING, "left-alone", "no HL7 message that can be sent", file=name)
             continue
         for text in sent.passed_over:
-            log.warning("%s: an answer was passed over: %s", name, text)
-        log.info("%s: %s was %s %s", name, sent.message_id, sent.state.kind, sent.state.text)
+            log_event(log, logging.WARNING, "passed-over", "an answer names another message", file=name, words=text)
+        log_event(
+            log, logging.INFO, sent.state.kind, "the receiver has answered", file=name, message_id=sent.message_id,
+            words=sent.state.text,
+        )  # fmt: skip
     sender.link.close()
 
 

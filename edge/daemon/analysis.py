@@ -20,7 +20,7 @@ from edge.daemon.device_state import DeviceState, is_device_fault
 from edge.daemon.house import House
 from edge.daemon.intents import ReportFacts, intents_for
 from edge.daemon.keeper import Keeper
-from edge.daemon.notice import plan_notice
+from edge.daemon.notice import Notices
 from edge.daemon.plan_keeping import PlanKeeper
 from edge.daemon.quarantine import quarantine_slide
 from edge.daemon.records import is_same_outcome, proved_record
@@ -44,13 +44,15 @@ class AnalysisKeeper(Keeper):
 
     module = "edge.daemon.worker"
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, *, was_ready: bool = False) -> None:
         super().__init__(house, "worker")
         self.facts: dict[str, Any] = {}
         self.is_ready = False
-        self.was_ready = False
+        # In this life of the process, also before a reload: what worked once is no fault of the start any more.
+        self.was_ready = was_ready
         self.on_result: Callable[[], None] = lambda: None
         self.devices = DeviceState(house)
+        self.notices = Notices(house)
         self.plans = PlanKeeper(house, lambda: self._models_of(self.devices.configured), self.devices.plan_is_there)
         self.in_work: int | None = None
         self._order: dict[str, Any] = {}
@@ -110,12 +112,12 @@ class AnalysisKeeper(Keeper):
         books = self.house.books
         self.facts = {name: value for name, value in facts.items() if name != "kind"}
         if facts.get("intended_use") == "demo" and books.config.outputs and not books.config.bundle.allow_demo:
-            self.house.fatal = EdgeError("MDSE-DAEMON-003", where=str(books.config.bundle.path))
+            self._refuse_bundle(EdgeError("MDSE-DAEMON-003", where=str(books.config.bundle.path)))
             return
         try:
             admit_bundle(books, self.facts)
         except EdgeError as error:
-            self.house.fatal = error
+            self._refuse_bundle(error)
             return
         if self._digest and self._digest != facts.get("digest"):
             log.warning("the bundle was changed while the daemon runs: results name the one that made them")
@@ -134,15 +136,27 @@ class AnalysisKeeper(Keeper):
     def _on_opening_failed(self, facts: dict[str, Any]) -> None:
         settled = facts.get("exit") in (EXIT_CONFIGURATION, EXIT_BUNDLE_DOES_NOT_FIT)
         if settled and not self.was_ready and not (self.device != "cpu" and is_device_fault(str(facts["code"]))):
-            # At start a bundle that cannot be used is a fault of the configuration: say so and end.
-            self.house.fatal = EdgeError(
-                "MDSE-DAEMON-002", where=str(self.house.books.config.bundle.path), reason=facts["text"]
-            )
+            where = str(self.house.books.config.bundle.path)
+            self._refuse_bundle(EdgeError("MDSE-DAEMON-002", where=where, reason=facts["text"]))
             return
         if self._fall_back(str(facts["code"]), str(facts["text"])):
             return
-        self.house.alarms.raise_alarm("model", f"the model cannot be opened: {facts['text']}", self.house.monotonic())
-        self.end_child(str(facts["text"]))
+        self._wait_for_model(str(facts["code"]), str(facts["text"]))
+
+    def _refuse_bundle(self, error: EdgeError) -> None:
+        """Use no bundle that may not be used. At the start that is a fault of the configuration: say so and end.
+
+        Later (a reload, a bundle that was changed) the daemon stays up: finished results leave, slides are copied, and
+        the next look at the bundle finds it mended.
+        """
+        if self.was_ready:
+            self._wait_for_model(error.code, str(error))
+        else:
+            self.house.fatal = error
+
+    def _wait_for_model(self, code: str, text: str) -> None:
+        self.house.alarms.raise_alarm("model", f"the model cannot be opened: {text}", self.house.monotonic())
+        self.end_child(f"the model cannot be opened ({code})")
 
     def _fall_back(self, code: str, reason: str) -> bool:
         """Go on with the CPU when another device failed; True when that was done. Visible in every result."""
@@ -151,7 +165,8 @@ class AnalysisKeeper(Keeper):
         self.devices.fall_back(code, reason)
         if self.devices.awaits_plan:
             self.plans.want()
-        self.end_child(reason, expected=self.devices.awaits_plan)
+        # The log gets the code alone: the words may name a slide's file.
+        self.end_child(f"slides go on on the CPU ({code or 'no code'})", expected=self.devices.awaits_plan)
         return True
 
     def work(self) -> None:
@@ -346,11 +361,7 @@ class AnalysisKeeper(Keeper):
         files = spooled_folder(books, slide)
         quarantine_slide(books, slide, files, code=code, text=text, stage=stage, traceback=traceback)
         log.warning("slide %d is quarantined: %s", slide.id, code)
-        try:
-            plan_notice(books, slide, code=code, model=self.facts, message_id=message_id_of(slide, 1))
-        except (OSError, EdgeError) as error:
-            # The slide is set aside all the same: the notice is a courtesy, the quarantine's alarm is the rule.
-            self.house.alarms.raise_alarm("notice", f"slide {slide.id}: {error}", self.house.monotonic())
+        self.notices.plan(slide, code=code, model=self.facts, message_id=message_id_of(slide, 1))
 
     def on_end(self, reason: str) -> None:
         """A worker that died with a slide in hand has used one attempt; one that was stopped with us has not."""

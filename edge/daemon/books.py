@@ -58,9 +58,11 @@ def opened_books(
 ) -> Iterator[Books]:
     """Take the lock, open the journal, and give both back at the end. `on_progress` as `open_journal` has it.
 
-    Raises EdgeError MDSE-DAEMON-001 (another process holds them), -014 (no state folder), MDSE-JOURNAL-*.
+    Raises EdgeError MDSE-DAEMON-001 (another process holds them), -014 (no state folder), -020 (not the owner's),
+    MDSE-JOURNAL-*.
     """
     folders = StateFolders(config.site.state_dir)
+    folders.require_ours()
     try:
         folders.make()
     except (PermissionError, NotADirectoryError, FileExistsError) as error:

@@ -20,6 +20,13 @@ UNSYNCHRONISED = "CLOCK-UNSYNCHRONISED"
 UNSYNCHRONISED_TEXT = "the clock of this machine is in doubt, and so are the times of this result"
 
 
+DATED = (
+    ("slides", "changed_at"), ("slides", "seen_at"), ("slides", "unlisted_at"), ("deliveries", "changed_at"),
+    ("deliveries", "made_at"),
+)  # fmt: skip
+"""Times from which an age is reckoned."""
+
+
 class ClockGuard:
     """Compares the wall clock with the monotonic one and with the newest time in the journal."""
 
@@ -65,19 +72,19 @@ def newest_audit_time(books: Books) -> str:
 
 
 def redate_rows(books: Books, *, by: str) -> int:
-    """Give rows that were dated by a wrong clock the present time, so that none expires early; return how many."""
+    """Give rows that were dated by a wrong clock the present time; return how many dates were changed.
+
+    So that none expires early, and none seems to have waited for decades. The audit keeps what the clock said.
+    """
     now, first = utc_text(books.wall()), utc_text(PLAUSIBLE_FROM)
     journal = books.journal
     with journal.change():
         changed = 0
-        for table in ("slides", "deliveries"):
+        for table, column in DATED:
             changed += journal.connection.execute(
-                f"UPDATE {table} SET changed_at = ? WHERE changed_at < ? OR changed_at > ?",  # noqa: S608 - our own words
+                f"UPDATE {table} SET {column} = ? WHERE {column} < ? OR {column} > ?",  # noqa: S608 - our own words
                 (now, first, now),
             ).rowcount
-        changed += journal.connection.execute(
-            "UPDATE slides SET unlisted_at = ? WHERE unlisted_at < ? OR unlisted_at > ?", (now, first, now)
-        ).rowcount
         if changed:
             journal.note(AuditEvent(by, "rows dated anew", "journal", detail={"rows": changed}))
     return changed

@@ -153,3 +153,9 @@ def listen(path: Path) -> socket.socket:
         raise EdgeError(code, where=str(path), reason=error.strerror or str(error)) from error
     listener.setblocking(False)
     return listener
+
+
+def try_socket(path: Path) -> None:
+    """Make the socket and take it away again, before a configuration that names it is used; raises as `listen`."""
+    listen(path).close()
+    path.unlink(missing_ok=True)

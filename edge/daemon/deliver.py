@@ -6,7 +6,7 @@ It keeps no state of its own: the journal says what is staged, and this process 
     from the supervisor   begin {folder, identity, lock} · claim · prepare · recover {staged, collected}
                           stage {id, staged_name} + bytes · publish {id, staged_name, final_name, sha256, size}
                           acks {wanted}
-    to the supervisor     claimed {taken} · ready {identity, method} · recovered {states, swept, removed}
+    to the supervisor     claimed {identity} · ready {identity, method} · recovered {states, swept, removed}
                           staged · published · acks {states} · failed {id, code, text}
 """
 
@@ -83,7 +83,7 @@ class Deliverer:
     def _carry_out(self, message: Message) -> dict[str, object]:
         order: dict[str, Any] = dict(message.header)
         if message.kind == "claim":
-            return {"kind": "claimed", "taken": self._is_taken()}
+            return {"kind": "claimed", "identity": self._found_identity()}
         if message.kind == "prepare":
             drop = prepare_drop(self._folder, expected_identity=self._identity)
             self._own(drop)
@@ -105,13 +105,13 @@ class Deliverer:
             return {"kind": "acks", "states": [self._answer_to(drop, *wanted) for wanted in order["wanted"]]}
         raise AssertionError(f"an order of kind {message.kind!r}")
 
-    def _is_taken(self) -> bool:
-        """Tell whether the drop folder carries the identity of another journal (raises OSError when it is away)."""
+    def _found_identity(self) -> str:
+        """Return the identity that the drop folder carries, "" when none (raises OSError when it is away)."""
         with opened_folder(self._folder) as folder:
             if not is_there(folder, STAGING_NAME):
-                return False
+                return ""
         with opened_folder(self._folder / STAGING_NAME) as staging:
-            return bool(read_identity(staging))
+            return read_identity(staging)
 
     def _own(self, drop: Drop) -> None:
         """Take the folder for this machine; raises EdgeError MDSE-DAEMON-017 while another one may still deliver here.

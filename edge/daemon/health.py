@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,7 @@ from edge.daemon.house import House
 from edge.daemon.outbox import OutputKeeper
 from edge.daemon.reconciliation import OUTCOMES
 from edge.daemon.sources import SourceKeeper
-from edge.journal_states import UNDELIVERED
-
-WAITS_FOR_A_PERSON = ("HELD", "QUARANTINED", "LATE")
+from edge.daemon.waiting import age_s, oldest_uncollected_s, oldest_undelivered_s, oldest_without_result
 
 
 def take_snapshot(
@@ -23,15 +20,15 @@ def take_snapshot(
 ) -> dict[str, Any]:
     """Return the daemon's state as JSON takes it; ages in seconds, by the wall clock where they span a restart."""
     journal, now_s = house.books.journal, house.monotonic()
-    oldest = journal.slides.oldest_without_result()
+    oldest = oldest_without_result(journal)
     rows, head = audit_head(journal.connection)
     return {
         "software": f"mds-edge {edge.__version__}",
         "site": house.books.config.site.id,
         "slides": journal.slides.counts(),
         "deliveries": journal.results.counts(),
-        "oldest_without_result_s": 0.0 if oldest is None else age_s(house, oldest.seen_at),
-        "oldest_without_result": None if oldest is None else oldest.id,
+        "oldest_without_result_s": 0.0 if oldest is None else age_s(house, oldest[0]),
+        "oldest_without_result": None if oldest is None else oldest[1],
         "oldest_undelivered_s": oldest_undelivered_s(house),
         "oldest_uncollected_s": oldest_uncollected_s(house),
         "account": dict(house.account),
@@ -60,46 +57,6 @@ def take_snapshot(
 def gpu_facts(analysis: AnalysisKeeper) -> dict[str, Any]:
     """Return how the GPU and its plan are, for a site that configured one."""
     return analysis.devices.facts() | {"plan": analysis.plans.facts()}
-
-
-def raise_alarms_for_people(house: House) -> None:
-    """Raise an alarm for everything that waits for a person's decision, and clear it when nothing does."""
-    journal, now_s = house.books.journal, house.monotonic()
-    counts = journal.slides.counts()
-    waiting = {f"slides-{state}": counts[state] for state in WAITS_FOR_A_PERSON}
-    waiting |= {f"results-{state}": count for state, count in journal.results.unanswered().items()}
-    for name, count in waiting.items():
-        if count:
-            kind, _, state = name.partition("-")
-            house.alarms.raise_alarm(name, f"{count} {kind} {state}: a person has to decide (edge-journal list)", now_s)
-        else:
-            house.alarms.clear(name)
-
-
-def age_s(house: House, text: str) -> float:
-    """Return the age of a journal time in seconds, never negative: the clock may have been set back."""
-    return max(0.0, (house.books.wall() - datetime.fromisoformat(text)).total_seconds())
-
-
-def oldest_undelivered_s(house: House) -> float:
-    """Return the age of the oldest delivery that has not left yet, 0 when there is none."""
-    marks = ",".join("?" * len(UNDELIVERED))
-    row = house.books.journal.connection.execute(
-        f"SELECT min(made_at) FROM deliveries WHERE state IN ({marks})",  # noqa: S608 - marks only
-        UNDELIVERED,
-    ).fetchone()
-    return 0.0 if row[0] is None else age_s(house, row[0])
-
-
-def oldest_uncollected_s(house: House) -> float:
-    """Return the age of the oldest published result that its receiver has neither taken nor answered."""
-    awaited = [name for name, output in house.books.outputs().items() if output.ack != "none"]
-    marks = ",".join("?" * len(awaited))
-    row = house.books.journal.connection.execute(
-        f"SELECT min(changed_at) FROM deliveries WHERE state = 'SENT' AND output IN ({marks})",  # noqa: S608 - marks only
-        awaited,
-    ).fetchone()
-    return 0.0 if row[0] is None else age_s(house, row[0])
 
 
 def status_line(snapshot: dict[str, Any]) -> str:

@@ -44,16 +44,15 @@ class House:
             return False
         if files < FREE_FILES_MIN:
             text = f"fewer than {FREE_FILES_MIN} files can be made in the state folder: no new slide is taken"
-            self.alarms.raise_alarm("state-disk", text, now_s)
+            self.alarms.raise_alarm("state-disk", text, now_s, is_open=True)
             return False
         if free < floor:
             text = f"less than {floor} bytes are free in the state folder: no new slide is taken"
-            self.alarms.raise_alarm("state-disk", text, now_s)
+            self.alarms.raise_alarm("state-disk", text, now_s, is_open=True)
             return False
         if free < 2 * floor:
-            self.alarms.raise_alarm(
-                "state-disk", f"the state folder fills: less than {2 * floor} bytes are free", now_s
-            )
+            text = f"the state folder fills: less than {2 * floor} bytes are free"
+            self.alarms.raise_alarm("state-disk", text, now_s, is_open=True)
         else:
             self.alarms.clear("state-disk")
         return True

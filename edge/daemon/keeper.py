@@ -15,6 +15,8 @@ from edge.errors import EdgeError
 
 log = logging.getLogger("mds_edge.daemon")
 RESTART_FIRST_S = 0.5
+NONSENSE_OVER_S = 600.0
+"""So long nothing of the kind was heard again: the alarm is over."""
 HEAR_S = 1.0
 """A child that talks without end is interrupted after this time: the others and the watchdog have their turn."""
 
@@ -30,6 +32,7 @@ class Keeper:
         self.child: ChildProcess | None = None
         self.restart = Backoff(RESTART_FIRST_S)
         self._ending: list[ChildProcess] = []
+        self._nonsense_s: float | None = None
 
     # What a keeper of a certain child adds.
 
@@ -55,6 +58,9 @@ class Keeper:
         """One turn of the loop: bury, replace, time and employ the child. Never waits."""
         now_s = self.house.monotonic()
         self._bury(now_s)
+        if self._nonsense_s is not None and now_s - self._nonsense_s > NONSENSE_OVER_S:
+            self._nonsense_s = None
+            self.house.alarms.clear(f"{self.name}-nonsense")
         child = self.child
         if child is not None and child.is_overdue(now_s):
             self.end_child("it was silent beyond its budget")
@@ -107,7 +113,8 @@ class Keeper:
         except Exception as error:  # a child may send anything: it is the child that ends
             text = str(error) if isinstance(error, EdgeError) else f"{type(error).__name__}: {error}"
             log.exception("%s sent what cannot be booked", self.name)
-            self.house.alarms.raise_alarm(f"{self.name}-nonsense", text, self.house.monotonic())
+            self._nonsense_s = self.house.monotonic()
+            self.house.alarms.raise_alarm(f"{self.name}-nonsense", text, self._nonsense_s)
             self.end_child("its message cannot be booked")
 
     def end_child(self, reason: str, *, expected: bool = False) -> None:
@@ -137,7 +144,7 @@ class Keeper:
                 self._ending.remove(child)
         name = f"{self.name}-stuck"
         if self.abandoned:
-            self.house.alarms.raise_alarm(name, f"{self.abandoned} process(es) cannot be ended", now_s)
+            self.house.alarms.raise_alarm(name, f"{self.abandoned} process(es) cannot be ended", now_s, is_open=True)
         else:
             self.house.alarms.clear(name)
 

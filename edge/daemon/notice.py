@@ -14,13 +14,46 @@ import edge
 from edge.catalogue import load_catalogue
 from edge.daemon.archive import store_result
 from edge.daemon.books import Books
+from edge.daemon.house import House
 from edge.daemon.intents import intents_for
+from edge.errors import EdgeError
 from edge.journal_results import NewRevision
 from edge.journal_rows import SlideRow
 from edge.record_text import KEYS, SCHEMA, record_bytes
 
 log = logging.getLogger("mds_edge.daemon")
+_ALARM = "notice"
 NOT_ANALYZED = "NOT-ANALYZED"
+
+
+class Notices:
+    """Plans the notices of a running daemon. One that fails is an alarm until its slide is no longer quarantined."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._missing: set[int] = set()
+
+    def plan(self, slide: SlideRow, *, code: str, model: Mapping[str, Any], message_id: str) -> None:
+        """Plan the notice of a slide; raises sqlite3.Error alone.
+
+        The slide is set aside all the same: the notice is a courtesy, the quarantine's alarm is the rule.
+        """
+        try:
+            plan_notice(self._house.books, slide, code=code, model=model, message_id=message_id)
+        except (OSError, EdgeError) as error:
+            self._missing.add(slide.id)
+            self._house.alarms.raise_alarm(_ALARM, f"slide {slide.id}: {error}", self._house.monotonic())
+        else:
+            self._missing.discard(slide.id)
+
+    def look(self) -> None:
+        """Clear the alarm when a person has decided about every slide whose notice is missing."""
+        if not self._house.alarms.is_raised(_ALARM):
+            return
+        quarantined = {slide.id for slide in self._house.books.journal.slides.in_states(["QUARANTINED"])}
+        self._missing &= quarantined
+        if not self._missing:
+            self._house.alarms.clear(_ALARM)
 
 
 def plan_notice(books: Books, slide: SlideRow, *, code: str, model: Mapping[str, Any], message_id: str) -> bool:

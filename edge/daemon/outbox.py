@@ -27,6 +27,7 @@ from edge.daemon.corrections import repeat_delivery
 from edge.daemon.decisions import reopen
 from edge.daemon.house import House
 from edge.daemon.keeper import Keeper
+from edge.daemon.pickup import PickupWatch
 from edge.daemon.trouble import longest_pause_s
 from edge.delivery.owner import machine_id
 from edge.errors import EdgeError
@@ -62,7 +63,7 @@ class OutputKeeper(Keeper):
         self._not_before_s: dict[int, float] = {}
         self._next_ack_s = 0.0
         self._ack_after = 0
-        self._waiting_since_s: dict[int, float] = {}
+        self._pickup = PickupWatch(house, self.journal_name, output.pickup_max_s)
         self._ordered_s = 0.0
         self.method = ""
 
@@ -114,10 +115,11 @@ class OutputKeeper(Keeper):
     def work(self) -> None:
         """Give the deliverer its next order: recover first, then publish, stage, and ask for acknowledgements."""
         now_s = self.house.monotonic()
-        self._watch_pickup(now_s)
+        if self.output.ack != "none":
+            self._pickup.look(now_s)
         if self._in_flight is not None and now_s - self._ordered_s > ALARM_AFTER_S:
             text = f"the drop folder has not answered for {ALARM_AFTER_S:.0f} s"
-            self.house.alarms.raise_alarm(self._alarm, text, now_s)
+            self.house.alarms.raise_alarm(self._alarm, text, now_s, is_open=True)
         if self._in_flight is not None or self.house.stopping or not self._pause.is_ready(now_s):
             return
         if self._phase == "claiming":
@@ -147,7 +149,11 @@ class OutputKeeper(Keeper):
 
     def _recover(self) -> None:
         results = self.house.books.journal.results
-        staged = [[row.id, row.staged_name, row.final_name] for row in self._rows("STAGED", -1)]
+        # What a former output left staged here is looked at as well: the clean-up would take it for nobody's.
+        identity, rows = self._identity(), self._rows("STAGED", -1)
+        for name in self._former_names(identity) if identity else []:
+            rows += results.deliveries(name, ["STAGED"])
+        staged = [[row.id, row.staged_name, row.final_name] for row in rows]
         collected = results.deliveries(self.journal_name, ["COLLECTED"], limit=COLLECTED_TO_PROVE, newest=True)
         proved = [[row.id, row.final_name, row.sha256, row.size] for row in collected]
         self._send({"kind": "recover", "staged": staged, "collected": proved})
@@ -233,11 +239,13 @@ class OutputKeeper(Keeper):
         floor, name = self.house.books.config.limits.min_free_drop_bytes, f"drop-disk-{self.journal_name}"
         if free < floor:
             self.house.full_drops.add(self.journal_name)
-            self.house.alarms.raise_alarm(name, f"less than {floor} bytes are free: no new slide is taken", now_s)
+            text = f"less than {floor} bytes are free: no new slide is taken"
+            self.house.alarms.raise_alarm(name, text, now_s, is_open=True)
             return
         self.house.full_drops.discard(self.journal_name)
         if free < 2 * floor:
-            self.house.alarms.raise_alarm(name, f"the drop folder fills: less than {2 * floor} bytes are free", now_s)
+            text = f"the drop folder fills: less than {2 * floor} bytes are free"
+            self.house.alarms.raise_alarm(name, text, now_s, is_open=True)
         else:
             self.house.alarms.clear(name)
 
@@ -246,12 +254,15 @@ class OutputKeeper(Keeper):
         return f"output-{self.journal_name}"
 
     def _on_claimed(self, facts: dict[str, Any], now_s: float) -> None:
-        """Take a drop folder that nobody has. Another journal's is left alone.
+        """Take a drop folder that nobody has, or that is ours from a former configuration. Another journal's is left.
 
         Either two machines write there, or our own journal was lost: then everything in the export folder looks new,
         and sending it again is for a person to say.
         """
-        if facts["taken"] and self._identity() is None:
+        found = str(facts["identity"])
+        if found and self._identity() is None and self._former_names(found):
+            self._remember_identity(found)
+        if found and self._identity() is None:
             wait_s = self._pause.failed(now_s)
             error = EdgeError("MDSE-DAEMON-015", where=str(self.output.path))
             self.house.alarms.raise_alarm(self._alarm, f"looked at again in {wait_s:.0f} s: {error}", now_s)
@@ -259,6 +270,19 @@ class OutputKeeper(Keeper):
         if self._identity() is None:
             self._remember_identity("")
         self._phase = "preparing"
+
+    def _former_names(self, identity: str) -> list[str]:
+        """Return the outputs, configured no longer, that delivered into the folder of this identity.
+
+        Their format or path was changed. None when another configured output has the folder: one deliverer cleans up.
+        """
+        books = self.house.books
+        query = "SELECT name FROM meta WHERE name LIKE 'drop %' AND value = ?"
+        known = books.journal.connection.execute(query, (identity,))
+        names = [str(row[0]).removeprefix("drop ") for row in known]
+        if any(name in books.outputs() and name != self.journal_name for name in names):
+            return []
+        return [name for name in names if name != self.journal_name]
 
     def _remember_identity(self, identity: str) -> None:
         journal = self.house.books.journal
@@ -276,11 +300,14 @@ class OutputKeeper(Keeper):
         self._phase = "recovering"
 
     def _on_recovered(self, facts: dict[str, Any]) -> None:
+        results = self.house.books.journal.results
         for delivery_id, state in facts["states"]:
             if state == "published":
                 self._mark_sent(delivery_id, "found published after a restart")
             elif state == "gone":
                 self._mark(delivery_id, "DELIVERED_UNSEEN", "published and gone before it was seen")
+            elif results.delivery(delivery_id).output != self.journal_name:
+                results.move_delivery(delivery_id, "RENDERED", text="its output is configured no longer")
         for delivery_id in facts["removed"]:
             log.warning("delivery %d had reappeared after it was collected and was removed", delivery_id)
         self._phase = "ready"
@@ -299,8 +326,11 @@ class OutputKeeper(Keeper):
         results = self.house.books.journal.results
         with self.house.books.journal.change():
             self._mark(delivery_id, "SENT", text)
-            if results.delivery(delivery_id).copy == SIDECAR_COPY:
+            row = results.delivery(delivery_id)
+            if row.copy == SIDECAR_COPY:
                 self._mark(delivery_id, "ARCHIVED", "published beside its message")
+            elif row.output == self.journal_name:
+                self._pickup.published(delivery_id)
 
     def _close_slide(self, delivery_id: int) -> None:
         journal = self.house.books.journal
@@ -341,7 +371,7 @@ class OutputKeeper(Keeper):
                     self._mark(delivery_id, kind.upper(), text)
                     if temporary:
                         self._plan_resend(delivery_id, now_s)
-                self._waiting_since_s.pop(delivery_id, None)
+                self._pickup.settled(delivery_id)
                 if kind == "refused":
                     log.warning("delivery %d was refused by the receiver", delivery_id)
             elif kind == "ignored":
@@ -361,23 +391,6 @@ class OutputKeeper(Keeper):
         text = f"to be sent again in {wait_s:.0f} s, copy {refused.copy + 1}"
         reopen(self.house.books, revision.slide_id, by="daemon", text=text)
         log.info("delivery %d: %s", delivery_id, text)
-
-    def _watch_pickup(self, now_s: float) -> None:
-        """Raise an alarm for the oldest result that nobody has collected in time (our time since we first waited)."""
-        if self.output.ack == "none":
-            return
-        oldest = self._rows("SENT")
-        name = f"pickup-{self.journal_name}"
-        if not oldest:
-            self._waiting_since_s.clear()
-            self.house.alarms.clear(name)
-            return
-        since_s = self._waiting_since_s.setdefault(oldest[0].id, now_s)
-        if now_s - since_s > self.output.pickup_max_s:
-            text = f"delivery {oldest[0].id} was not collected within {self.output.pickup_max_s:.0f} s"
-            self.house.alarms.raise_alarm(name, text, now_s)
-        else:
-            self.house.alarms.clear(name)
 
     def on_end(self, reason: str) -> None:
         """Begin anew with the successor: it looks first at what is staged."""

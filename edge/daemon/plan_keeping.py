@@ -79,7 +79,7 @@ class PlanKeeper(Keeper):
         else:
             self._note("plan failed", {"code": facts.get("code"), "text": facts.get("text")})
             self._fail(str(facts.get("text")))
-            self.end_child(str(facts.get("text")))
+            self.end_child(f"the plan cannot be built ({facts.get('code')})")
 
     def on_end(self, reason: str) -> None:
         """A builder that died or hung is begun again after a pause."""

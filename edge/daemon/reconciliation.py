@@ -18,8 +18,20 @@ OUTCOMES = (
     "delivered", "delivered_unseen", "waiting", "held", "quarantined", "late", "vanished", "duplicates", "discarded",
     "purged",
 )  # fmt: skip
-"""`delivered`: closed, and a result has left for every output. `delivered_unseen`: of these, published and gone before
-it was seen."""
+"""`delivered`: closed, and a result has left. `delivered_unseen`: of these, published and gone before it was seen.
+`discarded`: closed by a person without a result; also a result that was given up before anything of it had left."""
+
+_OF_THE_FOLDER = (
+    "SELECT 1 FROM deliveries d JOIN revisions r ON r.id = d.revision_id JOIN slides t ON t.id = r.slide_id"
+    " WHERE t.source = s.source AND t.slide_key = s.slide_key"
+)
+_GIVEN_UP = f"EXISTS ({_OF_THE_FOLDER} AND d.state = 'ARCHIVED' AND d.reason_text LIKE 'given up:%')"
+# A report beside its message (copy 0) is no result. What is ARCHIVED has left, unless the reason says otherwise.
+_HAS_LEFT = (
+    f"EXISTS ({_OF_THE_FOLDER} AND d.copy > 0 AND d.state NOT IN ('RENDERED', 'STAGED', 'PARKED')"
+    " AND NOT (d.state = 'ARCHIVED' AND (d.reason_text LIKE 'given up:%' OR d.reason_text LIKE 'not sent:%')))"
+)
+_CLOSED = "FROM slides s WHERE s.state = 'CLOSED' AND s.reason_code NOT IN ('DISCARDED', 'ADOPTED')"
 
 
 def reconcile(books: Books) -> dict[str, Any]:
@@ -27,11 +39,8 @@ def reconcile(books: Books) -> dict[str, Any]:
     connection = books.journal.connection
     seen = int(connection.execute("SELECT count(*) FROM audit WHERE action = 'arrived'").fetchone()[0])
     states = books.journal.slides.counts()
-    discarded = int(
-        connection.execute(
-            "SELECT count(*) FROM slides WHERE state = 'CLOSED' AND reason_code IN ('DISCARDED', 'ADOPTED')"
-        ).fetchone()[0]
-    )
+    discarded = states["CLOSED"] - int(connection.execute(f"SELECT count(*) {_CLOSED}").fetchone()[0])
+    discarded += int(connection.execute(f"SELECT count(*) {_CLOSED} AND {_GIVEN_UP} AND NOT {_HAS_LEFT}").fetchone()[0])
     counts = {
         "delivered": states["CLOSED"] - discarded,
         "waiting": sum(states[name] for name in ("SEEN", "SETTLED", "SPOOLED", "COMPUTED", "WAITING_SOURCE")),
@@ -54,14 +63,9 @@ def reconcile(books: Books) -> dict[str, Any]:
 
 
 def closed_without_result(books: Books) -> list[int]:
-    """Return the slides that are closed although nothing of them ever left and nobody discarded them."""
-    rows = books.journal.connection.execute(
-        "SELECT s.id FROM slides s WHERE s.state = 'CLOSED' AND s.reason_code NOT IN ('DISCARDED', 'ADOPTED')"
-        " AND NOT EXISTS (SELECT 1 FROM deliveries d JOIN revisions r ON r.id = d.revision_id"
-        "   JOIN slides t ON t.id = r.slide_id WHERE t.source = s.source AND t.slide_key = s.slide_key)"
-        " ORDER BY s.id LIMIT ?",
-        (NAMED_MAX,),
-    )
+    """Return the slides that are closed although nothing of them ever left and nobody discarded or gave them up."""
+    query = f"SELECT s.id {_CLOSED} AND NOT {_HAS_LEFT} AND NOT {_GIVEN_UP} ORDER BY s.id LIMIT ?"
+    rows = books.journal.connection.execute(query, (NAMED_MAX,))
     return [row[0] for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""Giving space back: spooled images, kept bytes of deliveries, and in the end the rows of finished slides.
+"""Giving space back: images in spool and quarantine, kept bytes of deliveries, in the end the rows of finished slides.
 
 Records, reports and the audit stay. A slide's rows are given back when everything about it is finished and older than
 the retention, and the source has not listed its folder for just as long: what is still listed would be taken for new.
@@ -10,20 +10,41 @@ The age is taken from the wall clock, the one clock that survives a restart; whi
 from __future__ import annotations
 
 import shutil
+from dataclasses import astuple, dataclass
 from datetime import UTC, timedelta
 
 from edge.audit import AuditEvent
 from edge.daemon.books import Books, utc_text
 from edge.daemon.clock_guard import redate_rows
+from edge.daemon.quarantine import remove_old_quarantine
 from edge.daemon.recovery import remove_unnamed_copies
 
 SLIDES_PER_TURN = 20
 
 
-def purge_old_copies(books: Books) -> int:
-    """Remove up to 20 spooled copies whose slide has been finished for longer than the retention; return how many.
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """How much was given back: spooled copies, quarantine folders, kept bytes of deliveries, arrivals."""
 
-    A slide with a result that nobody collected yet keeps its images. Raises sqlite3.Error.
+    copies: int = 0
+    quarantined: int = 0
+    deliveries: int = 0
+    arrivals: int = 0
+
+    def __add__(self, other: Purged) -> Purged:
+        """Return the sums."""
+        return Purged(*(mine + more for mine, more in zip(astuple(self), astuple(other), strict=True)))
+
+    def __bool__(self) -> bool:
+        """Whether there was anything: then there may be more."""
+        return any(astuple(self))
+
+
+def purge_old_copies(books: Books) -> Purged:
+    """Give back, of up to 20 slides, what has been finished for longer than the retention; return how much.
+
+    A slide with a result that nobody collected yet keeps its images, and so does one that waits for a person: its
+    spooled copy goes, the hard links in the quarantine stay. Raises OSError, sqlite3.Error.
     """
     redate_rows(books, by="daemon")
     border = utc_text(books.wall().astimezone(UTC) - timedelta(days=books.config.retention.days))
@@ -35,14 +56,18 @@ def purge_old_copies(books: Books) -> int:
     for slide_id, spool_name in rows:
         books.journal.slides.amend(slide_id, "spooled images removed after retention", spool_name=None)
         shutil.rmtree(books.folders.spool / spool_name, ignore_errors=True)
-    archive_old_deliveries(books, border)
-    purge_old_rows(books, border)
+    quarantined = remove_old_quarantine(books, border, SLIDES_PER_TURN)
+    deliveries = archive_old_deliveries(books, border)
+    arrivals = purge_old_rows(books, border)
     remove_unnamed_copies(books)
-    return len(rows)
+    return Purged(len(rows), quarantined, deliveries, arrivals)
 
 
-def archive_old_deliveries(books: Books, border: str) -> None:
-    """Move deliveries that are long done to ARCHIVED, which drops their kept bytes (the record can render them)."""
+def archive_old_deliveries(books: Books, border: str) -> int:
+    """Move up to 200 deliveries that are long done to ARCHIVED, which drops their kept bytes; return how many.
+
+    The record can render them again.
+    """
     done = "('ACCEPTED', 'COLLECTED', 'REFUSED', 'DELIVERED_UNSEEN')"
     silent = [name for name, output in books.outputs().items() if output.ack == "none"]
     marks = ",".join("?" * len(silent))
@@ -56,6 +81,7 @@ def archive_old_deliveries(books: Books, border: str) -> None:
             books.journal.results.move_delivery(delivery_id, "ARCHIVED", text="retention")
         if rows:
             books.journal.note(AuditEvent("daemon", "deliveries archived", "journal", detail={"count": len(rows)}))
+    return len(rows)
 
 
 def purge_old_rows(books: Books, border: str) -> int:

@@ -1,4 +1,8 @@
-"""What `edge-daemon --check-config` tries beside reading the file: every place a start depends on."""
+"""What `edge-daemon --check-config` tries beside reading the file: the folders, the bundle, the GPU.
+
+Not tried, because a daemon may be running: the state folder's lock, the journal and what it knows (an older bundle, a
+drop folder of another journal), and the control socket.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +23,16 @@ from edge.journal import file_system_of
 
 
 def check_start(config: Config) -> Iterator[str]:
-    """Yield one line per thing that is well; raises the EdgeError that a start would meet.
+    """Yield one line per thing that is well; raises the EdgeError that a start would meet, as the same user.
 
-    A source that is away is told, not refused: the daemon would start and wait for it.
+    Another user than the state folder's owner is refused first (MDSE-DAEMON-020): it would leave folders behind that
+    the service cannot use. A source that is away is told, not refused: the daemon would start and wait for it.
     """
     faults = environment_faults(os.environ, isolated=bool(sys.flags.isolated))
     yield f"environment: {'as the unit sets it' if not faults else 'NOT that of the unit (' + '; '.join(faults) + ')'}"
     yield f"configuration: {len(config.sources)} source(s), {len(config.outputs)} output(s)"
     folders = StateFolders(config.site.state_dir)
+    folders.require_ours()
     try:
         folders.make()
     except OSError as error:

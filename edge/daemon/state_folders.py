@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge.daemon.durable import make_folder
+from edge.errors import EdgeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,18 @@ class StateFolders:
     def locks(self) -> Path:
         """One lock per output."""
         return self.root / "locks"
+
+    def require_ours(self) -> None:
+        """Refuse another user than the folder's owner, root too: what it wrote, the service could not read.
+
+        Raises EdgeError MDSE-DAEMON-020. A folder that is not there yet, or cannot be seen, is left to `make`.
+        """
+        try:
+            owner = self.root.stat().st_uid
+        except OSError:
+            return
+        if owner != os.geteuid():
+            raise EdgeError("MDSE-DAEMON-020", where=str(self.root), owner=owner, user=os.geteuid())
 
     def make(self) -> None:
         """Make what is missing; raises OSError."""

@@ -9,6 +9,7 @@ monotonic clock; a clock that is set forward or back changes nothing but the tim
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import selectors
@@ -28,17 +29,18 @@ from edge.daemon.books import Books, opened_books
 from edge.daemon.clock_guard import ClockGuard, newest_audit_time
 from edge.daemon.control import ControlServer
 from edge.daemon.hardening import refuse_executable_memory
-from edge.daemon.health import raise_alarms_for_people, status_line, take_snapshot, write_metrics
+from edge.daemon.health import status_line, take_snapshot, write_metrics
 from edge.daemon.house import House
 from edge.daemon.keeper import Keeper
 from edge.daemon.outbox import OutputKeeper
 from edge.daemon.reconciliation import FIRST_AFTER_S, RECONCILE_EVERY_S, is_whole, note_account, reconcile
 from edge.daemon.recovery import recover_state
 from edge.daemon.requests import answer_request, text_of
-from edge.daemon.retention import purge_old_copies
+from edge.daemon.retention import Purged, purge_old_copies
 from edge.daemon.sources import SourceKeeper
 from edge.daemon.systemd import Notifier
 from edge.daemon.trouble import is_of_the_configuration
+from edge.daemon.waiting import raise_alarms_for_people
 from edge.delivery.owner import machine_id
 from edge.errors import EdgeError
 from edge.journal import is_transient
@@ -47,6 +49,9 @@ log = logging.getLogger("mds_edge.daemon")
 TURN_S = 0.5
 METRICS_EVERY_S = 5.0
 PURGE_EVERY_S = 600.0
+PURGE_AGAIN_S = 1.0
+"""While there is more to remove: the loop and the watchdog have their turn between two bites."""
+PURGE_FOR_S = 5.0
 READY_AT_LATEST_S = 20.0
 DRAIN_S = 2.0
 STOP_S = 8.0
@@ -63,13 +68,14 @@ class Supervisor:
         *,
         test_analyzer: str = "",
         reload: Callable[[], Config] | None = None,
+        was_ready: bool = False,
     ) -> None:
         self.next_config: Config | None = None
         self._reload = reload
         self.house = House(books, time.monotonic, test_analyzer=test_analyzer)
         config = books.config
         self.notifier = Notifier(environment)
-        self.analysis = AnalysisKeeper(self.house)
+        self.analysis = AnalysisKeeper(self.house, was_ready=was_ready)
         self.sources = [SourceKeeper(self.house, source) for source in config.sources]
         self.outputs = [OutputKeeper(self.house, output, index) for index, output in enumerate(config.outputs)]
         for keeper in self.sources:
@@ -137,6 +143,7 @@ class Supervisor:
     def snapshot(self) -> dict[str, Any]:
         """Return how the daemon is."""
         raise_alarms_for_people(self.house)
+        self.analysis.notices.look()
         return {"ready": self._is_ready} | take_snapshot(self.house, self.sources, self.analysis, self.outputs)
 
     def _tell(self, now_s: float) -> None:
@@ -158,11 +165,14 @@ class Supervisor:
             return
         self._next_purge_s = now_s + PURGE_EVERY_S
         self._watch_clock(now_s)
-        if not self.house.clock_doubt:
-            purge_old_copies(self.house.books)
+        if not self.house.clock_doubt and purge_old_copies(self.house.books):
+            self._next_purge_s = now_s + min(PURGE_EVERY_S, PURGE_AGAIN_S)
 
     def _purge_at_request(self, request: Mapping[str, Any], uid: int) -> dict[str, Any]:
-        """Give back at once what is old enough; raises EdgeError MDSE-DAEMON-012 while the clock is in doubt."""
+        """Give back what is old enough, in the reply's few seconds as much as can be, the rest in the turns after it.
+
+        Raises EdgeError MDSE-DAEMON-012 while the clock is in doubt.
+        """
         by, reason = f"uid:{uid} {text_of(request, 'by')}", text_of(request, "reason")
         self._watch_clock(self.house.monotonic())
         if self.house.clock_doubt:
@@ -170,7 +180,13 @@ class Supervisor:
         books = self.house.books
         with books.journal.change():
             books.journal.note(AuditEvent(by, "asked to purge", "journal", detail={"reason": reason}))
-        return {"ok": True, "copies": purge_old_copies(books)}
+        end_s, purged = self.house.monotonic() + PURGE_FOR_S, Purged()
+        while (turn := purge_old_copies(books)) and self.house.monotonic() < end_s:
+            purged += turn
+        purged += turn
+        if turn:
+            self._next_purge_s = 0.0
+        return {"ok": True, "more": bool(turn), **dataclasses.asdict(purged)}
 
     def _watch_clock(self, now_s: float) -> None:
         """See whether the wall clock can be believed; while it cannot, results say so and nothing is removed by age."""
@@ -178,7 +194,7 @@ class Supervisor:
         doubt = self._guard.doubt(books.wall(), now_s, newest_audit_time(books))
         self.house.clock_doubt = doubt
         if doubt:
-            self.house.alarms.raise_alarm("clock", f"{doubt}: nothing is removed by age", now_s)
+            self.house.alarms.raise_alarm("clock", f"{doubt}: nothing is removed by age", now_s, is_open=True)
         else:
             self.house.alarms.clear("clock")
 
@@ -193,8 +209,9 @@ class Supervisor:
         if is_whole(account):
             self.house.alarms.clear("account")
         else:
-            text = f"{account['difference']} slides are unaccounted for, {len(account['closed_without_result'])} closed"
-            self.house.alarms.raise_alarm("account", f"{text} without a result: edge-journal reconcile", now_s)
+            closed = len(account["closed_without_result"])
+            text = f"{account['difference']} slides are unaccounted for, {closed} closed without a result"
+            self.house.alarms.raise_alarm("account", f"{text}: edge-journal reconcile", now_s, is_open=True)
 
     def _answer(self, request: Mapping[str, Any], uid: int) -> dict[str, Any]:
         if request.get("command") == "status":
@@ -302,13 +319,18 @@ def run_daemon(
     from the journal is always right.
     """
     refuse_executable_memory()
-    notifier = Notifier(environment)
+    notifier, was_ready = Notifier(environment), False
     while True:
         try:
             with opened_books(config, on_progress=lambda: notifier.extend_start(time.monotonic())) as books:
                 start_books(books, config)
-                supervisor = Supervisor(books, environment, test_analyzer=test_analyzer, reload=reload)
-                supervisor.run()
+                supervisor = Supervisor(
+                    books, environment, test_analyzer=test_analyzer, reload=reload, was_ready=was_ready
+                )
+                try:
+                    supervisor.run()
+                finally:
+                    was_ready = supervisor.analysis.was_ready
                 if supervisor.next_config is None:
                     with books.journal.change():
                         books.journal.note(AuditEvent("daemon", "daemon stopped", "journal"))

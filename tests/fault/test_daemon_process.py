@@ -507,6 +507,37 @@ def test_a_changed_configuration_is_used_after_a_reload_and_a_faulty_one_never(r
     assert actions.count("configuration read anew") == 1
 
 
+def test_a_socket_that_cannot_be_made_is_found_before_the_reload_and_the_daemon_stays(running: Site) -> None:
+    whole = running.config.read_text()
+    running.config.write_text(whole.replace("/run/s", "/missing/s"))
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_for(lambda: "config" in alarm_names(running), "the alarm of a faulty configuration")
+    write_slide(running.export, "A1")
+    running.wait_state("A1", "CLOSED")
+
+
+def test_a_bundle_that_a_reload_brings_and_that_may_not_be_used_is_an_alarm_until_it_is_mended(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    try:
+        (tmp_path / "bundle" / "version").write_text("2")
+        site.start()
+        site.wait_ready()
+        write_slide(site.export, "A1")
+        site.wait_state("A1", "CLOSED")
+        (tmp_path / "bundle" / "version").write_text("1")
+        site.config.write_text(site.config.read_text().replace("attempts = 3", "attempts = 4"))
+        site.process.send_signal(signal.SIGHUP)
+        site.wait_for(lambda: "model" in alarm_names(site), "the alarm of an older bundle")
+        write_slide(site.export, "A2")
+        site.wait_state("A2", "SPOOLED")
+        (tmp_path / "bundle" / "version").write_text("2")
+        site.wait_state("A2", "CLOSED")
+        assert "model" not in alarm_names(site)
+        assert site.stop() == 0
+    finally:
+        site.close()
+
+
 def alarm_names(site: Site) -> set[str]:
     return {alarm["name"] for alarm in site.ask("status")["alarms"]} if site.answers() else set()
 

@@ -16,6 +16,7 @@ import pytest
 from edge.config import Config, config_from_text
 from edge.daemon import control
 from edge.daemon.books import opened_books
+from edge.daemon.start_check import check_start
 from edge.daemon.supervisor import Supervisor, check_bundle_use
 from edge.daemon.trouble import is_of_the_configuration
 from edge.errors import EXIT_CONFIGURATION, EXIT_TRY_LATER, EdgeError
@@ -159,3 +160,25 @@ def test_after_something_was_heard_every_keeper_has_two_turns_before_the_next_wa
     os.close(reading)
     os.close(writing)
     assert turns == [2, 1, 1, 2, 1]  # the first turn begins the children; the third one hears
+
+
+def test_the_books_and_the_check_are_refused_to_another_user_than_the_owner_of_the_state_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_at(tmp_path)
+    with opened_books(config):
+        pass
+    before = sorted(str(path) for path in tmp_path.rglob("*"))
+    other = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: other)
+    for attempt in (lambda: opened_books(config).__enter__(), lambda: list(check_start(config))):
+        with pytest.raises(EdgeError, match=f"MDSE-DAEMON-020.*runs as user {other}"):
+            attempt()
+    assert sorted(str(path) for path in tmp_path.rglob("*")) == before
+
+
+def test_a_socket_that_can_be_made_is_tried_and_taken_away(tmp_path: Path) -> None:
+    control.try_socket(tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+    with pytest.raises(EdgeError, match="MDSE-DAEMON-013"):
+        control.try_socket(tmp_path / "missing" / "s")

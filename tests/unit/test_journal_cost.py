@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from test_journal import intent, journal, path, revision, spooled  # noqa: F401 - two are fixtures
 
+from edge.daemon.waiting import oldest_without_result
 from edge.journal import Journal
 from edge.journal_rows import DeliveryRow, SlideRow
 
@@ -25,7 +26,7 @@ QUESTIONS: dict[str, Question] = {
     "by_key": lambda book, _slide, _delivery: book.slides.by_key("key-NEW"),
     "was_purged": lambda book, _slide, _delivery: book.slides.was_purged("key-NEW"),
     "spooled_by_urgency": lambda book, _slide, _delivery: book.slides.spooled_by_urgency(),
-    "oldest_without_result": lambda book, _slide, _delivery: book.slides.oldest_without_result(),
+    "oldest_without_result": lambda book, _slide, _delivery: oldest_without_result(book),
 }
 
 

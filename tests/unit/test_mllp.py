@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -300,3 +301,28 @@ def test_revisions_of_one_slide_leave_in_their_order_whatever_the_times_of_their
     assert names_in_order([(1, "A_r10_20261123T083100Z_9f3c21aa.hl7"), (1, "A_r9_20261123T083100Z_9f3c21aa.hl7")]) == [
         "A_r9_20261123T083100Z_9f3c21aa.hl7", "A_r10_20261123T083100Z_9f3c21aa.hl7",
     ]  # fmt: skip
+
+
+def test_the_log_names_no_file_and_repeats_no_word_of_the_receiver(drop: Drop, capsys) -> None:
+    before = tuple(logging.getLogger().handlers), logging.getLogger().level
+    try:
+        publish(drop, "S-0042.R1")
+        (drop.folder / "S-0043.hl7").write_bytes(b"no message")
+        with Receiver("late-then-AA", "AE") as receiver:
+            assert main(command(drop, receiver.port, "--once")) == 0
+            publish(drop, "S-0045.R1")
+            assert main(command(drop, receiver.port, "--once")) == 0
+            line = capsys.readouterr().err
+            assert "refused file=~" in line
+            assert "left-alone file=~" in line
+            assert "passed-over file=~" in line
+            assert "OTHER.R1" not in line
+            assert "S-0042.R1.hl7" not in line
+            assert "S-0043" not in line
+            assert "as told" not in line
+            publish(drop, "S-0044.R1")
+            assert main(command(drop, receiver.port, "--once", "--verbose")) == 0
+            assert "as told" in capsys.readouterr().err
+    finally:
+        logging.getLogger().handlers[:] = before[0]
+        logging.getLogger().setLevel(before[1])

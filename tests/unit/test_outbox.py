@@ -525,3 +525,110 @@ def test_a_drop_folder_that_fills_stops_new_slides_and_nothing_else(make: Any) -
     assert place.deliveries()[0].state == "SENT"
     place.keeper.on_message(Message({"kind": "acks", "states": [], "free_bytes": 2 * floor}))
     assert (house.full_drops, "drop-disk" in place.alarms()) == (set(), False)
+
+
+def test_every_result_has_its_own_time_to_be_taken_however_slowly_they_go_one_by_one(make: Any) -> None:
+    place = make("file-gone")
+    for key in ("A1", "A2", "A3"):
+        add_result(place, key)
+    place.run(for_s=5)
+    for number, alarm in ((1, False), (2, True), (3, False)):
+        place.run(for_s=50)
+        oldest, *_ = sorted(place.published(), key=lambda path: path.name)
+        oldest.unlink()
+        place.run(for_s=5)
+        assert ("pickup" in place.alarms()) == alarm, f"{number} were taken"
+
+
+def test_a_result_that_follows_gives_those_before_it_no_more_time(make: Any) -> None:
+    place = make("file-gone")
+    add_result(place, "A1")
+    place.run(for_s=50)
+    add_result(place, "A2")
+    place.run(for_s=20)
+    assert "delivery 1 was not collected" in place.alarms()
+
+
+def test_where_nobody_answers_nobody_waits(make: Any) -> None:
+    place = make("none")
+    add_result(place)
+    place.run(for_s=3600)
+    assert "pickup" not in place.alarms()
+
+
+def test_a_result_that_was_published_before_the_start_has_its_time_from_the_start_on(make: Any) -> None:
+    place = make("file-gone")
+    add_result(place)
+    place.run(for_s=50)
+    again = OutputKeeper(place.keeper.house, place.books.config.outputs[0], 0)
+    again.child = DelivererHere(again)
+    again.begin(again.child)
+    place.keeper = again
+    place.run(for_s=50)
+    assert "pickup" not in place.alarms()
+    place.run(for_s=20)
+    assert "pickup" in place.alarms()
+
+
+def reconfigured(place: Place, root: Path, output_format: str, ack: str = "none") -> None:
+    """Let the place go on with another format in the same drop folder."""
+    text = CONFIG.format(root=root, ack=ack, format=output_format, report="false")
+    books = Books(config_from_text(text), place.books.journal, place.books.folders, utc_now)
+    keeper = OutputKeeper(House(books, lambda: place.now_s[0]), books.config.outputs[0], 0)
+    keeper.child = DelivererHere(keeper)
+    keeper.begin(keeper.child)
+    place.books, place.keeper = books, keeper
+
+
+def test_a_drop_folder_stays_ours_when_the_format_of_its_output_is_changed(make: Any, tmp_path: Path) -> None:
+    place = make("none", "hl7")
+    add_result(place, "A1")
+    place.run()
+    reconfigured(place, tmp_path, "json")
+    add_result(place, "A2")
+    place.run()
+    assert [path.suffix for path in place.published()] == [".hl7", ".json"]
+    assert "MDSE-DAEMON-015" not in place.alarms()
+
+
+def test_what_a_former_output_left_staged_is_not_swept_and_leaves_when_it_is_configured_again(
+    make: Any, tmp_path: Path
+) -> None:
+    place = make("none", "hl7")
+    add_result(place, "A1")
+    while place.state("A1.R1") != "STAGED":
+        place.turn()
+    reconfigured(place, tmp_path, "json")
+    place.run()
+    assert place.state("A1.R1") == "RENDERED"
+    assert place.published() == []
+    reconfigured(place, tmp_path, "hl7")
+    place.run()
+    assert (place.state("A1.R1"), len(place.published())) == ("SENT", 1)
+
+
+def test_a_file_that_a_former_output_had_published_unbooked_counts_as_sent(make: Any, tmp_path: Path) -> None:
+    place = make("none", "hl7")
+    add_result(place, "A1")
+    while place.state("A1.R1") != "STAGED":
+        place.turn()
+    place.keeper.work()  # published, and the answer is never heard
+    reconfigured(place, tmp_path, "json", ack="file-gone")
+    place.run(for_s=100)
+    assert (place.state("A1.R1"), len(place.published())) == ("SENT", 1)
+    assert place.slide("A1").state == "CLOSED"
+    assert "pickup" not in place.alarms(), "nobody looks for its answer any more"
+
+
+def test_a_folder_of_an_output_that_is_still_configured_is_not_taken_by_another_one(make: Any, tmp_path: Path) -> None:
+    place = make("none", "hl7")
+    add_result(place, "A1")
+    place.run()
+    identity = place.keeper._identity()
+    reconfigured(place, tmp_path, "json")
+    place.books.journal.connection.execute("INSERT INTO meta VALUES ('drop xml:/srv', ?)", (identity,))
+    assert place.keeper._former_names(identity) == [f"hl7:{tmp_path}/drop", "xml:/srv"]
+    two = place.books.config.outputs[0].model_copy(update={"format": "xml", "path": Path("/srv")})
+    config = place.books.config.model_copy(update={"outputs": (*place.books.config.outputs, two)})
+    place.keeper.house.books = Books(config, place.books.journal, place.books.folders, utc_now)
+    assert place.keeper._former_names(identity) == []

@@ -11,10 +11,15 @@ from edge.audit import verify_audit
 from edge.config import config_from_text
 from edge.daemon.arrival import Arrival, accept_arrival
 from edge.daemon.books import Books, utc_text
+from edge.daemon.clock_guard import redate_rows
+from edge.daemon.decisions import discard
+from edge.daemon.quarantine import quarantine_slide
 from edge.daemon.reconciliation import is_whole, reconcile
-from edge.daemon.retention import purge_old_copies
+from edge.daemon.retention import Purged, purge_old_copies
 from edge.daemon.spool import idempotency_key
 from edge.daemon.state_folders import StateFolders
+from edge.daemon.supervisor import Supervisor
+from edge.daemon.waiting import oldest_without_result
 from edge.journal import open_journal
 from edge.journal_results import NewRevision
 from edge.journal_rows import DeliveryIntent
@@ -23,6 +28,7 @@ START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 CONFIG = """
 site = {{ id = "T", timezone = "UTC", state_dir = "{0}/state" }}
 bundle = {{ path = "{0}/bundle" }}
+health = {{ socket = "{0}/s", metrics_file = "{0}/m.prom" }}
 source = [{{ id = "di60", path = "{0}/export" }}]
 output = [{{ format = "json", path = "{0}/drop", ack = "none" }}]
 retention = {{ days = 10 }}
@@ -237,3 +243,126 @@ def test_the_newest_row_stays_although_it_never_had_a_result(books: Books, clock
     later(clock, 11, books)
     assert [row.id for row in books.journal.slides.newest_of_source("di60")] == [last.id]
     assert books.journal.slides.add("di60", "A3", b"A3").id == last.id + 1
+
+
+def test_a_result_that_was_given_up_before_anything_left_counts_as_discarded(books: Books) -> None:
+    slide, sent = finished_slide(books, "A1", last_state="COMPUTED", delivery="RENDERED"), finished_slide(books, "A2")
+    (row,) = books.journal.results.deliveries(next(iter(books.outputs())), ["RENDERED"])
+    books.journal.results.move_delivery(row.id, "PARKED", text="the code is unknown")
+    discard(books, books.journal.slides.get(slide), by="K. Sato", reason="examined by hand")
+    account = reconcile(books)
+    assert (account["delivered"], account["discarded"], is_whole(account)) == (1, 1, True)
+    books.journal.connection.execute("UPDATE deliveries SET reason_text = '' WHERE id = ?", (row.id,))
+    assert reconcile(books)["delivered"] == 2, "what was archived after its retention has left"
+    books.journal.connection.execute("UPDATE deliveries SET state = 'PARKED' WHERE id = ?", (row.id,))
+    assert reconcile(books)["closed_without_result"] == [slide]
+    assert sent != slide
+
+
+def test_a_report_that_left_without_its_message_is_no_result(books: Books) -> None:
+    slide = finished_slide(books, "A1")
+    books.journal.connection.execute("UPDATE deliveries SET copy = 0, state = 'ARCHIVED'")
+    assert reconcile(books)["closed_without_result"] == [slide]
+
+
+def test_a_result_that_was_not_sent_has_not_left(books: Books) -> None:
+    slide = finished_slide(books, "A1")
+    books.journal.connection.execute("UPDATE deliveries SET state = 'ARCHIVED', reason_text = 'not sent: A1.R2'")
+    assert reconcile(books)["closed_without_result"] == [slide]
+
+
+def test_a_slide_that_is_analyzed_again_waits_since_that_was_decided(books: Books, clock: Clock) -> None:
+    slide = finished_slide(books, "A1")
+    clock.now += timedelta(days=9)
+    queued = books.journal.now()
+    books.journal.slides.move(slide, "SPOOLED", text="to be analyzed again")
+    clock.now += timedelta(minutes=5)
+    assert oldest_without_result(books.journal) == (queued, slide)
+    clock.now += timedelta(minutes=5)
+    waiting = finished_slide(books, "A2", last_state="SPOOLED")
+    assert oldest_without_result(books.journal) == (queued, slide)
+    books.journal.slides.move(slide, "CLOSED")
+    assert oldest_without_result(books.journal) == (books.journal.now(), waiting)
+    books.journal.slides.move(waiting, "CLOSED")
+    assert oldest_without_result(books.journal) is None
+
+
+def test_a_slide_that_came_while_the_clock_stood_in_1970_has_not_waited_for_decades(books: Books, clock: Clock) -> None:
+    clock.now = datetime(1970, 1, 2, tzinfo=UTC)
+    waiting = finished_slide(books, "A1", last_state="SPOOLED")
+    finished_slide(books, "A2", last_state="COMPUTED", delivery="RENDERED")
+    clock.now = START
+    assert redate_rows(books, by="K. Sato") > 0
+    assert oldest_without_result(books.journal) == (utc_text(START), waiting)
+    (made_at,) = books.journal.connection.execute("SELECT made_at FROM deliveries").fetchone()
+    assert made_at == utc_text(START)
+
+
+def set_aside(books: Books, key: str) -> tuple[int, Path]:
+    """Quarantine a spooled slide of one image; return its number and the image's place in the quarantine."""
+    slide = books.journal.slides.get(finished_slide(books, key, last_state="SPOOLED"))
+    files = books.folders.spool / str(slide.spool_name)
+    (files / "files" / "1.jpg").write_bytes(b"image")
+    quarantine_slide(books, slide, files, code="MDSE-SLIDE-008", text="unreadable", stage="analyzing")
+    (image,) = books.folders.quarantine.glob(f"*/{slide.id}-*/files/1.jpg")
+    return slide.id, image
+
+
+def test_what_was_set_aside_stays_until_a_person_has_decided_and_the_retention_is_over(
+    books: Books, clock: Clock
+) -> None:
+    slide, image = set_aside(books, "A1")
+    later(clock, 400, books)
+    assert image.exists()
+    discard(books, books.journal.slides.get(slide), by="K. Sato", reason="examined by hand")
+    later(clock, 9, books)
+    assert image.exists()
+    later(clock, 2, books)
+    assert not image.exists()
+    assert list(books.folders.quarantine.iterdir()) == []
+    actions = [row[0] for row in books.journal.connection.execute("SELECT action FROM audit WHERE subject = 'slide:1'")]
+    assert actions.count("quarantined files removed after retention") == 1
+
+
+def test_what_was_set_aside_goes_also_when_its_rows_are_gone_and_strange_files_stay(books: Books, clock: Clock) -> None:
+    slide, image = set_aside(books, "A1")
+    discard(books, books.journal.slides.get(slide), by="K. Sato", reason="examined by hand")
+    books.journal.connection.execute("DELETE FROM slides")
+    strange = [books.folders.quarantine / name for name in ("notes", "2026-11-23/1-abc.txt")]
+    for path in strange:
+        path.write_bytes(b"a person's")
+    later(clock, 9, books)
+    assert image.exists()
+    later(clock, 2, books)
+    assert not image.exists()
+    assert all(path.exists() for path in strange)
+
+
+def test_nothing_outside_is_removed_through_a_link_in_the_quarantine(
+    books: Books, clock: Clock, tmp_path: Path
+) -> None:
+    for name in ("1-abc", "elsewhere/2-abc"):
+        (tmp_path / "other" / name).mkdir(parents=True)
+    (books.folders.quarantine / "2026-01-01").mkdir()
+    (books.folders.quarantine / "2026-01-01" / "1-abc").symlink_to(tmp_path / "other" / "1-abc")
+    (books.folders.quarantine / "2026-01-02").symlink_to(tmp_path / "other" / "elsewhere")
+    later(clock, 400, books)
+    assert (tmp_path / "other" / "1-abc").is_dir()
+    assert (tmp_path / "other" / "elsewhere" / "2-abc").is_dir()
+
+
+def test_a_purge_at_request_removes_all_that_is_old_and_not_one_bite(
+    books: Books, clock: Clock, tmp_path: Path
+) -> None:
+    slides = [finished_slide(books, f"A{number}") for number in range(45)]
+    clock.now += timedelta(days=11)
+    (tmp_path / "bundle").mkdir()
+    supervisor = Supervisor(books, {})
+    try:
+        reply = supervisor._purge_at_request({"by": "K. Sato", "reason": "the disk is full"}, 0)
+    finally:
+        supervisor.control.close()
+        supervisor.house.selector.close()
+    assert (reply["copies"], reply["deliveries"], reply["more"]) == (45, 45, False)
+    assert not any(has_copy(books, slide) for slide in slides)
+    assert purge_old_copies(books) == Purged()

@@ -36,9 +36,9 @@ def shorten_pauses(root: Path) -> None:
         self._ready_at_s = now_s + wait_s
         return wait_s
 
-    def purge(books: Books) -> int:
+    def purge(books: Books) -> retention.Purged:
         if not (root / PURGE_NOW).exists():
-            return 0
+            return retention.Purged()
         return retention.purge_old_copies(dataclasses.replace(books, wall=lambda: books.wall() + timedelta(days=400)))
 
     backoff.Backoff.failed = failed_soon  # type: ignore[method-assign]  # a stand-in
