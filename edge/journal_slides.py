@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edge.audit import AuditEvent
 from edge.errors import EdgeError
 from edge.journal_rows import SLIDE_COLUMNS, SlideRow
-from edge.journal_states import NEW_SLIDE_STATES, SLIDE_MOVES, WITHOUT_RESULT
+from edge.journal_states import NEW_SLIDE_STATES, SLIDE_MOVES
 
 if TYPE_CHECKING:
     from edge.journal import Journal
@@ -188,11 +188,6 @@ class SlideBook:
     def spooled_by_urgency(self) -> list[SlideRow]:
         """Return the slides that wait for the worker: STAT orders first, then the oldest."""
         return self._select("WHERE state = 'SPOOLED' ORDER BY priority DESC, id")
-
-    def oldest_without_result(self) -> SlideRow | None:
-        """Return the slide that has waited longest for its result, or None."""
-        rows = self.in_states(WITHOUT_RESULT, limit=1)
-        return rows[0] if rows else None
 
 
 def check_columns(columns: dict[str, object]) -> None:

@@ -113,7 +113,8 @@ def _text(command: str, reply: Mapping[str, Any]) -> str:
         told = f"{reply['slides']} slides and {reply['deliveries']} deliveries count as delivered before"
         return f"{told}, {reply['drop_folders']} drop folders were taken over"
     if command == "purge":
-        return f"{reply['copies']} spooled copies were removed"
+        told = f"{reply['copies']} spooled copies and {reply['quarantined']} folders of the quarantine were removed"
+        return told + (", and more follow" if reply["more"] else "")
     if command == "accept-clock":
         return f"the clock is believed; {reply['rows']} rows were dated anew"
     if command == "status":

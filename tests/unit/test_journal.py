@@ -221,14 +221,6 @@ def test_the_latest_arrival_stands_for_its_folder(journal: Journal) -> None:
     assert [row.id for row in journal.slides.newest_of_source("di60")] == [second.id]
 
 
-def test_the_slide_that_waits_longest_is_found_and_finished_ones_are_not(journal: Journal) -> None:
-    done, waiting = spooled(journal, "A1"), spooled(journal, "A2")
-    journal.slides.move(done, "COMPUTED")
-    oldest = journal.slides.oldest_without_result()
-    assert oldest is not None
-    assert oldest.id == waiting
-
-
 VERSION_1 = Path(__file__).with_name("journal_version_1.sql")
 
 

@@ -14,6 +14,7 @@ from edge.daemon.archive import archived_record
 from edge.daemon.channel import Message
 from edge.daemon.house import House
 from edge.daemon.sources import SourceKeeper
+from edge.daemon.waiting import oldest_without_result
 from edge.errors import EdgeError
 
 
@@ -151,7 +152,7 @@ def test_other_files_in_place_of_those_to_be_read_again_are_late_and_no_slide_wa
     assert laboratory.arrive(images="more").state == "LATE"
     old = laboratory.slides.get(slide)
     assert (old.state, old.reason_code) == ("QUARANTINED", "MDSE-SPOOL-012")
-    assert laboratory.slides.oldest_without_result() is None
+    assert oldest_without_result(laboratory.books.journal) is None
     assert refused(laboratory, "requeue", f"row:{slide}") == "MDSE-JOURNAL-010"
     assert laboratory.decide("discard", f"row:{slide}")["state"] == "CLOSED"
 
