@@ -25,6 +25,8 @@ QUESTIONS: dict[str, Question] = {
     "with_content": lambda book, _slide, _delivery: book.slides.with_content("content 7"),
     "by_key": lambda book, _slide, _delivery: book.slides.by_key("key-NEW"),
     "was_purged": lambda book, _slide, _delivery: book.slides.was_purged("key-NEW"),
+    "was_content_purged": lambda book, _slide, _delivery: book.slides.was_content_purged("content 7"),
+    "arrivals": lambda book, slide, _delivery: book.slides.arrivals("di60", slide.slide_key),
     "spooled_by_urgency": lambda book, _slide, _delivery: book.slides.spooled_by_urgency(),
     "oldest_without_result": lambda book, _slide, _delivery: oldest_without_result(book),
 }
