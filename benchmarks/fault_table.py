@@ -77,7 +77,7 @@ def _in_words(names: tuple[str, ...], before: dict[str, Any]) -> str:
     faults = sum(row[fault] for row in ran for fault in FAULTS)
     of_whole = _of_whole(names, ran)
     part = "" if of_whole == "100 %" else f" ({of_whole})"
-    return f"{sum(row['points'] for row in ran):,}{part}, {faults or 'no'} faults"
+    return f"{sum(row['points'] for row in ran):,}{part}, {faults or 'no'} fault{'s' * (faults != 1)}"
 
 
 def _note(figures: dict[str, Any], before: dict[str, Any] | None) -> str:
