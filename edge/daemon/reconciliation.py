@@ -21,8 +21,10 @@ OUTCOMES = (
 """`delivered`: closed, and a result has left. `delivered_unseen`: of these, published and gone before it was seen.
 `discarded`: closed by a person without a result; also a result that was given up before anything of it had left."""
 
+# CROSS JOIN keeps SQLite to this order, from the one folder on. Left to itself it begins with all that is ARCHIVED, for
+# every slide anew: minutes in one transaction once 100,000 slides are archived.
 _OF_THE_FOLDER = (
-    "SELECT 1 FROM deliveries d JOIN revisions r ON r.id = d.revision_id JOIN slides t ON t.id = r.slide_id"
+    "SELECT 1 FROM slides t CROSS JOIN revisions r ON r.slide_id = t.id CROSS JOIN deliveries d ON d.revision_id = r.id"
     " WHERE t.source = s.source AND t.slide_key = s.slide_key"
 )
 _GIVEN_UP = f"EXISTS ({_OF_THE_FOLDER} AND d.state = 'ARCHIVED' AND d.reason_text LIKE 'given up:%')"

@@ -14,7 +14,7 @@ from edge.journal_states import UNDELIVERED, WITHOUT_RESULT
 WAITS_FOR_A_PERSON = ("HELD", "QUARANTINED", "LATE")
 STRANDED_ALARM = "results-without-output"
 _HAS_RESULT = (
-    "EXISTS (SELECT 1 FROM slides t JOIN revisions r ON r.slide_id = t.id"
+    "EXISTS (SELECT 1 FROM slides t CROSS JOIN revisions r ON r.slide_id = t.id"
     " WHERE t.source = s.source AND t.slide_key = s.slide_key AND r.status != 'X')"
 )
 

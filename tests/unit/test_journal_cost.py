@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from test_journal import intent, journal, path, revision, spooled  # noqa: F401 - two are fixtures
 
+from edge.daemon.reconciliation import reconcile
 from edge.daemon.waiting import oldest_without_result
 from edge.journal import Journal
 from edge.journal_rows import DeliveryRow, SlideRow
@@ -84,3 +86,15 @@ def test_a_question_asked_for_every_slide_costs_the_same_among_fifty_slides_and_
     few = steps_of(journal, QUESTIONS[name])
     fill(journal, 1000, 6000)
     assert 0 < steps_of(journal, QUESTIONS[name]) <= few + 5
+
+
+def test_the_daily_account_of_ten_times_the_slides_costs_about_ten_times_as_much(
+    journal: Journal,  # noqa: F811 - the fixture
+) -> None:
+    new = spooled(journal, "NEW")
+    journal.results.add_revision(new, revision(), [intent(OUTPUT)])
+    books = SimpleNamespace(journal=journal)
+    fill(journal, 10, 310)
+    few = steps_of(journal, lambda *_: reconcile(books))
+    fill(journal, 310, 3010)
+    assert steps_of(journal, lambda *_: reconcile(books)) < 20 * few
