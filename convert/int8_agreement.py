@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from convert.half_storage import stored_in_half
 from convert.onnx_graph import bytes_from_onnx
-from convert.parity import outputs_of_engine, outputs_of_onnx
+from convert.parity import outputs_of_engine, outputs_of_onnx, rows_of
 from convert.parity_gates import MEAN_DIFFERENCE_BARS, SURE_BAR, TOP1_BAR, leads
 from convert.progress import Progress
 from edge.engines.base import EngineOutputs
@@ -72,8 +72,7 @@ class Judge:
     def on_few(self) -> Judge:
         """Return a judge over an even choice of at most SENSITIVITY_CELLS of the cells."""
         rows = np.linspace(0, len(self._images) - 1, min(SENSITIVITY_CELLS, len(self._images))).astype(int)
-        of_few = EngineOutputs(*(part[rows] for part in _parts(self._expected)))
-        return Judge(self._graph, self._images[rows], self._threads, None, of_few)
+        return Judge(self._graph, self._images[rows], self._threads, None, rows_of(self._expected, rows))
 
     def agreement(self, model: onnx.ModelProto) -> Agreement:
         """Run the int8 model as it will be stored and compare."""
@@ -97,7 +96,3 @@ def agreement_of(expected: EngineOutputs, found: EngineOutputs) -> Agreement:
         mean_abs_dp_types=float(np.abs(expected.cell_type - found.cell_type).mean()),
         mean_abs_dp_findings=float(np.abs(expected.findings - found.findings).mean()),
     )
-
-
-def _parts(outputs: EngineOutputs) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    return outputs.cell_type, outputs.findings, outputs.embedding

@@ -94,6 +94,11 @@ def compare_outputs(
     )
 
 
+def rows_of(outputs: EngineOutputs, rows: NDArray[np.intp]) -> EngineOutputs:
+    """Return the outputs of some views."""
+    return EngineOutputs(outputs.cell_type[rows], outputs.findings[rows], outputs.embedding[rows])
+
+
 def outputs_of_engine(
     engine: Engine, images: NDArray[np.uint8], progress: Progress, *, batch: int = 8
 ) -> EngineOutputs:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from convert.conversion_request import Preflight
 from convert.engine_proof import ProofMaterial, ProvedEngine
 from convert.library_from_xgboost import CompiledTrees
+from convert.parity import rows_of
 from convert.progress import Progress
 from convert.slide_mixtures import MOST_PAIRS, CellCounts, Slide, compose_slides, counts_of_cells, with_one_other_cell
 from convert.tree_model import TrainedTrees
@@ -107,13 +108,13 @@ def prove_slides(
     decision = _Decision(ready.card.decision["finding_threshold"], ready.card.decision["unidentified_below"])
     # One row for each cell: its other orientations are no other cells.
     first_views = np.unique(material.parity_cells, return_index=True)[1]
-    original = _side(_rows_of(material.parity_expected, first_views), ready.catalogue, decision)
+    original = _side(rows_of(material.parity_expected, first_views), ready.catalogue, decision)
     scorers = [_scorer(ready, trained, made) for trained, made in compiled]
     with Progress("composing slides", MOST_PAIRS * len(scorers), stream) as progress:
         chosen = [(scorer, scorer.compose(original.counts, progress)) for scorer in scorers]
     return {
         engine.parity.engine: _compare(
-            chosen, original, _side(_rows_of(engine.outputs, first_views), ready.catalogue, decision)
+            chosen, original, _side(rows_of(engine.outputs, first_views), ready.catalogue, decision)
         )
         for engine in proved
         if engine.parity is not None and engine.outputs is not None
@@ -193,10 +194,6 @@ def _scorer(ready: Preflight, trained: TrainedTrees, made: CompiledTrees) -> _Sc
         made.checkpoint, trained.target, len(ready.catalogue.parameter_names), where=f"trees/{trained.target}"
     )
     return _Scorer(spec, cohort, gates, trees, ready.catalogue)
-
-
-def _rows_of(outputs: EngineOutputs, rows: NDArray[np.intp]) -> EngineOutputs:
-    return EngineOutputs(outputs.cell_type[rows], outputs.findings[rows], outputs.embedding[rows])
 
 
 def _side(outputs: EngineOutputs, catalogue: Catalogue, decision: _Decision) -> _Side:
