@@ -12,7 +12,7 @@ import pytest
 from records import example_record
 
 from edge.config import config_from_text
-from edge.daemon.archive import store_result
+from edge.daemon.archive import record_path, store_result
 from edge.daemon.books import Books, utc_now, utc_text
 from edge.daemon.channel import Message
 from edge.daemon.corrections import finalize, resend, withdraw
@@ -570,9 +570,12 @@ def test_a_result_that_was_published_before_the_start_has_its_time_from_the_star
     assert "pickup" in place.alarms()
 
 
-def reconfigured(place: Place, root: Path, output_format: str, ack: str = "none") -> None:
-    """Let the place go on with another format in the same drop folder."""
-    text = CONFIG.format(root=root, ack=ack, format=output_format, report="false")
+def reconfigured(
+    place: Place, root: Path, output_format: str, ack: str = "none", drop: str = "drop", *, report: bool = False
+) -> None:
+    """Let the place go on with another format, in the same drop folder or another one."""
+    text = CONFIG.format(root=root, ack=ack, format=output_format, report=str(report).lower())
+    text = text.replace(f'path = "{root}/drop"', f'path = "{root}/{drop}"')
     books = Books(config_from_text(text), place.books.journal, place.books.folders, utc_now)
     keeper = OutputKeeper(House(books, lambda: place.now_s[0]), books.config.outputs[0], 0)
     keeper.child = DelivererHere(keeper)
@@ -605,6 +608,49 @@ def test_what_a_former_output_left_staged_is_not_swept_and_leaves_when_it_is_con
     reconfigured(place, tmp_path, "hl7")
     place.run()
     assert (place.state("A1.R1"), len(place.published())) == ("SENT", 1)
+
+
+@pytest.mark.parametrize("how_far", ["RENDERED", "STAGED"])
+@pytest.mark.parametrize("report", [False, True])
+def test_an_output_that_is_configured_again_gets_the_newest_result_and_no_older_one(
+    make: Any, tmp_path: Path, how_far: str, report: bool
+) -> None:
+    place = make("none", "hl7", report=report)
+    add_result(place, "A1")
+    while place.state("A1.R1") != how_far:
+        place.turn()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    reconfigured(place, tmp_path, "json", drop="elsewhere")
+    withdraw(place.books, place.slide("A1"), by="lab", reason="wrong sample")
+    place.run()
+    assert [row.output for row in place.deliveries("A1.R2")] == [f"json:{elsewhere}"]
+    sent_before = len(place.published())
+    reconfigured(place, tmp_path, "hl7", report=report)
+    place.run()
+    states = {row.state for row in place.deliveries("A1.R1") if row.output.startswith("hl7") and row.copy}
+    assert states == {"ARCHIVED"}
+    texts = [path.read_bytes() for path in place.published()[sent_before:] if path.suffix == ".hl7"]
+    assert [b"A1.R2" in text for text in texts] == [True]
+    assert [path.suffix for path in place.published()].count(".html") == (2 if report and how_far == "STAGED" else report)
+    assert place.slide("A1").state == "CLOSED"
+
+
+def test_a_missed_result_whose_record_was_changed_is_not_sent_and_neither_is_the_older_one(
+    make: Any, tmp_path: Path
+) -> None:
+    place = make("none", "hl7")
+    add_result(place, "A1")
+    (tmp_path / "elsewhere").mkdir()
+    reconfigured(place, tmp_path, "json", drop="elsewhere")
+    withdraw(place.books, place.slide("A1"), by="lab", reason="wrong sample")
+    place.run()
+    record_path(place.books.folders.archive, "A1.R2").write_bytes(b"{}")
+    reconfigured(place, tmp_path, "hl7")
+    place.run()
+    (row,) = place.deliveries("A1.R1")
+    assert (row.state, "MDSE-JOURNAL-007" in row.reason_text) == ("PARKED", True)
+    assert place.published() == []
 
 
 def test_a_file_that_a_former_output_had_published_unbooked_counts_as_sent(make: Any, tmp_path: Path) -> None:
