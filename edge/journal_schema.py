@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from edge.journal_states import DELIVERY_MOVES, SLIDE_MOVES
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x4D445345  # "MDSE" in the file header: another program's database is refused
 
 
@@ -58,6 +58,7 @@ CREATE TABLE slides (
 ) STRICT;
 CREATE INDEX slides_by_state ON slides (state, id);
 CREATE INDEX slides_by_content ON slides (content_sha256);
+CREATE INDEX slides_by_sample ON slides (sample_id);
 
 CREATE TABLE revisions (
     id INTEGER PRIMARY KEY,
@@ -129,5 +130,6 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         "CREATE INDEX purged_by_content ON purged (content_sha256)",
         "CREATE INDEX audit_arrivals ON audit (seq) WHERE action = 'arrived'",
     ),
+    2: ("CREATE INDEX slides_by_sample ON slides (sample_id)",),
 }
 """From version n to n+1: the statements. All steps to the present version run in one transaction."""

@@ -157,6 +157,10 @@ class SlideBook:
         """Return slides that hold exactly these images, under whatever name, oldest first."""
         return self._select("WHERE content_sha256 = ? ORDER BY id", (content_sha256,))
 
+    def of_sample(self, sample_id: str) -> list[SlideRow]:
+        """Return every arrival of a sample, from any source, oldest first."""
+        return self._select("WHERE sample_id = ? ORDER BY id", (sample_id,))
+
     def in_states(self, states: Iterable[str], *, source: str | None = None, limit: int = -1) -> list[SlideRow]:
         """Return slides in any of the states, oldest first."""
         names = list(states)

@@ -17,6 +17,7 @@ from edge.daemon.channel import Message
 from edge.daemon.child_process import ChildProcess
 from edge.daemon.clock_guard import UNSYNCHRONISED, UNSYNCHRONISED_TEXT
 from edge.daemon.device_state import DeviceState, is_device_fault
+from edge.daemon.filing import label_objection
 from edge.daemon.house import House
 from edge.daemon.intents import ReportFacts, intents_for
 from edge.daemon.keeper import Keeper
@@ -261,7 +262,8 @@ class AnalysisKeeper(Keeper):
                 self._on_failed({"code": "", "text": text, "retry": True})
                 return
             self._check_mode(record)
-            self._book(slide, record, record_bytes, report)
+            if not self._hold_back(slide, record):
+                self._book(slide, record, record_bytes, report)
         except EdgeError as error:
             self._on_failed({"code": error.code, "text": str(error), "retry": False})
             self.end_child("its answer cannot be believed")
@@ -287,6 +289,21 @@ class AnalysisKeeper(Keeper):
         allowed = self.house.books.config.bundle.allow_demo
         if (record["mode"] == "T" and not allowed) or (self.house.test_analyzer and record["mode"] != "T"):
             raise EdgeError("MDSE-DAEMON-003", where=str(self.house.books.config.bundle.path))
+
+    def _hold_back(self, slide: SlideRow, record: dict[str, Any]) -> bool:
+        """Hold the slide when another result is in the way of its label; True when it gets none now."""
+        books = self.house.books
+        try:
+            objection = label_objection(books, slide, record)
+        except EdgeError as error:
+            # What stands at the receiver cannot be read: whether this would take its place would be a guess.
+            self._set_aside(error.code, str(error), "analyzing")
+            return True
+        if objection is None:
+            return False
+        # An earlier release was about something else.
+        books.journal.slides.move(slide.id, "HELD", code=objection.code, text=str(objection), attempts=0, released=0)
+        return True
 
     def _book(self, slide: SlideRow, record: dict[str, Any], record_bytes: bytes, report: bytes) -> None:
         """Archive, then one transaction: the result, what is to be delivered, the slide's state."""

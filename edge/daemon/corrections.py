@@ -23,8 +23,8 @@ from edge.journal_rows import SIDECAR_COPY, DeliveryIntent, DeliveryRow, Revisio
 from edge.record_text import record_bytes, revise_record
 
 log = logging.getLogger("mds_edge.daemon")
-RESTATABLE = ("CLOSED", "COMPUTED", "QUARANTINED")
-"""QUARANTINED: another analysis of it failed, and its result stands at the receiver as before."""
+RESTATABLE = ("CLOSED", "COMPUTED", "QUARANTINED", "HELD")
+"""QUARANTINED, HELD: another analysis of it failed or waits, and its result stands at the receiver as before."""
 
 
 def latest_revision(books: Books, slide: SlideRow) -> RevisionRow:

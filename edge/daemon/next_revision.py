@@ -22,6 +22,12 @@ def last_revision(books: Books, slide: SlideRow) -> RevisionRow | None:
     return revisions[-1] if revisions else None
 
 
+def standing_result(books: Books, slide: SlideRow) -> RevisionRow | None:
+    """Return the newest revision of the slide's folder when it is a result and not withdrawn; None otherwise."""
+    last = last_revision(books, slide)
+    return None if last is None or last.status in (WITHDRAWN, NO_RESULT) else last
+
+
 def has_own_result(books: Books, slide: SlideRow) -> bool:
     """Tell whether a result was made of this very arrival. A notice that there is none (X) is none."""
     revisions = books.journal.results.revisions_of_folder(slide.source, slide.slide_key)
@@ -30,10 +36,8 @@ def has_own_result(books: Books, slide: SlideRow) -> bool:
 
 def result_of_another_sample(books: Books, slide: SlideRow, sample_id: str) -> RevisionRow | None:
     """Return the newest result of the slide's folder when it stands, not withdrawn, for another sample."""
-    last = last_revision(books, slide)
-    if last is None or last.status in (WITHDRAWN, NO_RESULT):
-        return None
-    return None if books.journal.slides.get(last.slide_id).sample_id == sample_id else last
+    last = standing_result(books, slide)
+    return None if last is None or books.journal.slides.get(last.slide_id).sample_id == sample_id else last
 
 
 def objection(books: Books, slide: SlideRow) -> EdgeError | None:

@@ -43,12 +43,15 @@ def acquired_moment(view: RecordView) -> datetime | None:
 
 
 def slide_number(view: RecordView) -> str:
-    """Return what tells the slides of one sample apart: the slide's number, else its key or a digest of it."""
-    if view.slide.slide_no is not None:
-        return str(view.slide.slide_no)
-    if len(view.slide.slide_key) <= SUB_ID_LIMIT:
-        return view.slide.slide_key
-    return number_from_slide_key(view.slide.slide_key)
+    """Return what tells the slides of one sample apart, as `slide_label`."""
+    return slide_label(view.slide.slide_no, view.slide.slide_key)
+
+
+def slide_label(slide_no: int | None, slide_key: str) -> str:
+    """Return under what a receiver files a slide beside others of its sample: its number, else its key or a digest."""
+    if slide_no is not None:
+        return str(slide_no)
+    return slide_key if len(slide_key) <= SUB_ID_LIMIT else number_from_slide_key(slide_key)
 
 
 def number_from_slide_key(key: str) -> str:

@@ -14,7 +14,7 @@ from edge.errors import EdgeError
 from edge.journal import Journal, fold_log, is_transient, open_journal, prepare_connection
 from edge.journal_results import NewRevision
 from edge.journal_rows import DeliveryIntent
-from edge.journal_schema import MIGRATIONS
+from edge.journal_schema import MIGRATIONS, SCHEMA_VERSION
 from edge.journal_states import DELIVERY_MOVES, SLIDE_MOVES
 
 
@@ -264,7 +264,7 @@ def test_a_journal_of_the_first_version_is_brought_up_with_every_row_and_an_audi
     assert opened.results.revisions_of_folder("di60", "A1")[0].message_id == "ABC.R1"
     assert verify_audit(opened.connection).broken_at is None
     last = opened.connection.execute("SELECT action, old, new FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
-    assert last == ("journal migrated", "1", "2")
+    assert last == ("journal migrated", "1", str(SCHEMA_VERSION))
     opened.close()
 
 
@@ -292,17 +292,17 @@ def test_a_migration_that_fails_at_any_of_its_steps_leaves_the_old_journal(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal_of_version_1(path)
-    whole = MIGRATIONS[1]
-    for number in range(len(whole) + 1):
-        broken = (*whole[:number], "INSERT INTO no_such_table VALUES (1)", *whole[number:])
-        monkeypatch.setitem(MIGRATIONS, 1, broken)
+    whole = dict(MIGRATIONS)
+    for version, number in ((version, n) for version, step in whole.items() for n in range(len(step) + 1)):
+        broken = (*whole[version][:number], "INSERT INTO no_such_table VALUES (1)", *whole[version][number:])
+        monkeypatch.setitem(MIGRATIONS, version, broken)
         with pytest.raises(EdgeError, match="MDSE-JOURNAL-001"):
             open_journal(path, now=lambda: "t")
         left = sqlite3.connect(path)
         assert left.execute("PRAGMA user_version").fetchone()[0] == 1
         assert "priority" not in {row[1] for row in left.execute("PRAGMA table_info(slides)")}
         left.close()
-    monkeypatch.setitem(MIGRATIONS, 1, whole)
+        monkeypatch.setitem(MIGRATIONS, version, whole[version])
     open_journal(path, now=lambda: "t").close()
 
 

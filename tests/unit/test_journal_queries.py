@@ -23,6 +23,7 @@ from edge.journal import (
     prepare_connection,
 )
 from edge.journal_rows import DeliveryIntent
+from edge.journal_schema import SCHEMA_VERSION
 
 
 @pytest.fixture
@@ -288,8 +289,9 @@ def test_a_migration_whose_transaction_the_disk_ended_is_told_as_what_ended_it(
     monkeypatch: Any,
 ) -> None:
     connection = journal.connection
-    monkeypatch.setattr(journal_module, "MIGRATIONS", {1: ["CREATE TABLE more (id INTEGER)"]})
-    connection.execute("PRAGMA user_version = 1")
+    before = SCHEMA_VERSION - 1
+    monkeypatch.setattr(journal_module, "MIGRATIONS", {before: ["CREATE TABLE more (id INTEGER)"]})
+    connection.execute(f"PRAGMA user_version = {before}")
 
     def ended() -> str:
         connection.execute("ROLLBACK")  # as SQLite itself does for a full disk
@@ -298,4 +300,4 @@ def test_a_migration_whose_transaction_the_disk_ended_is_told_as_what_ended_it(
     with pytest.raises(sqlite3.OperationalError, match="disk is full"):
         migrate_journal(connection, ended)
     assert not connection.in_transaction
-    assert connection.execute("PRAGMA user_version").fetchone()[0] == 1
+    assert connection.execute("PRAGMA user_version").fetchone()[0] == before

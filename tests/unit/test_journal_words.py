@@ -16,6 +16,7 @@ from test_journal import intent, journal, journal_of_version_1, path, revision, 
 from edge.daemon.durable import free_files
 from edge.errors import EdgeError
 from edge.journal import Journal, open_journal
+from edge.journal_schema import SCHEMA_VERSION
 
 
 def newest_rows(book: Journal, count: int) -> list[tuple[Any, ...]]:
@@ -66,7 +67,7 @@ def test_a_delivery_says_under_which_name_it_was_staged_and_why_it_moved(journal
 def test_a_migration_says_who_made_it_of_what_and_between_which_versions(path: Path) -> None:  # noqa: F811 - the fixture
     journal_of_version_1(path)
     opened = open_journal(path, now=lambda: "2026-11-23T09:00:00.000Z")
-    assert newest_rows(opened, 1)[0][:5] == ("daemon", "journal migrated", "journal", "1", "2")
+    assert newest_rows(opened, 1)[0][:5] == ("daemon", "journal migrated", "journal", "1", str(SCHEMA_VERSION))
     opened.close()
 
 
@@ -105,7 +106,10 @@ def make_newer(connection: sqlite3.Connection) -> None:
 
 @pytest.mark.parametrize(
     ("change", "code", "words"),
-    [(make_foreign, "MDSE-JOURNAL-004", ""), (make_newer, "MDSE-JOURNAL-002", "(format 99; this one knows 2)")],
+    [
+        (make_foreign, "MDSE-JOURNAL-004", ""),
+        (make_newer, "MDSE-JOURNAL-002", f"(format 99; this one knows {SCHEMA_VERSION})"),
+    ],
 )
 def test_a_journal_that_is_not_ours_to_open_is_named_in_the_refusal(journal, path, change, code, words) -> None:  # noqa: F811 - the fixture
     change(journal.connection)

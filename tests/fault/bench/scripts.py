@@ -137,6 +137,7 @@ UNDONE = {
         "ALTER TABLE slides DROP COLUMN unlisted_at",
         "ALTER TABLE slides DROP COLUMN priority",
     ),
+    2: ("DROP INDEX slides_by_sample",),
 }
 """Of every migration of the journal what takes it back: there is no old program to write an old journal."""
 
