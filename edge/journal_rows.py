@@ -34,6 +34,7 @@ class SlideRow:
     changed_at: str
     priority: int
     unlisted_at: str | None
+    filed_as: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,11 +54,12 @@ CREATE TABLE slides (
     changed_at TEXT NOT NULL,
     priority INTEGER NOT NULL DEFAULT 0,  -- 1: the order is STAT, analyzed before the others
     unlisted_at TEXT,                     -- since when the source no longer lists the folder; NULL while it does
+    filed_as TEXT,                        -- slide number or key of its result; NULL: none, or made before version 3
     UNIQUE (source, slide_key, arrival)
 ) STRICT;
 CREATE INDEX slides_by_state ON slides (state, id);
 CREATE INDEX slides_by_content ON slides (content_sha256);
-CREATE INDEX slides_by_sample ON slides (sample_id);
+CREATE INDEX slides_by_label ON slides (sample_id, filed_as);
 
 CREATE TABLE revisions (
     id INTEGER PRIMARY KEY,
@@ -130,6 +131,9 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         "CREATE INDEX purged_by_content ON purged (content_sha256)",
         "CREATE INDEX audit_arrivals ON audit (seq) WHERE action = 'arrived'",
     ),
-    2: ("CREATE INDEX slides_by_sample ON slides (sample_id)",),
+    2: (
+        "ALTER TABLE slides ADD COLUMN filed_as TEXT",
+        "CREATE INDEX slides_by_label ON slides (sample_id, filed_as)",
+    ),
 }
 """From version n to n+1: the statements. All steps to the present version run in one transaction."""

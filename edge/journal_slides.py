@@ -157,9 +157,12 @@ class SlideBook:
         """Return slides that hold exactly these images, under whatever name, oldest first."""
         return self._select("WHERE content_sha256 = ? ORDER BY id", (content_sha256,))
 
-    def of_sample(self, sample_id: str) -> list[SlideRow]:
-        """Return every arrival of a sample, from any source, oldest first."""
-        return self._select("WHERE sample_id = ? ORDER BY id", (sample_id,))
+    def filed(self, sample_id: str, label: str) -> list[SlideRow]:
+        """Return the arrivals of a sample, from any source, whose result has this label or one that is not known."""
+        # UNION: for an OR, SQLite walks through every slide of the sample.
+        of_sample = "SELECT id FROM slides WHERE sample_id = ?1 AND filed_as"
+        condition = f"WHERE id IN ({of_sample} = ?2 UNION {of_sample} IS NULL) ORDER BY id"
+        return self._select(condition, (sample_id, label))
 
     def in_states(self, states: Iterable[str], *, source: str | None = None, limit: int = -1) -> list[SlideRow]:
         """Return slides in any of the states, oldest first."""

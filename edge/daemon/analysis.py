@@ -17,7 +17,7 @@ from edge.daemon.channel import Message
 from edge.daemon.child_process import ChildProcess
 from edge.daemon.clock_guard import UNSYNCHRONISED, UNSYNCHRONISED_TEXT
 from edge.daemon.device_state import DeviceState, is_device_fault
-from edge.daemon.filing import label_objection
+from edge.daemon.filing import filed_under, label_objection
 from edge.daemon.house import House
 from edge.daemon.intents import ReportFacts, intents_for
 from edge.daemon.keeper import Keeper
@@ -329,8 +329,9 @@ class AnalysisKeeper(Keeper):
             intents = intents_for(books.config.outputs, record, report=facts)
             books.journal.results.add_revision(slide.id, new, intents)
             books.journal.slides.move(
-                slide.id, "COMPUTED", attempts=0, planned_reason=None, planned_by=None, released=0
-            )
+                slide.id, "COMPUTED", attempts=0, planned_reason=None, planned_by=None, released=0,
+                filed_as=filed_under(record)[1],
+            )  # fmt: skip
 
     def _on_failed(self, facts: dict[str, Any]) -> None:
         """Book a failure: the disk's is tried again for ever, any other counts until the slide is set aside."""

@@ -35,7 +35,7 @@ def label_objection(books: Books, slide: SlideRow, record: Mapping[str, Any]) ->
                 "MDSE-SPOOL-015", where=where, message_id=own.message_id, other=row_name(own.slide_id),
                 before=before[1], label=filed[1],
             )  # fmt: skip
-    for other in other_slides(books, slide):
+    for other in other_slides(books, slide, filed[1]):
         standing = standing_result(books, other)
         if standing is not None and filed_under(record_of(books, standing)) == filed:
             return EdgeError(
@@ -57,10 +57,13 @@ def record_of(books: Books, revision: RevisionRow) -> dict[str, Any]:
     return record
 
 
-def other_slides(books: Books, slide: SlideRow) -> list[SlideRow]:
-    """Return the slides of the same sample in other folders, one arrival of each."""
+def other_slides(books: Books, slide: SlideRow, label: str) -> list[SlideRow]:
+    """Return the slides of the same sample in other folders that may have the label, one arrival of each.
+
+    The others' records are not read: thousands of slides may carry the number of one control sample.
+    """
     if slide.sample_id is None:
         return []
-    found = {(row.source, row.slide_key): row for row in books.journal.slides.of_sample(slide.sample_id)}
+    found = {(row.source, row.slide_key): row for row in books.journal.slides.filed(slide.sample_id, label)}
     found.pop((slide.source, slide.slide_key), None)
     return list(found.values())

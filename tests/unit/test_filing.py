@@ -11,6 +11,7 @@ import pytest
 from decided_slides import Laboratory, digest
 from test_outbox import PAGE, RECORD
 
+from edge.daemon import filing
 from edge.daemon.analysis import AnalysisKeeper
 from edge.daemon.archive import archived_record
 from edge.daemon.channel import Message
@@ -230,7 +231,22 @@ def test_a_slide_is_set_aside_when_what_stands_under_its_sample_cannot_be_read(w
     workplace.take("A1", 1)
     for path in workplace.books.folders.archive.rglob("*.json"):
         path.write_bytes(path.read_bytes() + b" ")
-    row = workplace.take("B1", 2)
+    row = workplace.take("B1", 1)
     assert (row.state, row.reason_code) == ("QUARANTINED", "MDSE-JOURNAL-007")
     assert workplace.keeper.child is not None
     assert workplace.take("C1", 1, sample="0043").state in FINISHED
+
+
+def test_a_number_taken_before_the_journal_kept_it_is_taken_all_the_same(workplace: Workplace) -> None:
+    workplace.take("A1", 1)
+    workplace.books.journal.connection.execute("UPDATE slides SET filed_as = NULL")
+    assert workplace.take("B1", 1).reason_code == "MDSE-SPOOL-014"
+
+
+def test_among_the_slides_of_a_control_sample_no_other_record_is_read(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in ("A1", "B1", "C1"):
+        workplace.take(key, None, sample="QC")
+    monkeypatch.setattr(filing, "archived_record", lambda archive, revision: pytest.fail(f"read {revision.message_id}"))
+    assert workplace.take("D1", None, sample="QC").state in FINISHED

@@ -30,7 +30,7 @@ QUESTIONS: dict[str, Question] = {
     "was_content_purged": lambda book, _slide, _delivery: book.slides.was_content_purged("content 7"),
     "arrivals": lambda book, slide, _delivery: book.slides.arrivals("di60", slide.slide_key),
     "spooled_by_urgency": lambda book, _slide, _delivery: book.slides.spooled_by_urgency(),
-    "of_sample": lambda book, _slide, _delivery: book.slides.of_sample("S10"),
+    "filed": lambda book, _slide, _delivery: book.slides.filed("QC", "OLD10"),
     "oldest_without_result": lambda book, _slide, _delivery: oldest_without_result(book),
 }
 
@@ -40,9 +40,9 @@ def fill(book: Journal, first: int, last: int) -> None:
     numbers = [(number,) for number in range(first, last)]
     with book.change():
         book.connection.executemany(
-            "INSERT INTO slides (id, source, slide_key, folder, state, content_sha256, sample_id, idempotency_key,"
-            " seen_at, changed_at) VALUES (?1, 'di60', 'OLD' || ?1, x'4F', 'CLOSED', 'content ' || ?1, 'S' || ?1,"
-            " 'key ' || ?1, 't', 't')",
+            "INSERT INTO slides (id, source, slide_key, folder, state, content_sha256, sample_id, filed_as,"
+            " idempotency_key, seen_at, changed_at) VALUES (?1, 'di60', 'OLD' || ?1, x'4F', 'CLOSED',"
+            " 'content ' || ?1, 'QC', 'OLD' || ?1, 'key ' || ?1, 't', 't')",
             numbers,
         )
         book.connection.executemany(
