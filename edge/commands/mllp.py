@@ -96,7 +96,11 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 def _send_what_waits(sender: MllpSender, stop: threading.Event) -> None:
     """Send message after message until none waits; then give the connection back."""
-    for name in sender.waiting():
+    held_before = sender.held_back
+    names = sender.waiting()
+    for name in sorted(sender.held_back - held_before):
+        log_event(log, logging.WARNING, "held-back", "not sent: a later revision is answered already", file=name)
+    for name in names:
         if stop.is_set():
             return
         known = name in sender.left_alone
