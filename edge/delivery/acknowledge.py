@@ -47,12 +47,14 @@ class AckState:
     text: the LIS's own words or the reason, in one printable line of at most 500 characters; "" when there is none.
     temporary: a refusal (AE or CE) for an error that the receiver itself calls one of its own (ERR-3 206 or 207).
     whole: False where the file may still be being written: believed only when the next look finds the same.
+    receipt_only: an acceptance by CA: the message has arrived, and nothing is said of what became of it.
     """
 
     kind: AckKind
     text: str = ""
     temporary: bool = False
     whole: bool = True
+    receipt_only: bool = False
 
 
 def read_acknowledgement(
@@ -147,6 +149,8 @@ def state_from_ack(content: bytes, message_id: str) -> AckState:
         return AckState("ignored", _cut(f"the acknowledgement is for message {named}, not for {message_id}"))
     codes = {fields[1] for fields in ours}
     said = _words_of(ours, segments, separator)
+    if codes == {"CA"}:
+        return AckState("accepted", _cut(f"only its receipt was confirmed (CA) {said}".strip()), receipt_only=True)
     if codes <= _ACCEPTED:
         return AckState("accepted", said)
     if codes <= _REFUSED:

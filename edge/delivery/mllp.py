@@ -141,20 +141,42 @@ class MllpLink:
         return self._socket
 
     def _answer(self, connection: socket.socket, message_id: str) -> tuple[bytes, AckState, tuple[str, ...]]:
-        """Read frames until one names our message; raises TimeoutError when the time for all of them is over."""
-        end_s = time.monotonic() + self._settings.answer_s
+        """Read frames until one decides about our message; raises TimeoutError or another OSError when none does.
+
+        CA confirms the receipt alone, and the application's answer that we ask for (MSH-16 AL) may follow: CA stands
+        when the time for all answers is over, or the connection, before one has come.
+        """
         passed_over: list[str] = []
+        receipt: tuple[bytes, AckState] | None = None
+        try:
+            for frame in self._frames(connection):
+                state = state_from_ack(frame, message_id)
+                if state.kind not in ("accepted", "refused"):
+                    passed_over.append(state.text)
+                elif state.receipt_only:
+                    receipt = receipt or (frame, state)
+                else:
+                    return frame, state, tuple(passed_over)
+        except OSError:
+            if receipt is None:
+                raise
+            self.close()
+        if receipt is None:
+            raise TimeoutError
+        return *receipt, tuple(passed_over)
+
+    def _frames(self, connection: socket.socket) -> Iterator[bytes]:
+        """Yield frames until the time for all of them is over; raises OSError when the connection is lost."""
+        end_s = time.monotonic() + self._settings.answer_s
         while (left_s := end_s - time.monotonic()) > 0:
             connection.settimeout(left_s)
-            data = connection.recv(65_536)
+            try:
+                data = connection.recv(65_536)
+            except TimeoutError:
+                return
             if not data:
                 raise ConnectionResetError("the receiver closed the connection without an answer")
-            for frame in self._reader.feed(data):
-                state = state_from_ack(frame, message_id)
-                if state.kind in ("accepted", "refused"):
-                    return frame, state, tuple(passed_over)
-                passed_over.append(state.text)
-        raise TimeoutError
+            yield from self._reader.feed(data)
 
 
 class MllpSender:

@@ -81,8 +81,47 @@ def test_the_answer_becomes_the_file_that_the_daemon_reads(drop: Drop, word: str
     assert sent.state.kind == kind
     assert state_of(drop, "M1.R1")[0] == kind
     assert state_of(drop, "M1.R1")[1] == ("" if kind == "accepted" and len(word) > 2 else
-                                          "as told" if kind == "accepted" else f"{word} as told")  # fmt: skip
+                                          "as told" if word == "AA" else
+                                          "only its receipt was confirmed (CA) as told" if word == "CA" else
+                                          f"{word} as told")  # fmt: skip
     assert [path.name for path in (drop.folder.parent / "ack").iterdir()] == ["M1.R1.ack"]
+
+
+@pytest.mark.parametrize(
+    ("word", "kind", "text"), [("CA-then-AA", "accepted", "as told"), ("CA-then-AE", "refused", "AE as told"),
+                               ("CA-then-AR", "refused", "AR as told"), ("CA-then-CE", "refused", "CE as told")],
+)  # fmt: skip
+def test_the_answer_of_the_application_after_the_receipt_decides_and_is_kept(
+    drop: Drop, word: str, kind: str, text: str
+) -> None:
+    publish(drop, "M1.R1", "M2.R1")
+    with Receiver(word, "AA") as receiver:
+        sender = sender_to(drop, receiver)
+        sent = sender.send("M1.R1.hl7")
+        assert (sent.state.kind, sent.state.receipt_only, sent.passed_over) == (kind, False, ())
+        sender.send("M2.R1.hl7")
+        assert (receiver.ids, receiver.connections) == (["M1.R1", "M2.R1"], 1)
+    assert state_of(drop, "M1.R1") == (kind, text)
+    assert state_of(drop, "M2.R1") == ("accepted", "as told")
+
+
+@pytest.mark.parametrize(
+    ("word", "passed_over", "connections"),
+    [("CA", 0, 1), ("CA-then-CA", 0, 1), ("CA-then-close", 0, 2), ("CA-then-foreign", 1, 1), ("CA-then-XX", 1, 1)],
+)
+def test_the_receipt_stands_and_says_so_when_the_application_does_not_answer(
+    drop: Drop, word: str, passed_over: int, connections: int
+) -> None:
+    publish(drop, "M1.R1", "M2.R1")
+    with Receiver(word, "AA") as receiver:
+        sender = sender_to(drop, receiver)
+        sent = sender.send("M1.R1.hl7")
+        assert (sent.state.kind, sent.state.receipt_only, len(sent.passed_over)) == ("accepted", True, passed_over)
+        sender.send("M2.R1.hl7")
+        assert (receiver.ids, receiver.connections) == (["M1.R1", "M2.R1"], connections)
+    kind, text = state_of(drop, "M1.R1")
+    assert kind == "accepted"
+    assert text.startswith("only its receipt was confirmed (CA)")
 
 
 @pytest.mark.parametrize(
@@ -398,6 +437,10 @@ def test_the_log_names_no_file_and_repeats_no_word_of_the_receiver(drop: Drop, c
             publish(drop, "S-0044.R1")
             assert main(command(drop, receiver.port, "--once", "--verbose")) == 0
             assert "as told" in capsys.readouterr().err
+        publish(drop, "S-0046.R1")
+        with Receiver("CA-then-close") as receiver:
+            assert main(command(drop, receiver.port, "--once")) == 0
+            assert "confirmed receipt only" in capsys.readouterr().err
     finally:
         logging.getLogger().handlers[:] = before[0]
         logging.getLogger().setLevel(before[1])
