@@ -55,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--ack", type=Path, required=True, metavar="DIR", help="acknowledgement folder of that output")
     parser.add_argument("--to", required=True, metavar="HOST:PORT", help="the receiver")
     parser.add_argument("--connect-s", type=float, default=10.0, metavar="N", help="time to connect (default 10)")
-    parser.add_argument("--answer-s", type=float, default=30.0, metavar="N", help="time for an answer (default 30)")
+    parser.add_argument(
+        "--answer-s", type=float, default=30.0, metavar="N", help="time for the answers to a message (default 30)"
+    )
     parser.add_argument("--poll-s", type=float, default=1.0, metavar="N", help="pause between two looks (default 1)")
     parser.add_argument("--take", action="store_true", help="remove a message from the drop folder once it is answered")
     parser.add_argument("--once", action="store_true", help="send what waits now, then end")
@@ -96,7 +98,11 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 def _send_what_waits(sender: MllpSender, stop: threading.Event) -> None:
     """Send message after message until none waits; then give the connection back."""
-    for name in sender.waiting():
+    held_before = sender.held_back
+    names = sender.waiting()
+    for name in sorted(sender.held_back - held_before):
+        log_event(log, logging.WARNING, "held-back", "not sent: a later revision is answered already", file=name)
+    for name in names:
         if stop.is_set():
             return
         known = name in sender.left_alone
@@ -107,8 +113,9 @@ def _send_what_waits(sender: MllpSender, stop: threading.Event) -> None:
             continue
         for text in sent.passed_over:
             log_event(log, logging.WARNING, "passed-over", "an answer names another message", file=name, words=text)
+        said = "the receiver has confirmed receipt only" if sent.state.receipt_only else "the receiver has answered"
         log_event(
-            log, logging.INFO, sent.state.kind, "the receiver has answered", file=name, message_id=sent.message_id,
+            log, logging.INFO, sent.state.kind, said, file=name, message_id=sent.message_id,
             words=sent.state.text,
         )  # fmt: skip
     sender.link.close()

@@ -23,7 +23,7 @@ from edge.daemon.channel import Channel, Message
 from edge.daemon.child_main import run_child
 from edge.daemon.durable import free_bytes
 from edge.daemon.trouble import error_number_of
-from edge.delivery.acknowledge import AckState, read_acknowledgement
+from edge.delivery.acknowledge import AckState, read_acknowledgements
 from edge.delivery.durable import STAGING_NAME, explained, is_there, opened_folder, read_identity
 from edge.delivery.owner import OwnerClaim
 from edge.delivery.publish import (
@@ -102,7 +102,7 @@ class Deliverer:
             publish_file(drop, order["staged_name"], order["final_name"], order["sha256"], order["size"])
             return {"kind": "published", "id": order["id"]}
         if message.kind == "acks":
-            return {"kind": "acks", "states": [self._answer_to(drop, *wanted) for wanted in order["wanted"]]}
+            return {"kind": "acks", "states": self._answers(drop, order["wanted"])}
         raise AssertionError(f"an order of kind {message.kind!r}")
 
     def _found_identity(self) -> str:
@@ -169,8 +169,12 @@ class Deliverer:
         swept = sweep_staging(drop, [staged for _, staged, _ in order["staged"]])
         return {"kind": "recovered", "states": states, "swept": list(swept), "removed": removed}
 
-    def _answer_to(self, drop: Drop, identity: int, final_name: str, message_id: str) -> list[object]:
-        state = read_acknowledgement(self._ack, drop, final_name, message_id, ack_folder=self._ack_folder)
+    def _answers(self, drop: Drop, wanted: list[tuple[int, str, str]]) -> list[list[object]]:
+        files = [(final_name, message_id) for _, final_name, message_id in wanted]
+        states = read_acknowledgements(self._ack, drop, files, ack_folder=self._ack_folder)
+        return [self._answer_to(identity, state) for (identity, _, _), state in zip(wanted, states, strict=True)]
+
+    def _answer_to(self, identity: int, state: AckState) -> list[object]:
         if state.kind in ("accepted", "refused") and not state.whole:
             # Half a file must settle nothing: only the next look can tell that nothing was added.
             before, self._unended[identity] = self._unended.get(identity), state

@@ -17,7 +17,7 @@ from edge.daemon.durable import free_bytes
 from edge.daemon.environment import environment_faults
 from edge.daemon.folder_look import list_slide_folders
 from edge.daemon.state_folders import StateFolders
-from edge.delivery.publish import prepare_drop
+from edge.delivery.publish import try_drop
 from edge.errors import EdgeError
 from edge.journal import file_system_of
 
@@ -26,7 +26,9 @@ def check_start(config: Config) -> Iterator[str]:
     """Yield one line per thing that is well; raises the EdgeError that a start would meet, as the same user.
 
     Another user than the state folder's owner is refused first (MDSE-DAEMON-020): it would leave folders behind that
-    the service cannot use. A source that is away is told, not refused: the daemon would start and wait for it.
+    the service cannot use. A drop folder gets no identity from it: the journal would not know that one, and the first
+    start would refuse the folder as another journal's. A source that is away is told, not refused: the daemon would
+    start and wait for it.
     """
     faults = environment_faults(os.environ, isolated=bool(sys.flags.isolated))
     yield f"environment: {'as the unit sets it' if not faults else 'NOT that of the unit (' + '; '.join(faults) + ')'}"
@@ -49,10 +51,10 @@ def check_start(config: Config) -> Iterator[str]:
         except (OSError, EdgeError) as error:
             yield f"source {source.id}: AWAY ({error})"
     for output in config.outputs:
-        drop = prepare_drop(output.path)
+        method, folder_sync = try_drop(output.path)
         free = free_bytes(output.path)
         room = "" if free >= config.limits.min_free_drop_bytes else f", TOO FULL ({free} bytes free)"
-        yield f"output {output.format}: {output.path}, rename {drop.method}, folder sync {drop.folder_sync}{room}"
+        yield f"output {output.format}: {output.path}, rename {method}, folder sync {folder_sync}{room}"
 
 
 def check_models(config: Config) -> str:

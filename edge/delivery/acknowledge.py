@@ -1,7 +1,7 @@
 """What the LIS answered to a published result.
 
     ack-file        the LIS writes `<stem>.ack`, an HL7 acknowledgement, or `<stem>.err` into a folder
-    file-gone       the LIS takes the file away
+    file-gone       the LIS takes the file away; into a folder for errors: refused (edge/delivery/error_folders.py)
     senaite-index   the LIS leaves the file and writes its name into `imported.csv` (edge/delivery/senaite_index.py)
     none            nothing is expected
 
@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from edge.delivery.durable import explained, opened_folder
+from edge.delivery.error_folders import NAMES_MAX, ErrorFiles, list_error_files
 from edge.delivery.publish import Drop, is_collected, opened_drop
 from edge.delivery.senaite_index import read_index, read_log, refusal_in_log
 from edge.errors import EdgeError, printable
@@ -34,8 +36,6 @@ _REFUSED = {"AE", "AR", "CE", "CR"}
 # HL7 v2.5.1 table 0357: application record locked, application internal error. What the receiver calls an error of its
 # own may be over when it gets the same message again; every other error is in the message and stays.
 _TEMPORARY = {"206", "207"}
-# Where readers put what they could not read, in or beside the drop folder (a reader that moves is one that collects).
-_ERROR_FOLDERS = ("error", "errors", "rejected", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,14 @@ class AckState:
     text: the LIS's own words or the reason, in one printable line of at most 500 characters; "" when there is none.
     temporary: a refusal (AE or CE) for an error that the receiver itself calls one of its own (ERR-3 206 or 207).
     whole: False where the file may still be being written: believed only when the next look finds the same.
+    receipt_only: an acceptance by CA: the message has arrived, and nothing is said of what became of it.
     """
 
     kind: AckKind
     text: str = ""
     temporary: bool = False
     whole: bool = True
+    receipt_only: bool = False
 
 
 def read_acknowledgement(
@@ -70,23 +72,38 @@ def read_acknowledgement(
     Raises:
         EdgeError: MDSE-DELIVERY-001 or -012 the place cannot be seen now, -005 another place is mounted there.
     """
+    return read_acknowledgements(mode, drop, [(final_name, message_id)], ack_folder=ack_folder)[0]
+
+
+def read_acknowledgements(
+    mode: AckMode, drop: Drop, wanted: Sequence[tuple[str, str]], *, ack_folder: Path | None = None
+) -> list[AckState]:
+    """Return the same for several files, each with its message id; folders for errors are listed once for all."""
     if mode == "none":
-        return AckState("accepted", "no acknowledgement is configured")
+        return [AckState("accepted", "no acknowledgement is configured") for _ in wanted]
     if mode == "file-gone":
-        return _state_of_taken_file(drop, final_name)
+        return _states_of_taken_files(drop, [final_name for final_name, _ in wanted])
     if mode == "senaite-index":
-        return _state_of_index(drop, final_name)
-    return _state_of_ack_file(ack_folder or drop.folder.parent / "ack", final_name, message_id)
+        return [_state_of_index(drop, final_name) for final_name, _ in wanted]
+    folder = ack_folder or drop.folder.parent / "ack"
+    return [_state_of_ack_file(folder, final_name, message_id) for final_name, message_id in wanted]
 
 
-def _state_of_taken_file(drop: Drop, final_name: str) -> AckState:
-    if not is_collected(drop, final_name):
-        return AckState("pending")
-    with explained(drop.folder):
-        for parent in (drop.folder, drop.folder.parent):
-            for name in _ERROR_FOLDERS:
-                if (parent / name / final_name).is_file():
-                    return AckState("refused", f"the reader moved the file to its folder {name}")
+def _states_of_taken_files(drop: Drop, final_names: Sequence[str]) -> list[AckState]:
+    gone = [is_collected(drop, name) for name in final_names]
+    errors = list_error_files(drop.folder) if any(gone) else ErrorFiles()
+    return [
+        _state_of_taken_file(errors, name) if is_gone else AckState("pending")
+        for name, is_gone in zip(final_names, gone, strict=True)
+    ]
+
+
+def _state_of_taken_file(errors: ErrorFiles, final_name: str) -> AckState:
+    if folder := errors.folder_of(final_name):
+        return AckState("refused", _cut(f"the reader moved the file to its folder {folder}"))
+    if errors.overfull:
+        text = f"more than {NAMES_MAX} names in the folder {errors.overfull}: clear it, a refusal would not be found"
+        return AckState("ignored", _cut(text))
     return AckState("collected")
 
 
@@ -147,6 +164,8 @@ def state_from_ack(content: bytes, message_id: str) -> AckState:
         return AckState("ignored", _cut(f"the acknowledgement is for message {named}, not for {message_id}"))
     codes = {fields[1] for fields in ours}
     said = _words_of(ours, segments, separator)
+    if codes == {"CA"}:
+        return AckState("accepted", _cut(f"only its receipt was confirmed (CA) {said}".strip()), receipt_only=True)
     if codes <= _ACCEPTED:
         return AckState("accepted", said)
     if codes <= _REFUSED:

@@ -5,9 +5,12 @@
              folder, where the daemon reads it with ack = "ack-file"
 
 Messages leave one at a time, those of one slide in the order of their revisions, whatever the times of their files say:
-a revision must not overtake the result that it replaces. An answer counts only when its MSA-2 is our MSH-10; any other
-is passed over, and the wait goes on. Killed between sending and writing the answer down, the next start sends the same
-bytes with the same message id once more: the receiver gets a message at least once, and knows a repeated one by its id.
+a revision must not overtake the result that it replaces. Once a revision is answered, no older one of its slide leaves
+any more, also where its answer is missing: the receiver would have back what was replaced.
+
+An answer counts only when its MSA-2 is our MSH-10; any other is passed over, and the wait goes on. Killed between
+sending and writing the answer down, the next start sends the same bytes with the same message id once more: the
+receiver gets a message at least once, and knows a repeated one by its id.
 """
 
 from __future__ import annotations
@@ -138,20 +141,42 @@ class MllpLink:
         return self._socket
 
     def _answer(self, connection: socket.socket, message_id: str) -> tuple[bytes, AckState, tuple[str, ...]]:
-        """Read frames until one names our message; raises TimeoutError when the time for all of them is over."""
-        end_s = time.monotonic() + self._settings.answer_s
+        """Read frames until one decides about our message; raises TimeoutError or another OSError when none does.
+
+        CA confirms the receipt alone, and the application's answer that we ask for (MSH-16 AL) may follow: CA stands
+        when the time for all answers is over, or the connection, before one has come.
+        """
         passed_over: list[str] = []
+        receipt: tuple[bytes, AckState] | None = None
+        try:
+            for frame in self._frames(connection):
+                state = state_from_ack(frame, message_id)
+                if state.kind not in ("accepted", "refused"):
+                    passed_over.append(state.text)
+                elif state.receipt_only:
+                    receipt = receipt or (frame, state)
+                else:
+                    return frame, state, tuple(passed_over)
+        except OSError:
+            if receipt is None:
+                raise
+            self.close()
+        if receipt is None:
+            raise TimeoutError
+        return *receipt, tuple(passed_over)
+
+    def _frames(self, connection: socket.socket) -> Iterator[bytes]:
+        """Yield frames until the time for all of them is over; raises OSError when the connection is lost."""
+        end_s = time.monotonic() + self._settings.answer_s
         while (left_s := end_s - time.monotonic()) > 0:
             connection.settimeout(left_s)
-            data = connection.recv(65_536)
+            try:
+                data = connection.recv(65_536)
+            except TimeoutError:
+                return
             if not data:
                 raise ConnectionResetError("the receiver closed the connection without an answer")
-            for frame in self._reader.feed(data):
-                state = state_from_ack(frame, message_id)
-                if state.kind in ("accepted", "refused"):
-                    return frame, state, tuple(passed_over)
-                passed_over.append(state.text)
-        raise TimeoutError
+            yield from self._reader.feed(data)
 
 
 class MllpSender:
@@ -161,10 +186,12 @@ class MllpSender:
         self._settings = settings
         self.link = MllpLink(settings)
         self.left_alone: set[str] = set()
+        self.held_back: set[str] = set()
 
     def waiting(self) -> list[str]:
         """Return the names of published messages without an answer, in the order in which they are to leave.
 
+        Those that a later revision of their slide, answered already, has replaced are named in `held_back` instead.
         Raises EdgeError MDSE-DELIVERY-001 or -012 when a folder cannot be read now.
         """
         try:
@@ -184,8 +211,9 @@ class MllpSender:
         except OSError as error:
             reason = error.strerror or str(error)
             raise EdgeError("MDSE-DELIVERY-012", where=str(self._settings.ack_folder), reason=reason) from error
-        ordered = names_in_order(found)
-        return [name for name in ordered if name.removesuffix(".hl7") not in answered]
+        open_names = [name for name in names_in_order(found) if name.removesuffix(".hl7") not in answered]
+        self.held_back = replaced_names(open_names, answered)
+        return [name for name in open_names if name not in self.held_back]
 
     def send(self, name: str) -> Sent | None:
         """Send one message and write its answer; None for a file that is no message or has gone.
@@ -242,6 +270,19 @@ def names_in_order(found: Iterable[tuple[int, str]]) -> list[str]:
         oldest[slide] = min(oldest.get(slide, mtime_ns), mtime_ns)
     in_turn = sorted(slides, key=lambda slide: (oldest[slide], slide))
     return [name for slide in in_turn for _, _, name in sorted(slides[slide])]
+
+
+def replaced_names(names: Iterable[str], answered_stems: Iterable[str]) -> set[str]:
+    """Return those of the file names of whose slide a later revision is among the answered stems. Pure.
+
+    The answers tell it, not the messages: an answered message may have been taken away. Repeats do not replace.
+    """
+    newest: dict[str, int] = {}
+    for stem in answered_stems:
+        if match := _RESULT_NAME.fullmatch(f"{stem}.hl7"):
+            newest[match["slide"]] = max(newest.get(match["slide"], 0), int(match["revision"]))
+    matches = [match for name in names if (match := _RESULT_NAME.fullmatch(name))]
+    return {match.string for match in matches if int(match["revision"]) < newest.get(match["slide"], 0)}
 
 
 def message_id_of(content: bytes) -> str:

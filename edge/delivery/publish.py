@@ -1,5 +1,6 @@
 """Publishing a result: the LIS sees it whole or not at all, once, and never in place of another file.
 
+    try_drop        before a start: whether it could be prepared; nothing is left behind
     prepare_drop    at start: the staging folder, the identity of the place, and what its file system can do
     stage_file      write, fsync file, fsync staging folder          then the journal records STAGED
     publish_file    verify, rename without replacing, fsync both     then the journal records SENT
@@ -84,11 +85,49 @@ def prepare_drop(folder: Path, *, expected_identity: str | None = None) -> Drop:
             if expected_identity is not None and identity != expected_identity:
                 raise EdgeError("MDSE-DELIVERY-005", where=str(folder), expected=expected_identity)
             identity = identity or write_identity(inner)
-            try:
-                method = probe_rename_method(inner, *PROBE_NAMES)
-            except FileReplacedError as error:
-                raise EdgeError("MDSE-DELIVERY-004", where=str(folder)) from error
+            method = _proved_method(folder, inner)
             return Drop(folder, staging, identity, method, can_sync_folder(inner))
+
+
+def try_drop(folder: Path) -> tuple[RenameMethod, bool]:
+    """Find out what `prepare_drop` would, and leave the place as it was: no identity, no staging folder of our making.
+
+    Returns how to rename, and whether folders can be synced. A daemon may be working in the folder meanwhile.
+
+    Raises:
+        EdgeError: MDSE-DELIVERY-001 to -004, as `prepare_drop`.
+    """
+    staging = folder / STAGING_NAME
+    with explained(folder), opened_folder(folder) as outer:
+        was_there = is_there(outer, STAGING_NAME)
+        try:
+            _own_staging_folder(outer, staging, create=True)
+            with opened_folder(staging) as inner:
+                _write_and_remove(inner, PROBE_NAMES[0])
+                return _proved_method(folder, inner), can_sync_folder(inner)
+        finally:
+            if not was_there:
+                # Not empty: a daemon has begun to use it meanwhile, and the folder is the daemon's now.
+                with suppress(OSError):
+                    os.rmdir(STAGING_NAME, dir_fd=outer)
+
+
+def _write_and_remove(staging: int, name: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=staging)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(name, flags, FILE_MODE, dir_fd=staging)
+    try:
+        write_durably(descriptor, b"mds-edge\n", FILE_MODE)
+    finally:
+        os.unlink(name, dir_fd=staging)
+
+
+def _proved_method(folder: Path, staging: int) -> RenameMethod:
+    try:
+        return probe_rename_method(staging, *PROBE_NAMES)
+    except FileReplacedError as error:
+        raise EdgeError("MDSE-DELIVERY-004", where=str(folder)) from error
 
 
 def _own_staging_folder(outer: int, staging: Path, *, create: bool) -> None:

@@ -20,8 +20,8 @@ class Receiver:
 
     AA AE AR: that answer. silent: none. reset: the connection is cut hard. close: it is closed. foreign: an answer to
     another message, and no other. late-then-AA: first an answer to another message. twice: AA two times. AA-then-AE:
-    first accepted, then refused. pieces: AA byte by byte. noise: bytes outside frames, an empty and a nonsense frame,
-    then AA.
+    first accepted, then refused. CA-then-WORD: first its receipt is confirmed, then what WORD says. pieces: AA byte by
+    byte. noise: bytes outside frames, an empty and a nonsense frame, then AA.
     """
 
     def __init__(self, *script: str) -> None:
@@ -88,6 +88,11 @@ class Receiver:
             for index in range(len(good)):
                 connection.sendall(good[index : index + 1])
             return True
+        if word.startswith("CA-then-"):
+            connection.sendall(START + ack_for(message_id, "CA", "received") + END)
+            word = word.removeprefix("CA-then-")
+            if word == "close":
+                return False
         answers = {
             "silent": b"", "foreign": other, "late-then-AA": other + good, "twice": good + good,
             "AA-then-AE": good + START + ack_for(message_id, "AE", "second thoughts") + END,

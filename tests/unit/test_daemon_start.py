@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from edge.config import Config, config_from_text
-from edge.daemon import control
+from edge.daemon import control, start_check
 from edge.daemon.books import opened_books
 from edge.daemon.start_check import check_start
 from edge.daemon.supervisor import Supervisor, check_bundle_use
@@ -175,6 +175,16 @@ def test_the_books_and_the_check_are_refused_to_another_user_than_the_owner_of_t
         with pytest.raises(EdgeError, match=f"MDSE-DAEMON-020.*runs as user {other}"):
             attempt()
     assert sorted(str(path) for path in tmp_path.rglob("*")) == before
+
+
+def test_the_check_leaves_a_new_drop_folder_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = config_at(tmp_path)
+    for name in ("drop", "export"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(start_check, "check_models", lambda _: "bundle: not looked at here")
+    lines = list(check_start(config))
+    assert any(line.startswith(f"output json: {tmp_path}/drop, rename ") for line in lines)
+    assert list((tmp_path / "drop").iterdir()) == []
 
 
 def test_a_socket_that_can_be_made_is_tried_and_taken_away(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -17,11 +18,12 @@ from hypothesis import strategies as st
 from mllp_receiver import END, START, Receiver, ack_for
 from records import example_record
 
-from edge.commands.mllp import main
+from edge.commands.mllp import _send_what_waits, main
 from edge.delivery.acknowledge import read_acknowledgement
-from edge.delivery.mllp import FrameReader, MllpSender, MllpSettings, message_id_of, names_in_order
+from edge.delivery.mllp import FrameReader, MllpSender, MllpSettings, message_id_of, names_in_order, replaced_names
 from edge.delivery.publish import Drop, prepare_drop
 from edge.errors import EdgeError
+from edge.logs import configure_logging
 from edge.writers.hl7_oru import Hl7OruWriter
 
 WHOLE = Hl7OruWriter().render(example_record()).content
@@ -79,8 +81,47 @@ def test_the_answer_becomes_the_file_that_the_daemon_reads(drop: Drop, word: str
     assert sent.state.kind == kind
     assert state_of(drop, "M1.R1")[0] == kind
     assert state_of(drop, "M1.R1")[1] == ("" if kind == "accepted" and len(word) > 2 else
-                                          "as told" if kind == "accepted" else f"{word} as told")  # fmt: skip
+                                          "as told" if word == "AA" else
+                                          "only its receipt was confirmed (CA) as told" if word == "CA" else
+                                          f"{word} as told")  # fmt: skip
     assert [path.name for path in (drop.folder.parent / "ack").iterdir()] == ["M1.R1.ack"]
+
+
+@pytest.mark.parametrize(
+    ("word", "kind", "text"), [("CA-then-AA", "accepted", "as told"), ("CA-then-AE", "refused", "AE as told"),
+                               ("CA-then-AR", "refused", "AR as told"), ("CA-then-CE", "refused", "CE as told")],
+)  # fmt: skip
+def test_the_answer_of_the_application_after_the_receipt_decides_and_is_kept(
+    drop: Drop, word: str, kind: str, text: str
+) -> None:
+    publish(drop, "M1.R1", "M2.R1")
+    with Receiver(word, "AA") as receiver:
+        sender = sender_to(drop, receiver)
+        sent = sender.send("M1.R1.hl7")
+        assert (sent.state.kind, sent.state.receipt_only, sent.passed_over) == (kind, False, ())
+        sender.send("M2.R1.hl7")
+        assert (receiver.ids, receiver.connections) == (["M1.R1", "M2.R1"], 1)
+    assert state_of(drop, "M1.R1") == (kind, text)
+    assert state_of(drop, "M2.R1") == ("accepted", "as told")
+
+
+@pytest.mark.parametrize(
+    ("word", "passed_over", "connections"),
+    [("CA", 0, 1), ("CA-then-CA", 0, 1), ("CA-then-close", 0, 2), ("CA-then-foreign", 1, 1), ("CA-then-XX", 1, 1)],
+)
+def test_the_receipt_stands_and_says_so_when_the_application_does_not_answer(
+    drop: Drop, word: str, passed_over: int, connections: int
+) -> None:
+    publish(drop, "M1.R1", "M2.R1")
+    with Receiver(word, "AA") as receiver:
+        sender = sender_to(drop, receiver)
+        sent = sender.send("M1.R1.hl7")
+        assert (sent.state.kind, sent.state.receipt_only, len(sent.passed_over)) == ("accepted", True, passed_over)
+        sender.send("M2.R1.hl7")
+        assert (receiver.ids, receiver.connections) == (["M1.R1", "M2.R1"], connections)
+    kind, text = state_of(drop, "M1.R1")
+    assert kind == "accepted"
+    assert text.startswith("only its receipt was confirmed (CA)")
 
 
 @pytest.mark.parametrize(
@@ -303,6 +344,79 @@ def test_revisions_of_one_slide_leave_in_their_order_whatever_the_times_of_their
     ]  # fmt: skip
 
 
+FIRST, SECOND, THIRD = (f"A1_A1_{end}" for end in (
+    "r1_20261123T083100Z_9f3c21a1", "r2_20261123T083200Z_9f3c21a2", "r10_20261123T083300Z_9f3c21a3",
+))  # fmt: skip
+OTHER = "B1_B1_r1_20261123T083100Z_2f3c21aa"
+
+
+@pytest.mark.parametrize("suffix", [".ack", ".err"])
+@pytest.mark.parametrize("is_taken", [False, True])
+def test_no_message_leaves_once_a_later_revision_of_its_slide_is_answered(
+    drop: Drop, suffix: str, is_taken: bool
+) -> None:
+    publish(drop, FIRST, f"{FIRST}_d2", SECOND, THIRD, OTHER)
+    (drop.folder.parent / "ack" / f"{SECOND}{suffix}").write_text("answered")
+    if is_taken:
+        (drop.folder / f"{SECOND}.hl7").unlink()
+    with Receiver() as receiver:
+        sender = sender_to(drop, receiver)
+        assert sender.waiting() == [f"{THIRD}.hl7", f"{OTHER}.hl7"]
+        assert sender.held_back == {f"{FIRST}.hl7", f"{FIRST}_d2.hl7"}
+        for name in sender.waiting():
+            sender.send(name)
+        assert sender.waiting() == []
+
+
+def test_an_older_revision_whose_answer_was_removed_does_not_follow_its_withdrawal(drop: Drop) -> None:
+    publish(drop, FIRST, SECOND)
+    with Receiver() as receiver:
+        assert main(command(drop, receiver.port, "--once")) == 0
+        (drop.folder.parent / "ack" / f"{FIRST}.ack").unlink()
+        assert main(command(drop, receiver.port, "--once")) == 0
+    assert receiver.ids == [FIRST, SECOND]
+
+
+@given(st.lists(st.tuples(st.sampled_from([FIRST, SECOND, THIRD, OTHER]), st.integers(1, 3)), unique=True),
+       st.sets(st.integers(0, 11)))  # fmt: skip
+def test_whatever_is_answered_the_revisions_of_a_slide_that_leave_never_go_back(
+    published: list[tuple[str, int]], answered: set[int]
+) -> None:
+    names = [stem if repeat == 1 else f"{stem}_d{repeat}" for stem, repeat in published]
+    ours = [name for name in names if name.startswith("A1")]
+    revision = {name: int(name.split("_r")[1].split("_")[0]) for name in ours}
+    stems = {name for index, name in enumerate(names) if index in answered}
+    waiting = {f"{name}.hl7" for name in names if name not in stems}
+    leaving = waiting - replaced_names(waiting, stems)
+    for name in ours:
+        is_replaced = any(revision[name] < revision[stem] for stem in stems & set(ours))
+        assert (f"{name}.hl7" in leaving) == (name not in stems and not is_replaced)
+
+
+def test_repeats_of_an_answered_revision_and_files_of_other_names_still_leave() -> None:
+    names = ["A1_S1.hl7", "foreign.hl7", f"{SECOND}_d2.hl7", f"A1_{FIRST}.hl7"]
+    assert replaced_names(names, {SECOND, "A1_S1_r9", "foreign_r2", f"{OTHER}.html"}) == set()
+
+
+def test_a_message_that_is_held_back_is_told_once_and_not_by_its_name(drop: Drop, capsys) -> None:
+    before = tuple(logging.getLogger().handlers), logging.getLogger().level
+    try:
+        publish(drop, FIRST)
+        (drop.folder.parent / "ack" / f"{SECOND}.ack").write_text("answered")
+        with Receiver() as receiver:
+            sender = sender_to(drop, receiver)
+            configure_logging(logging.INFO)
+            for _ in range(3):
+                _send_what_waits(sender, threading.Event())
+        assert receiver.messages == []
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "held-back file=~" in line
+        assert "A1" not in line
+    finally:
+        logging.getLogger().handlers[:] = before[0]
+        logging.getLogger().setLevel(before[1])
+
+
 def test_the_log_names_no_file_and_repeats_no_word_of_the_receiver(drop: Drop, capsys) -> None:
     before = tuple(logging.getLogger().handlers), logging.getLogger().level
     try:
@@ -323,6 +437,10 @@ def test_the_log_names_no_file_and_repeats_no_word_of_the_receiver(drop: Drop, c
             publish(drop, "S-0044.R1")
             assert main(command(drop, receiver.port, "--once", "--verbose")) == 0
             assert "as told" in capsys.readouterr().err
+        publish(drop, "S-0046.R1")
+        with Receiver("CA-then-close") as receiver:
+            assert main(command(drop, receiver.port, "--once")) == 0
+            assert "confirmed receipt only" in capsys.readouterr().err
     finally:
         logging.getLogger().handlers[:] = before[0]
         logging.getLogger().setLevel(before[1])

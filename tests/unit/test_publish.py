@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -22,6 +23,7 @@ from edge.delivery.publish import (
     stage_file,
     staged_state,
     sweep_staging,
+    try_drop,
 )
 from edge.errors import EdgeError
 
@@ -240,6 +242,43 @@ def test_with_the_share_away_no_file_counts_as_delivered_or_collected(drop: Drop
 def test_an_identity_file_left_empty_by_a_power_cut_is_written_anew(drop: Drop) -> None:
     (drop.staging / durable.IDENTITY_NAME).write_bytes(b"")
     assert len(prepare_drop(drop.folder).identity) == 32
+
+
+def test_trying_a_new_drop_folder_finds_what_preparing_finds_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    tried = try_drop(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    drop = prepare_drop(tmp_path)
+    assert tried == (drop.method, drop.folder_sync)
+
+
+def test_trying_a_drop_folder_in_use_changes_nothing_in_it(drop: Drop) -> None:
+    stage_file(drop, STAGED, CONTENT)
+    before = {path.name: path.read_bytes() for path in drop.staging.iterdir()}
+    try_drop(drop.folder)
+    assert {path.name: path.read_bytes() for path in drop.staging.iterdir()} == before
+    assert prepare_drop(drop.folder, expected_identity=drop.identity) == drop
+
+
+def test_trying_gives_no_identity_to_a_staging_folder_without_one(drop: Drop) -> None:
+    (drop.staging / durable.IDENTITY_NAME).unlink()
+    try_drop(drop.folder)
+    assert list(drop.staging.iterdir()) == []
+
+
+@pytest.mark.parametrize("failing", ["mkdir", "write", "rename"])
+def test_a_trial_that_fails_is_told_as_try_later_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    place = rename if failing == "rename" else os
+    monkeypatch.setattr(place, "rename_without_replacing" if failing == "rename" else failing, refused)
+    with pytest.raises(EdgeError) as failure:
+        try_drop(tmp_path)
+    assert code_of(failure) == "MDSE-DELIVERY-001"
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.case("D23")
