@@ -66,6 +66,8 @@ def _heading(view: RecordView) -> Iterator[str]:
     yield "   ".join((*parts, *filter(None, (slide.analyzer_model,)), sentence(f"status.{view.status}")))
     if view.mode == "T":
         yield f"{sentence('banner.test_title')}: {sentence('banner.test', intended_use=use_words(view))}"
+    if view.research_only:
+        yield f"{sentence('banner.research_title')}: {sentence('banner.research', intended_use=use_words(view))}"
     if view.simulated:
         yield f"{sentence('banner.simulated_title')}: {sentence('banner.simulated')}"
     if view.provenance.degraded:

@@ -93,12 +93,13 @@ def _result(view: RecordView, options: WriterOptions, row: Observation) -> dict[
         "loinc": row.loinc.number if row.loinc else "",
         "value": _unlike_a_formula(_text(sent.value or "")),
         "unit": "" if sent.replaced else row.unit,
-        "reference": "" if plain else row.reference,
+        # A column of the format; no result has a range.
+        "reference": "",
         "flag": "" if plain else row.flag,
         "numerator": counted[0],
         "denominator": counted[1],
         "status": sent.letter,
-        "notes": _unlike_a_formula(" | ".join(map(_text, row.notes))),
+        "notes": _unlike_a_formula(" | ".join(map(_text, row.notes_beside(sent)))),
     }
 
 

@@ -1,4 +1,4 @@
-"""One result as a FHIR R4 Observation: both codings, value or the reason why there is none, flag, range and notes."""
+"""One result as a FHIR R4 Observation: both codings, value or the reason why there is none, flag and notes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from edge.writers.letters import Outgoing
 from edge.writers.observations import Observation
 
 UCUM = "http://unitsofmeasure.org"
-_FLAGS = {"H": "High", "N": "Normal", "A": "Abnormal"}
+_FLAGS = {"H": "High", "A": "Abnormal"}
 _CALL = re.compile(r"[A-Z0-9-]{1,64}")
 
 
 def observation_resource(row: Observation, sent: Outgoing) -> dict[str, object]:
-    """Return status, code, value, interpretation, range and notes of a result; whose it is, is added by the bundle."""
-    notes = [{"text": text} for text in map(text_value, row.notes) if text]
+    """Return status, code, value, interpretation and notes of a result; whose it is, is added by the bundle."""
+    notes = [{"text": text} for text in map(text_value, row.notes_beside(sent)) if text]
     resource: dict[str, object] = {
         "status": OBSERVATION_STATUS[sent.letter],
         "category": [
@@ -29,13 +29,9 @@ def observation_resource(row: Observation, sent: Outgoing) -> dict[str, object]:
         "code": _code(row),
         **_value(row, sent),
     }
-    if sent.value is not None and not sent.replaced:
-        if row.flag:
-            system = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
-            resource["interpretation"] = [{"coding": [coding(system, row.flag, _FLAGS[row.flag])]}]
-        if row.reference:
-            high = float(row.reference.removeprefix("0-"))
-            resource["referenceRange"] = [{"low": {"value": 0}, "high": {"value": high}, "text": row.reference}]
+    if sent.value is not None and not sent.replaced and row.flag:
+        system = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
+        resource["interpretation"] = [{"coding": [coding(system, row.flag, _FLAGS[row.flag])]}]
     if notes:
         resource["note"] = notes
     return resource

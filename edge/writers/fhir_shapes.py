@@ -81,11 +81,12 @@ SHAPES: dict[str, dict[str, Shape]] = {
         "valueString?": _TEXT,
         "valueCodeableConcept?": _CONCEPT,
         "dataAbsentReason?": _CONCEPT,
-        "interpretation?": [_CONCEPT],
+        "interpretation?": [
+            {"coding": [{"system": f"{_TERMINOLOGY}/v3-ObservationInterpretation", "code": "A|H", "display": _TEXT}]}
+        ],
         "note?": [{"text": _TEXT}],
         "specimen": _REFERENCE,
         "device": _REFERENCE,
-        "referenceRange?": [{"low": {"value": float}, "high": {"value": float}, "text": _TEXT}],
     },
     "DiagnosticReport": {
         "resourceType": "DiagnosticReport",

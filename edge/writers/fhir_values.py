@@ -62,10 +62,12 @@ def text_value(text: str) -> str:
 
 
 def tags_of_record(view: RecordView) -> list[dict[str, str]]:
-    """Return the tags that mark a test, simulated data and a degraded run for machines."""
+    """Return the tags that mark a test, research use only, simulated data and a degraded run for machines."""
     tags = []
     if view.mode == "T":
         tags.append(coding("http://terminology.hl7.org/CodeSystem/v3-ActReason", "HTEST", "test health data"))
+    if view.research_only:
+        tags.append(coding(TAG_SYSTEM, "RESEARCH", "Made with a bundle that is not for clinical use"))
     if view.simulated:
         tags.append(coding(TAG_SYSTEM, "SIMULATED", "Simulated data of no patient"))
     if view.provenance.degraded:

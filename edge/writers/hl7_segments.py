@@ -131,7 +131,6 @@ def observation(common: Mapping[int, str], number: int, row: Observation, sent: 
         3: observation_identifier(row),
         5: value,
         6: f"{row.unit}^{UNIT_NAMES[row.unit]}^UCUM" if row.unit and not sent.replaced else "",
-        7: "" if sent.replaced else row.reference,
         8: "" if plain else row.flag,
         11: sent.letter,
     }
@@ -170,7 +169,7 @@ def result_segments(view: RecordView, options: WriterOptions) -> Iterator[str]:
     for number, row in enumerate((*rows, closing_count(len(rows))), start=1):
         sent = options.letters.sent(row.value, view.status, fact=row.fact)
         yield observation(common, number, row, sent)
-        yield from notes(row.notes)
+        yield from notes(row.notes_beside(sent))
 
 
 def bytes_from_segments(segments: Iterable[str]) -> bytes:

@@ -85,7 +85,12 @@ def _row(result: IndexedResult, report_link: str | None, unread: Collection[str]
     view = result.view
     sample = tag("a", view.slide.sample_id, href=report_link) if report_link else tag("span", view.slide.sample_id)
     status = sentence(f"status.{view.status}")
-    marks = {"test": view.mode == "T", "simulated": view.simulated, "degraded": view.provenance.degraded}
+    marks = {
+        "test": view.mode == "T",
+        "research": view.research_only,
+        "simulated": view.simulated,
+        "degraded": view.provenance.degraded,
+    }
     status += "".join(f", {sentence(f'banner.{mark}_title')}" for mark, applies in marks.items() if applies)
     if _has_newer(view, unread):
         status += f", {sentence('index.newer_unreadable')}"

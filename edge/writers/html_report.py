@@ -89,8 +89,9 @@ def _watermark(view: RecordView) -> Html | None:
 def _running_line(view: RecordView) -> Html:
     """Return the line that stands at the foot of every printed page: a loose sheet must say whose it is."""
     parts = (view.slide.sample_id, view.slide.slide_key, view.message_id, sentence(f"status.{view.status}"))
-    test = (sentence("banner.test_title"),) if view.mode == "T" else ()
-    return tag("footer", tag("span", " \u00b7 ".join((*parts, *test))), class_="running")
+    marks = {"test": view.mode == "T", "research": view.research_only}
+    marked = (sentence(f"banner.{mark}_title") for mark, applies in marks.items() if applies)
+    return tag("footer", tag("span", " \u00b7 ".join((*parts, *marked))), class_="running")
 
 
 def _provenance(view: RecordView) -> Html:

@@ -67,7 +67,7 @@ def definitions(facts: dict[str, str | None]) -> Html:
 
 
 def banners(view: RecordView) -> Html:
-    """Return what must be seen before any figure: withdrawn, test, simulated, degraded."""
+    """Return what must be seen before any figure: withdrawn, test, research only, simulated, degraded."""
     made_by = view.provenance
     found = []
     if view.status == "W":
@@ -76,6 +76,8 @@ def banners(view: RecordView) -> Html:
         found.append(_banner("unevaluable", "grave"))
     if view.mode == "T":
         found.append(_banner("test", "test", intended_use=use_words(view)))
+    if view.research_only:
+        found.append(_banner("research", "test", intended_use=use_words(view)))
     if view.simulated:
         found.append(_banner("simulated", "test"))
     if made_by.degraded:

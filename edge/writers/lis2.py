@@ -116,9 +116,9 @@ def _results(view: RecordView, options: WriterOptions) -> Iterator[str]:
     # Presence terms are LOINC's alone and have no local code; a comment of the finding says the same.
     rows = [row for row in observations_of_record(view) if row.local]
     for number, row in enumerate(rows, start=1):
-        sent = options.letters.sent(row.value, view.status, fact=row.fact)
-        yield _result(view, number, row, _as_lis2(sent, row))
-        yield from _comments((row.name, *row.notes))
+        sent = _as_lis2(options.letters.sent(row.value, view.status, fact=row.fact), row)
+        yield _result(view, number, row, sent)
+        yield from _comments((row.name, *row.notes_beside(sent)))
 
 
 def _as_lis2(sent: Outgoing, row: Observation) -> Outgoing:
@@ -136,7 +136,6 @@ def _result(view: RecordView, number: int, row: Observation, sent: Outgoing) -> 
         3: f"^^^{row.local}",
         4: "" if sent.value is None else _text(sent.value),
         5: "" if sent.replaced else row.unit,
-        6: "" if sent.replaced else row.reference,
         7: "" if plain else row.flag,
         9: sent.letter,
         12: _wall_time(acquired, view) if acquired else "",

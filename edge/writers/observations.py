@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from edge.catalogue.codes import Loinc, TargetCode, load_codes
 from edge.errors import EdgeError
 from edge.writers.figures import per_hundred, shortest, with_decimals
+from edge.writers.letters import Outgoing
 from edge.writers.names import finding_name, finding_types
 from edge.writers.record_view import (
-    INDETERMINATE,
     NOT_EVALUABLE,
     NOT_REQUESTED,
     AssessmentView,
@@ -43,7 +43,6 @@ class Observation:
     name: str
     loinc: Loinc | None = None
     unit: str = ""
-    reference: str = ""
     flag: str = ""
     fact: bool = False
     is_call: bool = False
@@ -54,6 +53,11 @@ class Observation:
     def code(self) -> str:
         """The local code, or the LOINC number where a result has no local one; unique within a record."""
         return self.local or (self.loinc.number if self.loinc else "")
+
+    def notes_beside(self, sent: Outgoing) -> tuple[str, ...]:
+        """Return the notes that leave with `sent`: none where a value was emptied or replaced, for they repeat it."""
+        taken_away = self.value is not None and (sent.value is None or sent.replaced)
+        return () if taken_away else self.notes
 
 
 def observations_of_record(view: RecordView) -> tuple[Observation, ...]:
@@ -174,10 +178,9 @@ def _score(assessment: AssessmentView, code: TargetCode, score: float | None) ->
     notes: tuple[str, ...] = ()
     flag = ""
     if score is not None:
-        # An indeterminate score is neither high nor normal: its interval holds the threshold. The call decides, because
-        # the score was rounded after it and may now lie on the threshold.
-        suspect = f"{assessment.positive}-SUSPECT"
-        flag = "" if assessment.call == INDETERMINATE else "H" if assessment.call == suspect else "N"
+        # Below the threshold lies another disease, not health: no score is normal, and none has a reference range. The
+        # call decides, because the score was rounded after it and may now lie on the threshold.
+        flag = "H" if assessment.call == f"{assessment.positive}-SUSPECT" else ""
         facts = {"score": shortest(score), "threshold": threshold, "interval": _score_interval(assessment)}
         notes = (sentence("note.score", **facts, positive=assessment.positive, negative=assessment.negative),)
     yield Observation(
@@ -186,7 +189,6 @@ def _score(assessment: AssessmentView, code: TargetCode, score: float | None) ->
         local=code.local("SCORE"),
         name=sentence("name.score", name=code.name),
         unit="1",
-        reference=f"0-{threshold}",
         flag=flag,
         notes=notes,
     )

@@ -183,6 +183,11 @@ class RecordView:
         """Whether the slide came from the simulator and not from an analyzer."""
         return self.slide.analyzer_model.upper().startswith("SIMULATED")
 
+    @property
+    def research_only(self) -> bool:
+        """Whether the bundle is not for clinical use, in a result that is no test: a test is marked as that."""
+        return self.mode != "T" and self.provenance.intended_use != "clinical"
+
 
 def view_of_record(record: Mapping[str, object]) -> RecordView:
     """Return the typed view of a record. Raises EdgeError MDSE-WRITER-001 naming the first fault."""

@@ -19,6 +19,8 @@ def report_notes(view: RecordView) -> Iterator[str]:
     yield sentence("note.support")
     if view.mode == "T":
         yield sentence("note.test", intended_use=made_by.intended_use)
+    if view.research_only:
+        yield sentence("note.research", intended_use=made_by.intended_use)
     if view.simulated:
         yield sentence("note.simulated")
     if made_by.degraded:

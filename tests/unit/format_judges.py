@@ -169,6 +169,8 @@ def _results(segments: list[list[str]]) -> Iterator[str]:
             yield f"OBX {number} is no percentage"
         if obx[8] not in ("", *TABLES["HL70078"][1]):
             yield f"OBX {number} has a flag that is not of table 0078"
+        if obx[7] or obx[8] == "N":
+            yield f"OBX {number} says what is normal, which nothing here can know"
     given_letters = {obx[11] for obx in results if obx[5]}
     if len(given_letters) != 1:
         yield "results of more than one status"
@@ -214,6 +216,8 @@ def faults_of_bundle(content: bytes) -> list[str]:
     except ValueError as error:
         faults.append(str(error)[:400])
     known = {entry["fullUrl"] for entry in bundle["entry"]}
+    if '"referenceRange"' in content.decode() or '"code":"N"' in content.decode():
+        faults.append("an observation says what is normal, which nothing here can know")
     faults += [f"dangling {reference}" for reference in _references(bundle) if reference not in known]
     return faults
 

@@ -305,7 +305,13 @@ def records(draw: st.DrawFn) -> dict[str, Any]:
     }  # fmt: skip
     record["slide"] = {**record["slide"], **slide}
     record["provenance"] = {**record["provenance"], "degraded": draw(st.booleans())}
-    return record
+    return with_use(record, draw(st.sampled_from(("research", "clinical"))))
+
+
+def with_use(record: dict[str, Any], intended_use: str) -> dict[str, Any]:
+    """The record as a bundle with this intended use makes it."""
+    provenance = record["provenance"]
+    return {**record, "provenance": {**provenance, "bundle": {**provenance["bundle"], "intended_use": intended_use}}}
 
 
 def carried_by(name: str, record: dict[str, Any]) -> dict[str, Any]:
@@ -322,5 +328,6 @@ def carried_by(name: str, record: dict[str, Any]) -> dict[str, Any]:
         slide["slide_no"] = None
         slide["analyzer"] = {**slide["analyzer"], "model": "DI-60"}
         status = record["status"] if record["status"] in "PFC" else "P"
-        return {**record, "slide": slide, "mode": "P", "status": status}
+        first = {"revision": 1, "supersedes": None, "message_id": "9F3C21AA04B7.R1"}
+        return {**record, **first, "slide": slide, "mode": "P", "status": status}
     return {**record, "slide": slide, "site": site}

@@ -70,6 +70,8 @@ OUL_CASES = {
     "no profile": once(OUL, b"|||LAB-29^IHE", b""),
     "no character set": once(OUL, b"UNICODE UTF-8", b""),
     "an ORU": once(OUL, b"OUL^R22^OUL_R22", b"ORU^R01^ORU_R01"),
+    "a score with a reference range": once(OUL, b"|0.873|1^unity^UCUM||H|", b"|0.873|1^unity^UCUM|0-0.5|H|"),
+    "a score called normal": once(OUL, b"|0.873|1^unity^UCUM||H|", b"|0.873|1^unity^UCUM||N|"),
     "an OBX lost": re.sub(rb"\rOBX\|20\|[^\r]*", b"", OUL),
     "unknown segment": once(OUL, b"\rSAC|", b"\rZZZ|1\rSAC|"),
 }
@@ -89,7 +91,9 @@ LIS2_CASES = {
     "another version": once(LIS2, b"|LIS2-A2|", b"|E1394-97|"),
     "a bad time": once(LIS2, b"|20261123180000", b"|20261323180000"),
     "a date with slashes": once(LIS2, b"|20261123180000", b"|23/11/2026"),
-    "an unknown flag": once(LIS2, b"|0-0.5|H|", b"|0-0.5|Q|"),
+    "an unknown flag": once(LIS2, b"|0.873|1||H|", b"|0.873|1||Q|"),
+    "a score with a reference range": once(LIS2, b"|0.873|1||H|", b"|0.873|1|0-0.5|H|"),
+    "a score called normal": once(LIS2, b"|0.873|1||H|", b"|0.873|1||N|"),
     "an unknown status": once(LIS2, b"|41.0|%||||P|", b"|41.0|%||||Z|"),
     "one result of another status": once(LIS2, b"|41.0|%||||P|", b"|41.0|%||||C|"),
     "text beside a unit": once(LIS2, b"|41.0|%", b"|forty-one|%"),
@@ -131,6 +135,8 @@ CSV_CASES = {
     "an unquoted comma": once(
         CSV, b'"Segmented neutrophils, % of leucocytes"', b"Segmented neutrophils, % of leucocytes"
     ),
+    "a score with a reference range": once(CSV, b",0.873,1,,H,", b",0.873,1,0-0.5,H,"),
+    "a score called normal": once(CSV, b",0.873,1,,H,", b",0.873,1,,N,"),
     "half of the counts": once(CSV, b",41,100,", b",41,,"),
     "not UTF-8": once(CSV, b"A0042_S1", b"A0042\xe9"),
 }
@@ -187,6 +193,9 @@ def drop_an_observation(bundle: dict[str, Any]) -> None:
 
 
 QUANTITY = {"unit": "%", "system": "http://unitsofmeasure.org", "code": "%"}
+NORMAL = {
+    "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation", "code": "N", "display": "Normal",
+}  # fmt: skip
 NOWHERE = "urn:uuid:00000000-0000-0000-0000-000000000000"
 FHIR_CASES: dict[str, Callable[[dict[str, Any]], None]] = {
     "status missing": remove("Observation", "status"),
@@ -204,6 +213,8 @@ FHIR_CASES: dict[str, Callable[[dict[str, Any]], None]] = {
     "an attachment that is not base64": put("DiagnosticReport", presentedForm=[{"data": "%%%"}]),
     "an entry without request": lambda bundle: bundle["entry"][3].pop("request"),
     "an entry that would be made anew": lambda bundle: bundle["entry"][3]["request"].update(method="POST"),
+    "a score with a reference range": put("Observation", referenceRange=[{"text": "0-0.5"}]),
+    "a score called normal": put("Observation", interpretation=[{"coding": [NORMAL]}]),
     "category not a list": put("Observation", category={"text": "laboratory"}),
     "a reference that leads nowhere": put("Observation", specimen={"reference": NOWHERE}),
     "an observation lost": drop_an_observation,

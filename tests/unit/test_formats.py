@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from format_readers import READERS, Read, numbers_from_read, numbers_of_record, read_csv, read_lis2_cr, read_lis2_lf
 from hypothesis import HealthCheck, given, settings
-from records import assessment, carried_by, example_record, record_from_cells, records
+from records import assessment, carried_by, example_record, record_from_cells, records, with_use
 
 from edge.catalogue.codes import load_codes
 from edge.daemon.site_test import record_of_test
@@ -20,6 +20,7 @@ from edge.errors import EdgeError
 from edge.slide_metadata import metadata_from_bytes
 from edge.writers.base import WriterOptions
 from edge.writers.choose import FORMATS, writer_for
+from edge.writers.letters import letter_table
 from edge.writers.observations import observations_of_record
 from edge.writers.record_view import view_of_record
 
@@ -250,6 +251,13 @@ WIDE_CANNOT = {
     "a result that could not be given": {"status": "X"},
     "counts of blurred pictures": {"warnings": [{"code": "FOCUS", "text": "focus and scan again"}]},
     "counts of an unknown stain": {"warnings": [{"code": "STAIN-OOD", "text": "types may be wrong"}]},
+    "counts of more images than were promised": {"warnings": [{"code": "META-COUNT", "text": "120 for 100"}]},
+    "counts of a part of the slide": {"warnings": [{"code": "META-INCOMPLETE", "text": "60 of 100"}]},
+    "counts of what a person let pass": {"warnings": [{"code": "RELEASED", "text": "held, and let pass"}]},
+    "counts without the unreadable images": {"warnings": [{"code": "UNREADABLE-IMAGES", "text": "90 of 100"}]},
+    "counts without the empty images": {"warnings": [{"code": "EMPTY-FILES", "text": "90 of 100"}]},
+    "counts without the doubtful cells": {"warnings": [{"code": "DOUBTFUL-CELLS", "text": "60 of 100"}]},
+    "counts with cells counted twice": {"warnings": [{"code": "DUPLICATE-IMAGES", "text": "50 copies"}]},
 }
 
 
@@ -291,7 +299,11 @@ def scores_in_need_of_words(record: dict[str, Any]) -> set[str]:
         load_codes().target(made["target"]).local(ending)
         for made in record["assessments"]
         for ending in ("SCORE", "LOWER", "UPPER", "THRES")
-        if record["warnings"] or made["reasons"] or made["call"] == "INDETERMINATE" or record["provenance"]["degraded"]
+        if record["warnings"]
+        or made["reasons"]
+        or made["call"] == "INDETERMINATE"
+        or record["provenance"]["degraded"]
+        or record["provenance"]["bundle"]["intended_use"] != "clinical"
     }
 
 
@@ -302,18 +314,127 @@ def scores_in_need_of_words(record: dict[str, Any]) -> set[str]:
         ({"reasons": [{"code": "BLAST-REVIEW", "text": "2 blasts"}]}, False),
         ({"call": "INDETERMINATE"}, False),
         ({"warnings": [{"code": "INFECTION-PATTERN", "text": "toxic granulation"}]}, False),
+        ({"intended_use": "research"}, False),
     ],
 )
 def test_the_wide_table_holds_no_score_whose_caveat_it_cannot_say(qualified, kept):
-    record = example_record(warnings=qualified.get("warnings", []))
-    record["assessments"][0] |= {"reasons": [], **{key: value for key, value in qualified.items() if key != "warnings"}}
+    record = clean_record(intended_use=qualified.get("intended_use", "clinical"))
+    record["warnings"] = qualified.get("warnings", [])
+    record["assessments"][0] |= {key: value for key, value in qualified.items() if key in ("reasons", "call")}
     wide = READERS["csv-wide"](rendered("csv-wide", record))
     assert ("MDSSCORE" in wide.values) is kept
     assert ("MDSLOWER" in wide.values) is kept
     assert "SEGPC" in wide.values
 
 
-@pytest.mark.parametrize(("call", "flag"), [("MDS-SUSPECT", "H"), ("AA-LIKE", "N")])
+def clean_record(*, intended_use: str = "clinical", **changes: Any) -> dict[str, Any]:
+    """A record that nothing qualifies: no warning, no reason, a bundle for clinical use."""
+    record = with_use(example_record(warnings=[], **changes), intended_use)
+    record["assessments"][0]["reasons"] = []
+    return record
+
+
+def later_revision(number: int, status: str = "P", **changes: Any) -> dict[str, Any]:
+    earlier = f"9F3C21AA04B7.R{number - 1}"
+    names = {"message_id": f"9F3C21AA04B7.R{number}", "supersedes": earlier, "reason": "late images"}
+    return clean_record(revision=number, status=status, **names, **changes)
+
+
+NUMBERS_TAKEN_BACK = {
+    "its score may no longer be given": {"call": "NOT-EVALUABLE", "reasons": [{"code": "TARGET-GONE", "text": "x"}]},
+    "its score is indeterminate": {"call": "INDETERMINATE"},
+    "its score stands beside a reason": {"reasons": [{"code": "BLAST-REVIEW", "text": "2 blasts"}]},
+    "its score has no interval any more": {"ci95": None},
+}
+
+
+@pytest.mark.parametrize("status", "PCF")
+@pytest.mark.parametrize("case", NUMBERS_TAKEN_BACK)
+def test_the_wide_table_refuses_a_revision_that_leaves_an_earlier_number_standing(case, status):
+    assert "MDSSCORE" in READERS["csv-wide"](rendered("csv-wide", later_revision(3, status))).values
+    record = later_revision(3, status)
+    record["assessments"][0] |= NUMBERS_TAKEN_BACK[case]
+    with pytest.raises(EdgeError, match=r"MDSE-WRITER-007.*revision 3 has no MDS(SCORE|LOWER)"):
+        rendered("csv-wide", record)
+
+
+def test_the_wide_table_refuses_a_revision_that_takes_every_percentage_back():
+    record = with_use(record_from_cells([("SMU", {})], revision=2, message_id="9F3C21AA04B7.R2"), "clinical")
+    with pytest.raises(EdgeError, match=r"MDSE-WRITER-007.*revision 2 has no SEGPC"):
+        rendered("csv-wide", record)
+
+
+def test_the_wide_table_takes_the_release_of_a_first_result_that_had_no_score():
+    record = later_revision(2, "F")
+    record["assessments"][0]["call"] = "INDETERMINATE"
+    assert "SEGPC" in READERS["csv-wide"](rendered("csv-wide", record)).values
+
+
+def test_the_wide_table_takes_a_revision_beside_a_target_that_was_never_requested():
+    record = later_revision(2, "P")
+    record["assessments"].append(assessment("NOT-REQUESTED", None, target="second target", positive="X"))
+    assert "MDSSCORE" in READERS["csv-wide"](rendered("csv-wide", record)).values
+
+
+RESEARCH = "RESEARCH USE ONLY: made with a bundle that is not for clinical use (research)."
+
+
+@EVERY_FORMAT
+@pytest.mark.parametrize(
+    ("intended_use", "mode", "marks"),
+    [("research", "P", 1), ("clinical", "P", 0), ("demo", "T", 0)],
+)
+def test_a_result_for_research_only_says_so_in_every_format_and_no_other_does(name, intended_use, mode, marks):
+    content = rendered(name, clean_record(intended_use=intended_use, mode=mode))
+    notes = READERS[name](content).report_notes
+    assert sum(note == RESEARCH for note in notes) == marks
+    assert content.count(b"RESEARCH USE ONLY") == marks
+    assert sum(note.startswith("TEST: ") for note in notes) == (mode == "T"), "a demonstration has its own mark"
+    if name == "fhir":
+        tagged = [entry["resource"] for entry in json.loads(content)["entry"]]
+        assert sum('"RESEARCH"' in json.dumps(resource) for resource in tagged) == marks * len(tagged)
+
+
+@EVERY_FORMAT
+@pytest.mark.parametrize("call", ["AA-LIKE", "INDETERMINATE"])
+def test_a_score_below_its_threshold_is_not_called_normal_in_any_format(name, call):
+    record = clean_record()
+    record["assessments"][0] |= {"call": call, "score": 0.1, "ci95": [0.05, 0.2]}
+    content = rendered(name, record).decode()
+    assert "0-0.5" not in content
+    assert "Normal" not in content
+    assert "referenceRange" not in content
+    read = READERS[name](content.encode())
+    assert read.values["MDSTHRES"][0] == "0.5"
+    assert any("threshold 0.5" in note for note in read.notes["MDSSCORE"])
+    assert {row.flag for row in observations_of_record(view_of_record(record)) if row.local == "MDSSCORE"} == {""}
+
+
+VALUES_TAKEN_AWAY = [
+    ("lis2", ()),
+    *((name, ("W=F",)) for name in WITH_STATUS),
+    *((name, ("W=X",)) for name in WITH_STATUS),
+]
+
+
+@pytest.mark.parametrize(("name", "letters"), VALUES_TAKEN_AWAY)
+def test_a_withdrawn_value_does_not_live_on_in_the_notes_of_its_result(name, letters):
+    record = example_record(revision=2, message_id="9F3C21AA04B7.R2", status="W")
+    content = rendered(name, record, letters=letter_table(letters)).decode()
+    for words in ("0.8731", "0.6912", "of 50 cells", "Seen in", "1 blast among", "counted 100 leucocytes"):
+        assert words in rendered(name, example_record()).decode() or (name, words) == ("lis2", "Seen in")
+        assert words not in content
+
+
+@EVERY_FORMAT
+def test_a_value_that_was_never_there_keeps_the_note_that_says_why(name):
+    unseen = record_from_cells([("SNE", {})], revision=2, message_id="9F3C21AA04B7.R2")
+    read = READERS[name](rendered(name, unseen))
+    assert read.values["F081"] == ("", "X")
+    assert "0 of 0 cells" in "\n".join(read.notes["F081"])
+
+
+@pytest.mark.parametrize(("call", "flag"), [("MDS-SUSPECT", "H"), ("AA-LIKE", "")])
 def test_a_score_that_was_rounded_onto_its_threshold_is_flagged_as_it_was_called(call, flag):
     record = example_record()
     record["assessments"][0] |= {"call": call, "score": 0.5, "threshold": 0.5, "ci95": [0.4, 0.6]}

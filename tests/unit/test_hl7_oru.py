@@ -235,7 +235,7 @@ def test_a_score_carries_threshold_interval_flag_and_the_words_that_a_person_mus
     assert values["MDSSCORE"] == ("0.873", "P")
     assert (values["MDSLOWER"][0], values["MDSUPPER"][0], values["MDSTHRES"][0]) == ("0.691", "0.951", "0.5")
     score = next(obx for obx in segments_of(content, "OBX") if obx[3].startswith("MDSSCORE"))
-    assert (score[7], score[8]) == ("0-0.5", "H")
+    assert (score[7], score[8]) == ("", "H")
     call = next(obx for obx in segments_of(content, "OBX") if obx[3].startswith("MDSCALL"))
     assert "decision support, verify on the smear" in call[3]
     assert (call[5], call[8]) == ("MDS-SUSPECT", "A")

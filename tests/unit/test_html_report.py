@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from records import assessment, example_record, record_from_cells, records
+from records import assessment, example_record, record_from_cells, records, with_use
 
 from edge.writers.html_page import policy
 from edge.writers.html_report import render_report
+from edge.writers.report_context import ReportContext
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 12
 VOID = {"meta"}
@@ -193,6 +194,21 @@ def test_a_test_run_carries_a_watermark_and_simulated_data_is_called_simulated()
     assert b'class="watermark"' in content
     assert "SIMULATED DATA" in Page(content).text
     assert b'class="watermark"' not in EXAMPLE
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "RESEARCH USE ONLY"), ("ja", "研究専用")])
+def test_a_result_for_research_only_says_so_above_every_figure_and_on_every_printed_page(language, words):
+    def content_of(intended_use: str, **changes: Any) -> bytes:
+        record = with_use(example_record(**changes), intended_use)
+        return render_report(record, {}, ReportContext(language=language))
+
+    research = Page(content_of("research")).text
+    assert research.index(words) < research.index("MDS-SUSPECT")
+    assert research.rstrip().endswith(words), "the line at the foot of every sheet"
+    for intended_use, changes, banners in (("research", {}, 1), ("clinical", {}, 0), ("demo", {"mode": "T"}, 1)):
+        content = content_of(intended_use, **changes)
+        assert content.count(b'class="banner test"') == banners
+        assert (words in Page(content).text) is (intended_use == "research")
 
 
 def test_a_degraded_run_is_said_to_be_one():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from records import assessment, example_record
+from records import assessment, example_record, with_use
 from test_html_report import Page
 
 from edge.commands.report import main
@@ -55,7 +55,7 @@ def test_a_record_that_cannot_be_read_is_named_on_the_page_and_on_the_terminal(t
 
 
 def test_a_result_whose_withdrawal_cannot_be_read_does_not_stand_as_if_nothing_had_come_after_it(tmp_path):
-    record = example_record()
+    record = with_use(example_record(), "clinical")
     archive(tmp_path, record)
     (tmp_path / "9F3C21AA04B7.R2.json").write_bytes(record_bytes(withdrawn(record))[:1000])
     (tmp_path / "0000000000AA.R2.json").write_bytes(b"{")
@@ -151,7 +151,7 @@ def test_a_test_or_a_degraded_run_is_marked_and_no_test_is_a_point_on_a_line_of_
     assert "MDS score: 0.400, 0.500" in page.values("aria-label")
     assert "0012345678, TEST" in trends
     assert "PRELIMINARY, TEST" in listed
-    assert "PRELIMINARY, DEGRADED" in listed
+    assert "PRELIMINARY, RESEARCH USE ONLY, DEGRADED" in listed
 
 
 def test_the_index_can_be_in_japanese(tmp_path):

@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 import pytest
-from records import example_record
+from records import example_record, with_use
 from report_examples import HOSTILE, STATES, demo, full_record, hostile, indeterminate, not_evaluable, withdrawn
 
 from edge.catalogue import load_catalogue
@@ -70,6 +70,13 @@ def test_test_simulated_withdrawn_and_degraded_results_say_so_at_the_top():
     for words in ("TEST", "SIMULATED DATA", "DEGRADED", "PRELIMINARY"):
         assert words in top
     assert "WITHDRAWN" in page(withdrawn()).splitlines()[0]
+
+
+@pytest.mark.parametrize(("intended_use", "marked"), [("research", True), ("clinical", False)])
+def test_a_result_for_research_only_says_so_at_the_top(intended_use, marked):
+    lines = page(with_use(example_record(), intended_use)).splitlines()
+    assert lines[1].startswith("RESEARCH USE ONLY: The bundle is not for clinical use.") is marked
+    assert sum("RESEARCH" in line for line in lines) == marked
 
 
 def test_texts_of_the_export_cannot_move_the_cursor_or_forge_a_line():
