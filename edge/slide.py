@@ -27,7 +27,16 @@ from edge.slide_metadata import SlideMetadata, metadata_from_bytes, opaque_id
 from edge.slide_metadata_formats import METADATA_BYTES_MAX
 from edge.slide_promises import kind_contradicted, missing_file, promised_of_images
 
-__all__ = ["META_INCOMPLETE", "Analyzer", "CellFile", "Slide", "SlideWarning", "list_slide_files", "read_slide"]
+__all__ = [
+    "META_INCOMPLETE",
+    "Analyzer",
+    "CellFile",
+    "Slide",
+    "SlideWarning",
+    "list_slide_files",
+    "read_slide",
+    "read_slide_metadata",
+]
 
 # What opening says of a link (O_NOFOLLOW), a socket, or a folder on the way that became something else.
 NOT_A_FILE = (errno.ELOOP, errno.ENXIO, errno.ENOTDIR)
@@ -133,6 +142,14 @@ def read_slide(
         warnings=warnings,
         is_stat=metadata.is_stat,
     )
+
+
+def read_slide_metadata(folder: Path, *, slide_key: str) -> SlideMetadata:
+    """Return what a slide folder's metadata says, empty where there is none; no image is opened.
+
+    Raises EdgeError MDSE-SLIDE-002, -004, -005, -009 as `read_slide`, and OSError when the folder cannot be read.
+    """
+    return _read_metadata(folder, list_slide_folder(folder), printable(slide_key))
 
 
 def _read_metadata(folder: Path, listing: SlideListing, key: str) -> SlideMetadata:
