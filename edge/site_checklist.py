@@ -1,6 +1,6 @@
 """The checklist of a site: what the machine found when it sent a test result, and what people check and sign.
 
-checks_of_deliveries(...)      one line an output and step, from what the journal says
+checks_of_deliveries(...)      one line a configured output and step, from what the journal says
 text / markdown / html         the same checklist for a terminal, for a document system, for paper (A4)
 """
 
@@ -13,14 +13,25 @@ from typing import Any, Literal
 
 Outcome = Literal["yes", "no", "waits", "by hand"]
 
-SETTLED = {"ACCEPTED": "yes", "COLLECTED": "yes", "REFUSED": "no", "PARKED": "no", "DELIVERED_UNSEEN": "yes"}
+SETTLED = {"ACCEPTED": "yes", "COLLECTED": "yes", "REFUSED": "no", "PARKED": "no", "DELIVERED_UNSEEN": "yes",
+           "ARCHIVED": "no"}  # fmt: skip
 WORDS = {
     "ACCEPTED": "the receiver accepted it", "COLLECTED": "the receiver took the file",
     "REFUSED": "the receiver refused it",
     "PARKED": "our own check stopped it; nothing was sent", "SENT": "published, no answer yet",
     "RENDERED": "not published yet", "STAGED": "not published yet", "DELIVERED_UNSEEN": "published, and taken unseen",
+    "ARCHIVED": "given up before it was confirmed",
 }  # fmt: skip
 CANNOT_SAY = "MDSE-WRITER-007"
+NOT_IN_FORCE = "the daemon did not send it there: no such output is in force (configuration edited and not reloaded?)"
+NOT_CONFIGURED = "the daemon sends there, and the configuration that was read does not name it: reload the daemon"
+CONCLUSIONS: dict[Outcome, str] = {
+    "yes": "Every output was confirmed.",
+    "by hand": "The machine cannot confirm all of it: a person must find the test at the receiver of every output that "
+               "is marked 'by hand', and sign.",
+    "waits": "At least one output still waits for pickup or acknowledgement: look at the receiver, then test again.",
+    "no": "At least one output was not reached, was refused or stopped: mend what its line says, then test again.",
+}  # fmt: skip
 BY_HAND_SENT = "published; this output expects no answer: look at the LIS"
 BY_HAND_UNSAYABLE = "not sent: this format has no mark for a test. Try it with a real result of a test sample"
 BY_HAND = (
@@ -59,9 +70,15 @@ class Checklist:
 
     @property
     def outcome(self) -> Outcome:
-        """The worst outcome of what the machine checked: `no` before `waits` before `yes`."""
-        found = {check.outcome for check in self.checks}
-        return "no" if "no" in found else "waits" if "waits" in found else "yes"
+        """The worst outcome that the machine saw (`no`, `waits`, `by hand`, `yes`); `no` when it saw nothing."""
+        found = {check.outcome for check in self.checks if check.seen}
+        worst: tuple[Outcome, ...] = ("no", "waits", "by hand", "yes")
+        return next((outcome for outcome in worst if outcome in found), "no")
+
+    @property
+    def conclusion(self) -> str:
+        """What the outcome means and what a person has to do, as one sentence."""
+        return CONCLUSIONS[self.outcome]
 
 
 def is_settled(state: str, ack: str) -> bool:
@@ -69,24 +86,36 @@ def is_settled(state: str, ack: str) -> bool:
     return state in SETTLED or (state == "SENT" and ack == "none")
 
 
-def checks_of_deliveries(step: str, deliveries: Sequence[Mapping[str, Any]], acks: Mapping[str, str]) -> list[Check]:
-    """Return one check an output: whether this step's message left, and what the receiver said.
+def checks_of_deliveries(
+    step: str, deliveries: Sequence[Mapping[str, Any]], acks: Mapping[str, str], *, refusal: str = ""
+) -> list[Check]:
+    """Return at least one check a configured output: whether this step's message left, and what the receiver said.
+
+    An output that got nothing is `no`, and so is one that got something and is not configured.
 
     Args:
         step: what was sent, in words (`revision 1, preliminary`).
         deliveries: the rows of the journal for this message.
-        acks: how each output is confirmed, by the output's name in the journal.
+        acks: how each configured output is confirmed, by the output's name in the journal.
+        refusal: why the daemon told no rows; "" when it told them.
     """
-    checks = []
-    for row in deliveries:
-        state, ack = str(row["state"]), acks.get(str(row["output"]), "none")
-        outcome = _outcome(state, ack, str(row["reason_text"]))
-        told = WORDS[state]
-        if outcome == "by hand":
-            told = BY_HAND_SENT if state == "SENT" else BY_HAND_UNSAYABLE
-        words = f"{told} ({row['reason_text']})" if row["reason_text"] else told
-        checks.append(Check(f"{step}: {row['output']} (ack {ack})", outcome, f"{words}; file {row['final_name']}"))
-    return checks
+    reached = {str(row["output"]) for row in deliveries}
+    checks = [_check_of_row(step, row, acks) for row in deliveries]
+    for output in acks.keys() - reached:
+        checks.append(Check(f"{step}: {output} (ack {acks[output]})", "no", refusal or NOT_IN_FORCE))
+    return sorted(checks, key=lambda check: check.text)
+
+
+def _check_of_row(step: str, row: Mapping[str, Any], acks: Mapping[str, str]) -> Check:
+    output, state = str(row["output"]), str(row["state"])
+    if output not in acks:
+        return Check(f"{step}: {output}", "no", f"{NOT_CONFIGURED}; file {row['final_name']}")
+    outcome = _outcome(state, acks[output], str(row["reason_text"]))
+    told = WORDS[state]
+    if outcome == "by hand":
+        told = BY_HAND_SENT if state == "SENT" else BY_HAND_UNSAYABLE
+    words = f"{told} ({row['reason_text']})" if row["reason_text"] else told
+    return Check(f"{step}: {output} (ack {acks[output]})", outcome, f"{words}; file {row['final_name']}")
 
 
 def _outcome(state: str, ack: str, reason: str) -> Outcome:
@@ -104,7 +133,7 @@ def text_of_checklist(checklist: Checklist) -> str:
     lines = [f"{name:<12} {value}" for name, value in checklist.facts]
     lines += ["", "What the machine saw:"]
     lines += [f"  [{check.outcome:^7}] {check.text}: {check.seen}" for check in checklist.checks if check.seen]
-    lines += ["", "To be seen at the LIS by a person:"]
+    lines += ["", checklist.conclusion, "", "To be seen at the LIS by a person:"]
     lines += [f"  [       ] {check.text}" for check in checklist.checks if not check.seen]
     lines += ["", "Values to compare:"]
     lines += [f"  {name:<28} {value}" for name, value in checklist.expected]
@@ -117,7 +146,7 @@ def markdown_of_checklist(checklist: Checklist) -> str:
     lines += ["| | |", "|---|---|", *(f"| {_cell(name)} | {_cell(value)} |" for name, value in checklist.facts)]
     lines += ["", "## What the machine saw", "", "| step and output | | seen |", "|---|---|---|"]
     lines += [f"| {_cell(c.text)} | **{c.outcome}** | {_cell(c.seen)} |" for c in checklist.checks if c.seen]
-    lines += ["", "## To be seen at the LIS by a person", ""]
+    lines += ["", f"**{checklist.conclusion}**", "", "## To be seen at the LIS by a person", ""]
     lines += [f"- [ ] {_cell(check.text)}" for check in checklist.checks if not check.seen]
     lines += ["", "## Values to compare", "", "| result | value |", "|---|---|"]
     lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in checklist.expected]
@@ -149,6 +178,7 @@ td {{ vertical-align: top; overflow-wrap: anywhere; }} .box {{ width: 6mm; }} .l
 <p><b>Simulated data of no patient.</b></p>
 <table>{_rows(checklist.facts)}</table>
 <h2>What the machine saw</h2><table>{seen}</table>
+<p><b>{_text(checklist.conclusion)}</b></p>
 <h2>To be seen at the LIS by a person</h2><table>{by_hand}</table>
 <h2>Values to compare</h2><table>{_rows(checklist.expected)}</table>
 <p class="sign">Name, date, signature</p>

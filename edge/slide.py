@@ -25,8 +25,18 @@ from edge.slide_files import (
 )
 from edge.slide_metadata import SlideMetadata, metadata_from_bytes, opaque_id
 from edge.slide_metadata_formats import METADATA_BYTES_MAX
+from edge.slide_promises import kind_contradicted, missing_file, promised_of_images
 
-__all__ = ["META_INCOMPLETE", "Analyzer", "CellFile", "Slide", "SlideWarning", "list_slide_files", "read_slide"]
+__all__ = [
+    "META_INCOMPLETE",
+    "Analyzer",
+    "CellFile",
+    "Slide",
+    "SlideWarning",
+    "list_slide_files",
+    "read_slide",
+    "read_slide_metadata",
+]
 
 # What opening says of a link (O_NOFOLLOW), a socket, or a folder on the way that became something else.
 NOT_A_FILE = (errno.ELOOP, errno.ENXIO, errno.ENOTDIR)
@@ -134,6 +144,14 @@ def read_slide(
     )
 
 
+def read_slide_metadata(folder: Path, *, slide_key: str) -> SlideMetadata:
+    """Return what a slide folder's metadata says, empty where there is none; no image is opened.
+
+    Raises EdgeError MDSE-SLIDE-002, -004, -005, -009 as `read_slide`, and OSError when the folder cannot be read.
+    """
+    return _read_metadata(folder, list_slide_folder(folder), printable(slide_key))
+
+
 def _read_metadata(folder: Path, listing: SlideListing, key: str) -> SlideMetadata:
     """Return the first metadata file's content; a second one may add nothing, but must not name another sample."""
     found: list[SlideMetadata] = []
@@ -173,12 +191,13 @@ def _sample_id(metadata: SlideMetadata, key: str, pattern: str | None) -> tuple[
 def _cell_files(
     folder: Path, listing: SlideListing, metadata: SlideMetadata, *, hash_files: bool
 ) -> tuple[CellFile, ...]:
-    promised = {file.name: file for file in metadata.files}
+    promised = promised_of_images(listing, metadata)
     cells: list[tuple[SlideFile, str | None, str | None]] = []
     with open_folder(folder) as folder_fd:
         for image in listing.images:
-            says = promised.get(image.path) or promised.get(PurePosixPath(image.path).name)
-            if (says.kind if says and says.kind else image.kind) != "wbc":
+            says = promised.get(image.path)
+            # The metadata may take a cell away but makes none: images of other kinds are not in the daemon's copy.
+            if image.kind != "wbc" or (says and says.kind not in (None, "wbc")):
                 continue
             digest = says.sha256 if says else None
             if digest is None and hash_files:
@@ -219,6 +238,8 @@ def _metadata_warnings(
         )
     if missing := _missing(listing, metadata, cells):
         warnings.append(SlideWarning(META_INCOMPLETE, missing))
+    if contradicted := kind_contradicted(listing, metadata):
+        warnings.append(SlideWarning("META-KIND", contradicted))
     expected = dict(metadata.expected).get("wbc")
     if expected is not None and len(cells) > expected:
         warnings.append(
@@ -232,17 +253,7 @@ def _missing(listing: SlideListing, metadata: SlideMetadata, cells: tuple[CellFi
     expected = dict(metadata.expected).get("wbc")
     if expected is not None and len(cells) < expected:
         return f"{len(cells)} of {expected} promised cell images are there."
-    sizes = {image.path: image.size_bytes for image in listing.images}
-    names = {PurePosixPath(path).name: size for path, size in sizes.items()}
-    for file in metadata.files:
-        if file.kind not in (None, "wbc"):
-            continue
-        size = sizes.get(file.name, names.get(file.name))
-        if size is None:
-            return f"{printable(file.name)} is promised by the metadata and is not there."
-        if file.size_bytes is not None and size != file.size_bytes:
-            return f"{printable(file.name)} holds {size} bytes, {file.size_bytes} were promised."
-    return ""
+    return missing_file(listing, metadata)
 
 
 def _folder_warnings(listing: SlideListing) -> list[SlideWarning]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.errors import EXIT_DONE, EXIT_SLIDE_REJECTED, EXIT_TRY_LATER, EXIT_USAGE, run_command
+from edge.errors import EXIT_BY_HAND, EXIT_DONE, EXIT_SLIDE_REJECTED, EXIT_TRY_LATER, EXIT_USAGE, run_command
 
 if TYPE_CHECKING:
     from edge.config import Config
@@ -22,8 +22,10 @@ Sends a test result (mode T, a test sample, simulated numbers) the whole way tha
 daemon into every configured output, and waits for the pickup or acknowledgement that each output is configured for.
 Then prints a checklist: what the machine saw, and what a person looks at in the LIS and signs.
 
-Exit status 0 when every output was confirmed (or expects no answer), 75 when one still waits, 5 when one was refused or
-stopped. The test stays in the journal and the archive, marked T, with your name.
+Exit status 0: every configured output was confirmed. 6: nothing failed, but the machine cannot confirm an output (ack =
+"none", or a format without a mark for tests): a person must find the test at its receiver, and sign. 75: one still
+waits. 5: one was refused, stopped or not reached (an edited configuration that the daemon has not reloaded). The test
+stays in the journal and the archive, marked T, with your name.
 """
 EXAMPLES = """\
 examples:
@@ -71,11 +73,13 @@ def _run(arguments: argparse.Namespace) -> int:
             path.write_text(text(checklist), encoding="utf-8")
     if arguments.json:
         rows = [{"text": c.text, "outcome": c.outcome, "seen": c.seen} for c in checklist.checks]
-        facts = {"facts": dict(checklist.facts), "outcome": checklist.outcome, "checks": rows}
+        outcome = {"outcome": checklist.outcome, "conclusion": checklist.conclusion}
+        facts = {"facts": dict(checklist.facts), **outcome, "checks": rows}
         print(json.dumps(facts | {"expected": dict(checklist.expected)}, ensure_ascii=False))
     else:
         print(text_of_checklist(checklist))
-    return {"yes": EXIT_DONE, "waits": EXIT_TRY_LATER, "no": EXIT_SLIDE_REJECTED}[checklist.outcome]
+    statuses = {"yes": EXIT_DONE, "by hand": EXIT_BY_HAND, "waits": EXIT_TRY_LATER, "no": EXIT_SLIDE_REJECTED}
+    return statuses[checklist.outcome]
 
 
 def _checklist(config: Config, arguments: argparse.Namespace) -> Checklist | None:
@@ -111,26 +115,36 @@ def _wait(config: Config, message_id: str, step: str, wait_s: float) -> list[Che
     acks = {output_name(output): output.ack for output in config.outputs}
     end_s = time.monotonic() + wait_s
     while True:
-        shown = _ask(config, {"command": "show", "slide": message_id}) or {"revisions": []}
-        revisions = [row for row in shown["revisions"] if row["message_id"] == message_id]
+        shown = _reply(config, {"command": "show", "slide": message_id})
+        revisions = [row for row in shown.get("revisions", ()) if row["message_id"] == message_id]
         # Copy 0 is a report beside a message: it is never answered.
         rows = [row for revision in revisions for row in revision["deliveries"] if row["copy"]]
-        deliveries = [row for row in rows if row["output"] in acks]
-        waiting = [row for row in deliveries if not is_settled(row["state"], acks[row["output"]])]
+        configured = [row for row in rows if row["output"] in acks]
+        waiting = [row for row in configured if not is_settled(row["state"], acks[row["output"]])]
         if not waiting or time.monotonic() > end_s:
-            return checks_of_deliveries(step, deliveries, acks)
+            refusal = "" if shown["ok"] else f"the daemon did not say what became of it: {_error_of(shown)}"
+            return checks_of_deliveries(step, rows, acks, refusal=refusal)
         time.sleep(POLL_S)
 
 
 def _ask(config: Config, request: Mapping[str, Any]) -> dict[str, Any] | None:
     """Ask the running daemon; None, with its words printed, when it refuses."""
-    from edge.daemon.control_client import reply_from_daemon
-
-    reply = reply_from_daemon(config.health.socket, request)
+    reply = _reply(config, request)
     if reply["ok"]:
         return reply
-    print(f"error: {reply.get('error', 'the daemon gave no reason')}", file=sys.stderr)
+    print(f"error: {_error_of(reply)}", file=sys.stderr)
     return None
+
+
+def _reply(config: Config, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the running daemon's reply, whether it says ok or not."""
+    from edge.daemon.control_client import reply_from_daemon
+
+    return reply_from_daemon(config.health.socket, request)
+
+
+def _error_of(reply: Mapping[str, Any]) -> str:
+    return str(reply.get("error", "the daemon gave no reason"))
 
 
 if __name__ == "__main__":

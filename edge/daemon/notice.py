@@ -13,13 +13,17 @@ from typing import Any
 import edge
 from edge.catalogue import load_catalogue
 from edge.daemon.archive import store_result
+from edge.daemon.arrival import spooled_folder
 from edge.daemon.books import Books
 from edge.daemon.house import House
 from edge.daemon.intents import intents_for
+from edge.daemon.spool import FILES_NAME
 from edge.errors import EdgeError
 from edge.journal_results import NewRevision
 from edge.journal_rows import SlideRow
 from edge.record_text import KEYS, SCHEMA, record_bytes
+from edge.slide import read_slide_metadata
+from edge.slide_metadata import SlideMetadata
 
 log = logging.getLogger("mds_edge.daemon")
 _ALARM = "notice"
@@ -67,8 +71,9 @@ def plan_notice(books: Books, slide: SlideRow, *, code: str, model: Mapping[str,
     if books.journal.results.revisions_of_folder(slide.source, slide.slide_key):
         return False
     record = record_of_notice(
-        slide, code=code, model=model, message_id=message_id, analysed_at=books.site_time(), site=books.config.site.id
-    )
+        slide, metadata_of_copy(books, slide), code=code, model=model, message_id=message_id,
+        analysed_at=books.site_time(), site=books.config.site.id,
+    )  # fmt: skip
     digest, _ = store_result(books.folders.archive, message_id, record_bytes(record), None)
     bundle = str(model["digest"])
     new = NewRevision(1, message_id, "X", str(record["mode"]), digest, None, bundle, None, "daemon", code)
@@ -78,19 +83,61 @@ def plan_notice(books: Books, slide: SlideRow, *, code: str, model: Mapping[str,
     return True
 
 
+def metadata_of_copy(books: Books, slide: SlideRow) -> SlideMetadata:
+    """Return what the slide's copy says of its order; nothing when it cannot be read or is of another sample.
+
+    A result that follows is filed under the same order and slide number: without them it stands beside the notice.
+    Nothing, too, where another folder of the sample has a result: under its order and slide number (a slide that was
+    scanned again keeps them) the notice would cancel it. Raises sqlite3.Error.
+    """
+    folder = spooled_folder(books, slide)
+    if folder is None or has_other_result(books, slide):
+        return SlideMetadata()
+    try:
+        # At most 1 MiB a file, by parsers that are bounded and fetch nothing; the scanner has read it before.
+        metadata = read_slide_metadata(folder / FILES_NAME, slide_key=slide.slide_key)
+    except Exception as error:  # noqa: BLE001 - others wrote it: no trouble with it may stop the supervisor
+        log.warning("slide %d: its notice names no order, the metadata is not readable: %s", slide.id, code_of(error))
+        return SlideMetadata()
+    return metadata if metadata.sample_id in (None, slide.sample_id) else SlideMetadata()
+
+
+def has_other_result(books: Books, slide: SlideRow) -> bool:
+    """Tell whether a result of the slide's sample was made from another folder; raises sqlite3.Error."""
+    query = (
+        "SELECT 1 FROM slides s JOIN revisions r ON r.slide_id = s.id"
+        " WHERE s.sample_id = ? AND (s.source, s.slide_key) <> (?, ?) LIMIT 1"
+    )
+    values = (slide.sample_id, slide.source, slide.slide_key)
+    return books.journal.connection.execute(query, values).fetchone() is not None
+
+
+def code_of(error: Exception) -> str:
+    """Return what may be logged of an error: its code or type, never words of the metadata."""
+    return error.code if isinstance(error, EdgeError) else type(error).__name__
+
+
 def record_of_notice(
-    slide: SlideRow, *, code: str, model: Mapping[str, Any], message_id: str, analysed_at: str, site: str
-) -> dict[str, Any]:
-    """Return the record of a slide that was not analyzed: nothing counted, one warning that says why. Pure."""
+    slide: SlideRow, metadata: SlideMetadata, *, code: str, model: Mapping[str, Any], message_id: str,
+    analysed_at: str, site: str,
+) -> dict[str, Any]:  # fmt: skip
+    """Return the record of a slide that was not analyzed: nothing counted, one warning that says why. Pure.
+
+    `metadata` gives order, slide number, patient and analyzer, by which the receiver files it as the result to come.
+    """
     catalogue = load_catalogue()
     text = f"The slide could not be analyzed ({code}). Examine the smear."
     return {
         "schema": SCHEMA, "message_id": message_id, "mode": "T" if model["intended_use"] == "demo" else "P",
         "status": "X", "revision": 1, "supersedes": None, "reason": None, "analysed_at": analysed_at, "site": site,
         "slide": {
-            "source": slide.source, "slide_key": slide.slide_key, "sample_id": slide.sample_id, "order_id": None,
-            "slide_no": None, "acquired_at": None, "patient_id": None, "manifest_sha256": slide.manifest_sha256,
-            "analyzer": {"model": None, "serial": None, "software": None},
+            "source": slide.source, "slide_key": slide.slide_key, "sample_id": slide.sample_id,
+            "order_id": metadata.order_id, "slide_no": metadata.slide_no, "acquired_at": metadata.acquired_at,
+            "patient_id": metadata.patient_id, "manifest_sha256": slide.manifest_sha256,
+            "analyzer": {
+                "model": metadata.analyzer_model, "serial": metadata.analyzer_serial,
+                "software": metadata.analyzer_software,
+            },
         },
         "counts": dict.fromkeys(catalogue.type_codes, 0), "leucocytes": 0, "images": 0, "unreadable": 0,
         "unidentified": 0, "out_of_distribution": 0,

@@ -14,6 +14,7 @@ import pytest
 
 from edge.commands.result import main as edge_result
 from edge.commands.validate_site import main
+from edge.daemon import control_client
 from tests.fault.site import DEADLINE_S, REPOSITORY, Site
 
 
@@ -74,7 +75,7 @@ def test_a_receiver_that_answers_is_confirmed_and_sees_a_test(site_with: Any, tm
 def test_corrections_are_sent_as_revisions_and_the_test_ends_withdrawn(site_with: Any, capsys: Any) -> None:
     site = site_with("none", formats=("json", "hl7"))
     status, checklist = validate(site, capsys, "--corrections")
-    assert status == 0
+    assert (status, checklist["outcome"]) == (6, "by hand")
     assert outcomes(checklist) == ["by hand"] * 6
     records = [json.loads(path.read_bytes()) for path in site.results("json")]
     assert sorted((r["revision"], r["status"], r["mode"]) for r in records) == [
@@ -100,6 +101,47 @@ def test_a_receiver_that_is_not_there_waits(site_with: Any, capsys: Any) -> None
     site = site_with("file-gone")
     status, checklist = validate(site, capsys, "--wait-s", "2.5")
     assert (status, outcomes(checklist)) == (75, ["waits"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [("drop path", ["no", "no"]), ("second output", ["no", "yes"]), ("one output less", ["no", "yes"])],
+)
+def test_a_configuration_that_is_not_in_force_is_never_accepted(
+    site_with: Any, capsys: Any, tmp_path: Path, changed: str, expected: list[str]
+) -> None:
+    formats = ("hl7", "json") if changed == "one output less" else ("hl7",)
+    site = site_with("file-gone", "--delete", "--reader", "mirth", formats=formats)
+    (tmp_path / "drop-other").mkdir()
+    text = site.config.read_text()
+    second = f'[[output]]\nformat = "lis2"\npath = "{tmp_path}/drop-other"\nack = "file-gone"\n[limits]'
+    json_output = f'[[output]]\nformat = "json"\npath = "{tmp_path}/drop-json"\nack = "file-gone"'
+    edited = {
+        "drop path": text.replace("/drop-hl7", "/drop-other"),
+        "second output": text.replace("[limits]", second),
+        "one output less": text.replace(json_output, ""),
+    }[changed]
+    assert edited != text
+    site.config.write_text(edited)
+    status, checklist = validate(site, capsys)
+    assert (status, sorted(outcomes(checklist))) == (5, expected)
+
+
+def test_a_daemon_that_no_longer_says_what_became_of_the_test_is_no_success(
+    site_with: Any, capsys: Any, monkeypatch: Any
+) -> None:
+    site = site_with("none")
+    ask = control_client.reply_from_daemon
+
+    def forgetful(socket: Path, request: Any) -> Any:
+        if request["command"] == "show":
+            return {"ok": False, "error": "MDSE-DAEMON-011 no such slide"}
+        return ask(socket, request)
+
+    monkeypatch.setattr(control_client, "reply_from_daemon", forgetful)
+    status, checklist = validate(site, capsys)
+    assert (status, outcomes(checklist)) == (5, ["no"])
+    assert "no such slide" in checklist["checks"][0]["seen"]
 
 
 def test_a_receiver_that_takes_files_is_confirmed(site_with: Any, capsys: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from edge.daemon.arrival import Arrival, accept_arrival
 from edge.daemon.books import Books, utc_now, utc_text
 from edge.daemon.notice import plan_notice, record_of_notice
 from edge.daemon.quarantine import quarantine_slide
+from edge.daemon.spool import FILES_NAME
 from edge.daemon.state_folders import StateFolders
 from edge.errors import EdgeError
 from edge.journal import open_journal
+from edge.journal_results import NewRevision
+from edge.slide_metadata import SlideMetadata
 from edge.writers.choose import writer_for
 
 MODEL = {"bundle": "wbc", "version": "1", "digest": "ab" * 32, "intended_use": "clinical"}
@@ -90,12 +94,99 @@ def test_other_files_after_a_notice_are_analyzed_and_not_held_as_late(books_with
     assert (row.id, row.state) == (slide.id, "SPOOLED")
 
 
+FACTS = {
+    "sample_id": "0042", "order_id": "ORD-77", "slide_no": 1, "patient_id": "P 1",
+    "acquired_at": "2026-11-23T17:00:00+09:00", "analyzer": {"model": "DI-60", "serial": "A1", "software": "7.0"},
+}  # fmt: skip
+
+
+def spooled(books: Books, metadata: str | None, **columns: Any):
+    """Return a quarantined slide whose copy holds an image and, unless None, a slide.json with this text."""
+    files = books.folders.spool / "1-ABCDEF" / FILES_NAME
+    (files / "wbc").mkdir(parents=True)
+    (files / "wbc" / "0001.png").write_bytes(b"image")
+    if metadata is not None:
+        (files / "slide.json").write_text(metadata)
+    return quarantined(books, spool_name="1-ABCDEF", **columns), files
+
+
+def record_planned(books: Books) -> dict[str, Any]:
+    (revision,) = books.journal.results.revisions_of_folder("di60", "A1")
+    return json.loads(archived_record(books.folders.archive, revision))
+
+
+@pytest.mark.parametrize("sample_id", ["0042", None], ids=["sample in the metadata", "sample in the folder's name"])
+def test_a_notice_names_order_slide_and_patient_as_the_result_that_follows_will(
+    books_with, sample_id: str | None
+) -> None:
+    books = books_with("true")
+    slide, _ = spooled(books, json.dumps({**FACTS, "sample_id": sample_id}))
+    assert plan(books, slide)
+    told = record_planned(books)["slide"]
+    assert (told["order_id"], told["slide_no"], told["patient_id"]) == ("ORD-77", 1, "P 1")
+    assert (told["acquired_at"], told["analyzer"]) == (FACTS["acquired_at"], FACTS["analyzer"])
+    (delivery,) = books.journal.results.deliveries_of(books.journal.results.revisions_of_folder("di60", "A1")[0].id)
+    lines = [line.split("|") for line in books.journal.results.content(delivery.id).decode().split("\r")]
+    assert {line[2] for line in lines if line[0] == "OBR"} == {"ORD-77^LIS"}
+    assert {line[4] for line in lines if line[0] == "OBX"} == {"1"}
+
+
+@pytest.mark.parametrize(("sample_id", "order_id"), [("0042", None), ("7", "ORD-77")])
+def test_a_notice_takes_no_order_and_no_slide_number_under_which_another_folder_of_the_sample_has_a_result(
+    books_with, sample_id: str, order_id: str | None
+) -> None:
+    books = books_with("true")
+    slides = books.journal.slides
+    other = slides.move(slides.add("di60", "A1_first", b"A1_first", sample_id=sample_id).id, "SETTLED")
+    with books.journal.change():
+        new = NewRevision(1, "FEDCBA.R1", "F", "P", "0" * 64, None, "ab" * 32, None, "daemon", None)
+        books.journal.results.add_revision(other.id, new, [])
+    slide, _ = spooled(books, json.dumps(FACTS))
+    assert plan(books, slide)
+    assert record_planned(books)["slide"]["order_id"] == order_id
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [None, "{", '{"a": ' * 20_000, json.dumps({**FACTS, "order_id": "x" * 65}),
+     json.dumps({**FACTS, "sample_id": "7"}), " " * 1_100_000 + json.dumps(FACTS)],
+    ids=["none", "damaged", "nested", "a field that cannot be used", "another sample", "too large"],
+)  # fmt: skip
+def test_metadata_that_cannot_be_used_leaves_the_notice_without_an_order_and_stops_nothing(
+    books_with, metadata: str | None
+) -> None:
+    books = books_with("true")
+    slide, _ = spooled(books, metadata)
+    assert plan(books, slide)
+    told = record_planned(books)["slide"]
+    assert (told["sample_id"], told["order_id"], told["slide_no"], told["patient_id"]) == ("0042", None, None, None)
+
+
+def test_no_trouble_of_a_parser_stops_the_supervisor(books_with, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: object, **__: object) -> SlideMetadata:
+        raise MemoryError
+
+    books = books_with("true")
+    slide, _ = spooled(books, json.dumps(FACTS))
+    monkeypatch.setattr("edge.daemon.notice.read_slide_metadata", exhausted)
+    assert plan(books, slide)
+    assert record_planned(books)["slide"]["order_id"] is None
+
+
+def test_metadata_that_was_swapped_for_a_pipe_does_not_keep_the_supervisor_waiting(books_with) -> None:
+    books = books_with("true")
+    slide, files = spooled(books, None)
+    os.mkfifo(files / "slide.json")
+    assert plan(books, slide)
+    assert record_planned(books)["slide"]["order_id"] is None
+
+
 @pytest.mark.parametrize("name", ["hl7", "hl7-oul", "lis2", "csv", "fhir", "json"])
 def test_every_format_but_the_wide_table_can_say_that_there_is_no_result(books_with, name: str) -> None:
     slide = quarantined(books_with("true"))
     record = record_of_notice(
-        slide, code="MDSE-DAEMON-007", model=MODEL, message_id="ABCDEF.R1", analysed_at="2026-11-23T17:31:00+09:00",
-        site="HEMLAB",
+        slide, SlideMetadata(), code="MDSE-DAEMON-007", model=MODEL, message_id="ABCDEF.R1",
+        analysed_at="2026-11-23T17:31:00+09:00", site="HEMLAB",
     )  # fmt: skip
     assert b"MDSE-DAEMON-007" in writer_for(name).render(record).content
     with pytest.raises(EdgeError):

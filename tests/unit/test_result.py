@@ -459,7 +459,7 @@ def test_the_page_about_the_record_names_every_warning_about_a_slide(repository)
     page = (repository / "docs" / "record.md").read_text(encoding="utf-8")
     text = "".join((repository / "edge" / name).read_text(encoding="utf-8") for name in ("slide.py", "result.py"))
     codes = set(re.findall(r'"((?:META|EMPTY|LINKS|NESTED|DUPLICATE|UNREADABLE)-[A-Z]+)"', text))
-    assert len(codes) == 9
+    assert len(codes) == 10
     assert all(code in page for code in codes)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+
 import pytest
 
 from edge.site_checklist import (
@@ -24,7 +26,7 @@ def row(state: str, reason: str = "") -> dict[str, str]:
     [("RENDERED", "none", "", "waits"), ("STAGED", "file-gone", "", "waits"), ("SENT", "ack-file", "", "waits"),
      ("SENT", "none", "", "by hand"), ("ACCEPTED", "ack-file", "", "yes"), ("COLLECTED", "file-gone", "", "yes"),
      ("REFUSED", "ack-file", "AE no", "no"), ("PARKED", "none", "MDSE-WRITER-004 x", "no"),
-     ("PARKED", "none", "MDSE-WRITER-007 x", "by hand")],
+     ("PARKED", "none", "MDSE-WRITER-007 x", "by hand"), ("ARCHIVED", "ack-file", "given up: x", "no")],
 )  # fmt: skip
 def test_every_state_has_its_outcome(state: str, ack: str, reason: str, outcome: str) -> None:
     (check,) = checks_of_deliveries("revision 1", [row(state, reason)], {"hl7:/drop": ack})
@@ -34,10 +36,33 @@ def test_every_state_has_its_outcome(state: str, ack: str, reason: str, outcome:
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "worst"), [(["yes", "no", "waits"], "no"), (["yes", "waits"], "waits"), (["yes", "by hand"], "yes")]
-)
-def test_the_worst_outcome_stands_for_the_whole(outcomes: list, worst: str) -> None:
-    assert Checklist((), tuple(Check("x", outcome, "y") for outcome in outcomes), ()).outcome == worst
+    ("outcomes", "worst"),
+    [(["yes", "no", "waits"], "no"), (["yes", "waits", "by hand"], "waits"), (["yes", "by hand"], "by hand"),
+     (["yes", "yes"], "yes"), ([], "no")],
+)  # fmt: skip
+def test_the_worst_outcome_stands_for_the_whole_and_nothing_checked_is_no_success(outcomes: list, worst: str) -> None:
+    checks = [Check("x", outcome, "y") for outcome in outcomes]
+    checklist = Checklist((), (*checks, Check("what a person looks at", "by hand")), ())
+    assert checklist.outcome == worst
+    for page in (text_of_checklist, markdown_of_checklist, html_of_checklist):
+        assert html.escape(checklist.conclusion) in page(checklist) or checklist.conclusion in page(checklist)
+
+
+def test_a_configured_output_without_a_delivery_has_a_line_that_says_no_and_why() -> None:
+    acks = {"hl7:/drop": "file-gone", "lis2:/other": "ack-file"}
+    lines = checks_of_deliveries("revision 1", [row("COLLECTED")], acks)
+    assert [(line.text, line.outcome) for line in lines] == [
+        ("revision 1: hl7:/drop (ack file-gone)", "yes"),
+        ("revision 1: lis2:/other (ack ack-file)", "no"),
+    ]
+    assert "no such output is in force" in lines[1].seen
+    (line,) = checks_of_deliveries("revision 1", [], {"hl7:/drop": "none"}, refusal="MDSE-DAEMON-011 x")
+    assert (line.outcome, line.seen) == ("no", "MDSE-DAEMON-011 x")
+
+
+def test_an_output_that_got_the_test_and_is_not_configured_has_a_line_that_says_no() -> None:
+    (line,) = checks_of_deliveries("revision 1", [row("COLLECTED")], {})
+    assert (line.outcome, "does not name it" in line.seen) == ("no", True)
 
 
 def test_what_the_receiver_said_can_break_neither_page_nor_table() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -418,6 +419,79 @@ def test_metadata_may_exclude_a_file_that_is_no_cell(tmp_path):
     metadata = {"sample_id": "1", "files": [{"name": "0002.jpg", "kind": "overview"}]}
     slide = read_slide(slide_folder(tmp_path, metadata, "0001.jpg", "0002.jpg"))
     assert [cell.path for cell in slide.cell_files] == ["0001.jpg"]
+
+
+def same_numbers(tmp_path: Path, files: list, wbc: int = 3, **metadata: object) -> Path:
+    """Return a slide whose sub-folders each number their images from 0001 on: `wbc` cells, three of other kinds."""
+    names = [f"wbc/000{n}.png" for n in range(1, wbc + 1)]
+    names += [f"{kind}/000{n}.png" for kind in ("rbc", "overview") for n in (1, 2, 3)]
+    return slide_folder(tmp_path, {"sample_id": "1", "files": files, **metadata}, *names)
+
+
+def cells_only(folder: Path) -> Path:
+    """Remove what the daemon does not copy, so that the folder is what its worker sees."""
+    for kind in ("rbc", "overview"):
+        shutil.rmtree(folder / kind)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["wbc", None])
+def test_a_bare_name_of_the_metadata_speaks_of_a_cell_and_of_no_image_of_another_kind(tmp_path, kind):
+    says = {"preclass": "SNE", **({"kind": kind} if kind else {})}
+    files = [{"name": f"000{n}.png", "sha256": f"{n}" * 64, **says} for n in (1, 2)]
+    slide = read_slide(same_numbers(tmp_path, files))
+    given_digests = [cell.sha256 == str(n) * 64 for n, cell in enumerate(slide.cell_files, start=1)]
+    assert [(cell.path, cell.preclass) for cell in slide.cell_files] == [
+        ("wbc/0001.png", "SNE"),
+        ("wbc/0002.png", "SNE"),
+        ("wbc/0003.png", None),
+    ]
+    assert given_digests == [True, True, False]
+    assert slide.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"), [(["0001.png", "0002.png"], {"wbc": 6}), (["0001.png", "0003.png"], {})]
+)
+def test_cells_that_are_still_to_come_are_missing_on_the_share_as_in_the_copy(tmp_path, names, expected):
+    folder = same_numbers(tmp_path, [{"name": name, "kind": "wbc"} for name in names], wbc=2, expected=expected)
+    on_the_share = read_slide(folder)
+    assert [warning.code for warning in on_the_share.warnings] == ["META-INCOMPLETE"]
+    assert read_slide(cells_only(folder)).warnings == on_the_share.warnings
+
+
+def test_a_bare_name_of_another_kind_takes_no_cell_away_and_where_only_a_cell_has_it_this_is_told(tmp_path):
+    folder = same_numbers(tmp_path, [{"name": "0001.png", "kind": "rbc"}])
+    assert (len(read_slide(folder).cell_files), read_slide(folder).warnings) == (3, ())
+    copy = read_slide(cells_only(folder))
+    assert len(copy.cell_files) == 3
+    assert [(w.code, "wbc/0001.png was kept as a cell" in w.text) for w in copy.warnings] == [("META-KIND", True)]
+
+
+def test_a_path_that_the_metadata_calls_a_cell_among_images_of_another_kind_is_no_cell_and_told(tmp_path):
+    slide = read_slide(same_numbers(tmp_path, [{"name": "rbc/0001.png", "kind": "wbc"}]))
+    assert [cell.path for cell in slide.cell_files] == [f"wbc/000{n}.png" for n in (1, 2, 3)]
+    assert [(w.code, "of kind rbc" in w.text) for w in slide.warnings] == [("META-INCOMPLETE", True)]
+
+
+def test_images_of_another_kind_that_the_metadata_lists_by_path_are_not_missing_from_the_copy(tmp_path):
+    folder = same_numbers(tmp_path, [{"name": "rbc/0001.png"}, {"name": "."}, {"name": "wbc/0001.png"}])
+    assert "rbc" not in read_slide(cells_only(folder)).warnings[0].text
+    (folder / "slide.json").write_text(json.dumps({"sample_id": "1", "files": [{"name": "rbc/0001.png"}]}))
+    assert read_slide(folder).warnings == ()
+
+
+def test_a_bare_name_that_two_folders_of_cells_hold_speaks_of_neither_and_counts_as_missing(tmp_path):
+    metadata = {"sample_id": "1", "files": [{"name": "0001.png", "preclass": "SNE"}]}
+    slide = read_slide(slide_folder(tmp_path, metadata, "wbc/0001.png", "WBC/0001.png"))
+    assert [cell.preclass for cell in slide.cell_files] == [None, None]
+    assert "WBC/0001.png or wbc/0001.png" in slide.warnings[0].text
+
+
+def test_what_the_metadata_says_of_a_path_comes_before_what_it_says_of_its_bare_name(tmp_path):
+    files = [{"name": "wbc/0001.jpg", "preclass": "SNE"}, {"name": "0001.jpg", "preclass": "LY"}]
+    slide = read_slide(slide_folder(tmp_path, {"sample_id": "1", "files": files}))
+    assert [cell.preclass for cell in slide.cell_files] == ["SNE", None]
 
 
 def test_two_images_of_one_name_get_ids_of_their_own(tmp_path):

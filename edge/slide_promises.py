@@ -1,0 +1,75 @@
+"""Which image each file means that the metadata lists, and what of them is missing or contradicts the folder.
+
+A name is a path below the slide's folder. A bare name that is no such path means an image in the sub-folder of its kind
+alone: running numbers begin anew in each sub-folder, and the daemon's copy holds cells only, so that whatever else
+counted would be read one way on the share and another way in the copy.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from edge.errors import printable
+from edge.slide_files import SlideFile, SlideListing, kind_of
+from edge.slide_metadata import PromisedFile, SlideMetadata
+
+CELL = "wbc"
+
+
+def promised_of_images(listing: SlideListing, metadata: SlideMetadata) -> dict[str, PromisedFile]:
+    """Return what the metadata says of each image, by the image's path; its path says more than its bare name.
+
+    A name that can mean two images says nothing of either.
+    """
+    meant = [(file, images[0].path) for file, images in _images_meant(listing, metadata) if len(images) == 1]
+    bare = {path: file for file, path in meant if file.name != path}
+    return bare | {path: file for file, path in meant if file.name == path}
+
+
+def missing_file(listing: SlideListing, metadata: SlideMetadata) -> str:
+    """Say which promised cell image is not there whole and beyond doubt; "" when all are."""
+    for file, images in _images_meant(listing, metadata):
+        name = printable(file.name)
+        if _kind_promised(file) != CELL:
+            continue
+        if not images:
+            return f"{name} is promised by the metadata and is not there."
+        if len(images) > 1:
+            paths = " or ".join(printable(image.path) for image in images)
+            return f"{name} is promised by the metadata without its folder and can be {paths}."
+        (image,) = images
+        if image.kind != CELL:
+            return f"{name} is promised as a cell by the metadata and lies among the images of kind {image.kind}."
+        if file.size_bytes is not None and image.size_bytes != file.size_bytes:
+            return f"{name} holds {image.size_bytes} bytes, {file.size_bytes} were promised."
+    return ""
+
+
+def kind_contradicted(listing: SlideListing, metadata: SlideMetadata) -> str:
+    """Say which bare name the metadata calls no cell while only a cell image has it; "" when there is none.
+
+    The cell stays: the image that is meant may lie in a sub-folder that was not copied.
+    """
+    cells = {PurePosixPath(image.path).name: image.path for image in listing.images if image.kind == CELL}
+    for file, images in _images_meant(listing, metadata):
+        if not images and file.name in cells:
+            kind, path = printable(_kind_promised(file)), printable(cells[file.name])
+            return f"{printable(file.name)} is listed as {kind} without its folder; {path} was kept as a cell."
+    return ""
+
+
+def _images_meant(listing: SlideListing, metadata: SlideMetadata) -> list[tuple[PromisedFile, list[SlideFile]]]:
+    """Return each promised file with the images that its name can mean: the one of this path, else of a bare name."""
+    by_path = {image.path: image for image in listing.images}
+    by_kind: dict[tuple[str, str], list[SlideFile]] = {}
+    for image in listing.images:
+        by_kind.setdefault((image.kind, PurePosixPath(image.path).name), []).append(image)
+    return [
+        (file, [by_path[file.name]] if file.name in by_path else by_kind.get((_kind_promised(file), file.name), []))
+        for file in metadata.files
+    ]
+
+
+def _kind_promised(file: PromisedFile) -> str:
+    """Return the kind that the metadata gives, else the one that the file rule reads from the name."""
+    return file.kind or (kind_of(file.name) if PurePosixPath(file.name).name else CELL)
