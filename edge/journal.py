@@ -66,6 +66,16 @@ class Journal:
             self._depth = 0
         self._head.write(newest_row(self.connection))
 
+    @contextlib.contextmanager
+    def trial(self) -> Iterator[None]:
+        """Run changes inside `change()` and undo them at the end: whether they are possible is seen, nothing else."""
+        self.connection.execute("SAVEPOINT trial")
+        try:
+            yield
+        finally:
+            self.connection.execute("ROLLBACK TO trial")
+            self.connection.execute("RELEASE trial")
+
     def note(self, event: AuditEvent) -> None:
         """Append an audit row; must run inside `change()`, so that change and row are one."""
         if not self._depth:

@@ -16,6 +16,16 @@ from edge.journal_states import DELIVERY_MOVES, UNDELIVERED
 if TYPE_CHECKING:
     from edge.journal import Journal
 
+# CROSS JOIN keeps SQLite to this order, from the one delivery's folder on. Left to itself it looks through all of the
+# output's deliveries, for every row anew: 2 s for 50 refused ones among 100,000.
+IS_REPLACED = (
+    "EXISTS (SELECT 1 FROM revisions r CROSS JOIN slides o ON o.id = r.slide_id"
+    " CROSS JOIN slides t ON t.source = o.source AND t.slide_key = o.slide_key"
+    " CROSS JOIN revisions s ON s.slide_id = t.id CROSS JOIN deliveries e ON e.revision_id = s.id"
+    " AND e.output = d.output AND e.id > d.id WHERE r.id = d.revision_id)"
+)
+"""Of a row `d` of deliveries: a later one, of the same folder, is planned for the same output or was sent there."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewRevision:
@@ -178,14 +188,15 @@ class ResultBook:
         return self._deliveries("WHERE revision_id = ? ORDER BY id", (revision_id,))
 
     def deliveries(
-        self, output: str, states: Iterable[str], *, limit: int = -1, newest: bool = False
+        self, output: str, states: Iterable[str], *, limit: int = -1, newest: bool = False, after: int = 0
     ) -> list[DeliveryRow]:
-        """Return deliveries of one output in any of the states, oldest first (or newest first)."""
+        """Return deliveries of one output in any of the states above number `after`, oldest first (or newest)."""
         names = list(states)
         marks = ",".join("?" * len(names))
         order = "DESC" if newest else "ASC"
         return self._deliveries(
-            f"WHERE output = ? AND state IN ({marks}) ORDER BY id {order} LIMIT ?", [output, *names, limit]
+            f"WHERE output = ? AND state IN ({marks}) AND id > ? ORDER BY id {order} LIMIT ?",
+            [output, *names, after, limit],
         )
 
     def content(self, delivery_id: int) -> bytes | None:
@@ -219,14 +230,17 @@ class ResultBook:
         return bool(self._connection.execute(query, (slide_id, *UNDELIVERED)).fetchone()[0] == 0)
 
     def unanswered(self) -> dict[str, int]:
-        """Count deliveries that our check or the receiver refused and that nothing newer of the slide has replaced."""
+        """Count deliveries that our check or the receiver refused and that nothing newer of the folder has replaced."""
         query = (
-            "SELECT d.state, count(*) FROM deliveries d JOIN revisions r ON r.id = d.revision_id"
-            " WHERE d.state IN ('PARKED', 'REFUSED') AND NOT EXISTS (SELECT 1 FROM deliveries e"
-            " JOIN revisions s ON s.id = e.revision_id WHERE e.output = d.output AND e.id > d.id"
-            " AND s.slide_id = r.slide_id) GROUP BY d.state"
+            "SELECT d.state, count(*) FROM deliveries d WHERE d.state IN ('PARKED', 'REFUSED')"  # noqa: S608 - our own words
+            f" AND NOT {IS_REPLACED} GROUP BY d.state"
         )
         return {"PARKED": 0, "REFUSED": 0} | dict(self._connection.execute(query))
+
+    def is_replaced(self, delivery: DeliveryRow) -> bool:
+        """Tell whether something newer of the same folder was planned for this delivery's output."""
+        query = f"SELECT 1 FROM deliveries d WHERE d.id = ? AND {IS_REPLACED}"  # noqa: S608 - our own words
+        return self._connection.execute(query, (delivery.id,)).fetchone() is not None
 
     def slide_of_delivery(self, delivery_id: int) -> int:
         """Return the id of the slide that a delivery belongs to."""

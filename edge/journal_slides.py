@@ -127,17 +127,23 @@ class SlideBook:
         return self._connection.execute(query, (content_sha256,)).fetchone() is not None
 
     def purge(self, source: str, slide_key: str) -> int:
-        """Delete every row of a folder and keep its digests; return how many arrivals there were.
+        """Delete every row of a folder; return how many arrivals there were.
 
+        Digests are kept of what had its result, here or before this journal (ADOPTED): only that gets no second one.
         The audit keeps what happened, without the slide's key and sample id beyond what its earlier rows say.
         """
         rows = self.arrivals(source, slide_key)
         now = self._journal.now()
+        made = self._journal.results.revisions_of_folder(source, slide_key)
+        with_result = {revision.slide_id for revision in made if revision.status != "X"}
         with self._journal.change():
             for row in rows:
+                is_known = row.id in with_result or row.reason_code == "ADOPTED"
+                key = row.idempotency_key if is_known else None
+                # The account counts the arrivals that were given back: one row for each.
                 self._connection.execute(
                     "INSERT OR IGNORE INTO purged VALUES (?, ?, ?)",
-                    (row.idempotency_key or f"without a key {row.id} {now}", row.content_sha256, now),
+                    (key or f"without a key {row.id} {now}", row.content_sha256 if is_known else None, now),
                 )
             mine = "(SELECT id FROM slides WHERE source = ? AND slide_key = ?)"
             names = (source, slide_key)
@@ -164,6 +170,10 @@ class SlideBook:
         condition = f"WHERE id IN ({of_sample} = ?2 UNION {of_sample} IS NULL) ORDER BY id"
         return self._select(condition, (sample_id, label))
 
+    def duplicates_of(self, slide_id: int) -> list[SlideRow]:
+        """Return the slides that were set aside as copies of this one, oldest first."""
+        return self._select("WHERE state = 'DUPLICATE' AND related_slide = ? ORDER BY id", (slide_id,))
+
     def in_states(self, states: Iterable[str], *, source: str | None = None, limit: int = -1) -> list[SlideRow]:
         """Return slides in any of the states, oldest first."""
         names = list(states)
@@ -186,6 +196,10 @@ class SlideBook:
         for folder, state, signature, released, _, unlisted_at in self._connection.execute(query, (source,)):
             if unlisted_at is None:
                 yield bytes(folder), str(state), signature, int(released)
+
+    def count(self, state: str) -> int:
+        """Return the number of slides in one state; unlike `counts` it costs nothing for those in the others."""
+        return int(self._connection.execute("SELECT count(*) FROM slides WHERE state = ?", (state,)).fetchone()[0])
 
     def counts(self) -> dict[str, int]:
         """Return the number of slides per state, every state named."""

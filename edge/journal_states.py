@@ -31,7 +31,7 @@ SLIDE_MOVES = MappingProxyType(
         "QUARANTINED": {"SPOOLED", "SEEN", "CLOSED", "QUARANTINED", "HELD", "DUPLICATE"},
         "LATE": {"SPOOLED", "LATE", "CLOSED"},
         "DUPLICATE": {"SPOOLED", "CLOSED", "DUPLICATE", "HELD", "QUARANTINED"},
-        "VANISHED": {"SEEN", "CLOSED"},
+        "VANISHED": {"SEEN", "CLOSED", "SPOOLED", "HELD"},
         "WAITING_SOURCE": {"SEEN", "VANISHED", "CLOSED", "HELD"},
     }
 )

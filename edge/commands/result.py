@@ -105,8 +105,9 @@ def _reply(arguments: argparse.Namespace, request: Mapping[str, Any]) -> Mapping
 def _text(command: str, reply: Mapping[str, Any]) -> str:
     if command == "open":
         lines = [
-            f"{row['state']:<16} {row['message_id']} ({row['status']})  {row['source']}/{row['slide_key']}"
-            f"  {row['output']}  since {row['changed_at']}  {row['reason_text']}".rstrip()
+            f"{row['state']:<16} {row['message_id']} ({row['status']})  {row_name(row['slide'])}"
+            f"  {row['source']}/{row['slide_key']}  {row['output']}  since {row['changed_at']}"
+            f"  {row['reason_text']}".rstrip()
             for row in reply["results"]
         ]
         return "\n".join(lines) or "nothing waits: every result was delivered"

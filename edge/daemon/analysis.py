@@ -376,6 +376,8 @@ class AnalysisKeeper(Keeper):
         self.in_work = None
         self._pauses.pop(slide.id, None)
         self._doubts.forget(slide.id)
+        if slide.state != "SPOOLED":
+            return  # a person decided about it while the worker had it
         files = spooled_folder(books, slide)
         quarantine_slide(books, slide, files, code=code, text=text, stage=stage, traceback=traceback)
         log.warning("slide %d is quarantined: %s", slide.id, code)

@@ -6,7 +6,7 @@ One transaction per arrival. The rules:
     a result of this slide key exists, other files   LATE: an alarm, nothing is sent until a person releases it
     a person had a slide with a result read again    it is judged anew; another sample id is QUARANTINED
     not analyzed yet, other files               the newer copy takes the place of the older
-    the same images under another name          DUPLICATE; under another sample id HELD
+    the same images under another name          DUPLICATE; under another sample id, or withdrawn there, HELD
     images of a slide whose rows are gone       HELD: for which sample it was is no longer known
     no sample id                                HELD: never guessed
     contradicting ids, unreadable metadata      QUARANTINED
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.daemon.books import Books
+from edge.daemon.duplicates import is_withdrawn, withdrawn_likeness
 from edge.daemon.durable import sync_folder
 from edge.daemon.likeness import SAME_IMAGES, doubt_about, late_error
 from edge.daemon.next_revision import NO_RESULT, result_of_another_sample
@@ -137,6 +138,8 @@ def judge(books: Books, slide: SlideRow, arrival: Arrival, key: str) -> SlideRow
         return slides.move(slide.id, "SPOOLED", **columns)
     if twin is not None:
         columns["related_slide"] = twin.id
+        if doubt.code == SAME_IMAGES and is_withdrawn(books, twin):
+            doubt = withdrawn_likeness(slide, twin)
     if doubt.code == SAME_IMAGES:
         text = f"the same images as {row_name(columns['related_slide'])}"
         return slides.move(slide.id, "DUPLICATE", code=doubt.code, text=text, **columns)

@@ -13,18 +13,20 @@ from typing import Any
 
 from edge.daemon.archive import archived_record, archived_report, store_result
 from edge.daemon.books import Books
-from edge.daemon.decisions import refusal, reopen
+from edge.daemon.decisions import give_up_reanalysis, refusal, reopen
+from edge.daemon.duplicates import hold_withdrawn_duplicates
 from edge.daemon.intents import ReportFacts, intent_for, intents_for
 from edge.daemon.report_notice import page_with_notice
 from edge.delivery.names import final_name_from_record
 from edge.errors import EdgeError
 from edge.journal_results import NewRevision
 from edge.journal_rows import SIDECAR_COPY, DeliveryIntent, DeliveryRow, RevisionRow, SlideRow, row_name
+from edge.journal_states import WITHOUT_RESULT
 from edge.record_text import record_bytes, revise_record
 
 log = logging.getLogger("mds_edge.daemon")
-RESTATABLE = ("CLOSED", "COMPUTED", "QUARANTINED", "HELD")
-"""QUARANTINED, HELD: another analysis of it failed or waits, and its result stands at the receiver as before."""
+RESTATABLE = ("CLOSED", "COMPUTED", "QUARANTINED")
+"""QUARANTINED: another analysis of it failed, and its result stands at the receiver as before."""
 
 
 def latest_revision(books: Books, slide: SlideRow) -> RevisionRow:
@@ -44,23 +46,29 @@ def finalize(books: Books, slide: SlideRow, *, by: str, reason: str) -> Revision
 
 
 def withdraw(books: Books, slide: SlideRow, *, by: str, reason: str) -> RevisionRow:
-    """Withdraw the newest result (W): wrong sample, wrong slide. Later files that wait for the worker are held.
+    """Withdraw the newest result (W): wrong sample, wrong slide. Later files that are under way are held.
 
+    Another analysis of the same files that is under way, held or gone astray is given up: what was sent is taken back
+    whatever became of it. A worker that has the slide in hand finds it decided, and its answer is dropped.
     Raises EdgeError MDSE-JOURNAL-012 when it is withdrawn already or no result was possible.
     """
     last = latest_revision(books, slide)
     if last.status in ("W", "X"):
         raise EdgeError("MDSE-JOURNAL-012", where=last.message_id, status=last.status, wanted="withdrawn")
     with books.journal.change():
+        reported = books.journal.slides.get(last.slide_id)
+        if reported.state not in RESTATABLE:
+            give_up_reanalysis(books, reported, by=by, reason=reason)
         revision = restate(books, last, "W", by=by, reason=reason)
         hold_waiting(books, slide, by=by)
+        hold_withdrawn_duplicates(books, slide, by=by)
     return revision
 
 
 def hold_waiting(books: Books, slide: SlideRow, *, by: str) -> None:
-    """Hold what of the folder waits for the worker or is with it: nothing follows a withdrawal with nobody asked."""
+    """Hold what of the folder is to be read, waits for the worker or is with it: nobody was asked what follows."""
     for other in books.journal.slides.arrivals(slide.source, slide.slide_key):
-        if other.state == "SPOOLED":
+        if other.state in WITHOUT_RESULT:
             error = EdgeError("MDSE-SPOOL-013", where=f"slide {other.id}")
             books.journal.slides.move(other.id, "HELD", by=by, code=error.code, text=str(error))
 

@@ -13,7 +13,9 @@ from typing import Any
 from edge.daemon.archive import archived_record
 from edge.daemon.arrival import NO_SAMPLE_ID, spooled_folder
 from edge.daemon.books import Books
+from edge.daemon.duplicates import hold_discarded_duplicates, hold_withdrawn_duplicates, is_withdrawn
 from edge.daemon.intents import intent_for
+from edge.daemon.likeness import doubt_about
 from edge.daemon.next_revision import has_own_result, require_turn
 from edge.errors import EdgeError
 from edge.journal_rows import SIDECAR_COPY, DeliveryRow, SlideRow, row_name
@@ -27,6 +29,8 @@ def release(books: Books, slide: SlideRow, *, by: str, reason: str) -> SlideRow:
     slides = books.journal.slides
     if slide.state == "LATE":
         return release_late(books, slide, by=by, reason=reason)
+    if slide.state == "VANISHED":
+        return release_copy(books, slide, by=by, reason=reason)
     if slide.state not in ("HELD", "DUPLICATE"):
         raise refusal(slide, "released")
     if slide.state == "HELD" and slide.reason_code == NO_SAMPLE_ID:
@@ -51,6 +55,24 @@ def release_late(books: Books, slide: SlideRow, *, by: str, reason: str) -> Slid
     )
 
 
+def release_copy(books: Books, slide: SlideRow, *, by: str, reason: str) -> SlideRow:
+    """Let a slide whose folder went away be analyzed from its copy, or held where a likeness is still to be decided.
+
+    The copy was made before a person had the folder read again, and nothing said of it then was answered by that.
+    """
+    require_spooled(books, slide)
+    if slide.sample_id is None:
+        raise EdgeError("MDSE-JOURNAL-009", where=row_name(slide.id))
+    if slide.idempotency_key is None or slide.content_sha256 is None:
+        raise EdgeError("MDSE-JOURNAL-010", where=row_name(slide.id))
+    require_turn(books, slide)
+    doubt, twin = doubt_about(books, slide, slide.content_sha256, slide.sample_id)
+    if doubt is not None:
+        columns = {"related_slide": twin.id if twin is not None else slide.related_slide, "released": 0}
+        return books.journal.slides.move(slide.id, "HELD", by=by, code=doubt.code, text=str(doubt), **columns)
+    return books.journal.slides.move(slide.id, "SPOOLED", by=by, text=f"released from its copy: {reason}", attempts=0)
+
+
 def requeue(books: Books, slide: SlideRow, *, by: str, reason: str) -> SlideRow:
     """Try a slide again that was set aside, held or is waiting for its next try; or render parked deliveries again."""
     slides = books.journal.slides
@@ -70,8 +92,12 @@ def requeue(books: Books, slide: SlideRow, *, by: str, reason: str) -> SlideRow:
 
 
 def render_parked(books: Books, slide: SlideRow, *, by: str) -> int:
-    """Render the parked deliveries of a slide again; return how many pass the check now."""
+    """Render the parked deliveries of a slide again; return how many pass the check now.
+
+    Raises EdgeError MDSE-JOURNAL-022 where all that is parked was replaced by a newer result that has left.
+    """
     results, outputs, passed = books.journal.results, books.outputs(), 0
+    replaced: EdgeError | None = None
     with books.journal.change():
         for revision in results.revisions_of_folder(slide.source, slide.slide_key):
             for delivery in results.deliveries_of(revision.id):
@@ -79,11 +105,16 @@ def render_parked(books: Books, slide: SlideRow, *, by: str) -> int:
                     continue
                 if delivery.copy == SIDECAR_COPY:
                     continue
+                if newer := results.newer_sent(delivery):
+                    replaced = EdgeError("MDSE-JOURNAL-022", where=revision.message_id, message_id=newer)
+                    continue
                 record = json.loads(archived_record(books.folders.archive, revision))
                 intent = intent_for(outputs[delivery.output], record, copy=delivery.copy)
                 if not intent.parked:
                     results.rerender(delivery.id, intent, by=by)
                     passed += 1
+        if not passed and replaced is not None:
+            raise replaced
         if passed:
             reopen(books, slide.id, by=by, text="parked results rendered again")
     return passed
@@ -93,11 +124,19 @@ def discard(books: Books, slide: SlideRow, *, by: str, reason: str) -> SlideRow:
     """Close a slide without a result, or with a result that an output cannot take, with the reason."""
     if slide.state == "COMPUTED":
         return discard_parked(books, slide, by=by, reason=reason)
+    if slide.state == "CLOSED":
+        return discard_refused(books, slide, by=by, reason=reason)
     if slide.state not in DISCARDABLE:
         raise refusal(slide, "discarded")
-    if has_own_result(books, slide):
-        return give_up_reanalysis(books, slide, by=by, reason=reason)
-    return books.journal.slides.move(slide.id, "CLOSED", by=by, code="DISCARDED", text=reason)
+    with books.journal.change():
+        if has_own_result(books, slide):
+            row = give_up_reanalysis(books, slide, by=by, reason=reason)
+            if is_withdrawn(books, row):
+                hold_withdrawn_duplicates(books, row, by=by)
+            return row
+        row = books.journal.slides.move(slide.id, "CLOSED", by=by, code="DISCARDED", text=reason)
+        hold_discarded_duplicates(books, row, by=by)
+    return row
 
 
 def give_up_reanalysis(books: Books, slide: SlideRow, *, by: str, reason: str) -> SlideRow:
@@ -127,6 +166,24 @@ def discard_parked(books: Books, slide: SlideRow, *, by: str, reason: str) -> Sl
             if delivery.state in ("RENDERED", "STAGED", "PARKED"):
                 give_up_delivery(books, delivery, by=by, reason=reason)
         return books.journal.slides.move(slide.id, "CLOSED", by=by, text=f"parked results given up: {reason}")
+
+
+def discard_refused(books: Books, slide: SlideRow, *, by: str, reason: str) -> SlideRow:
+    """Settle what the receiver refused and nothing has replaced, such as a result that was typed in by hand."""
+    results = books.journal.results
+    refused = [
+        delivery
+        for revision in results.revisions_of_folder(slide.source, slide.slide_key)
+        for delivery in results.deliveries_of(revision.id)
+        if revision.slide_id == slide.id and delivery.state == "REFUSED" and not results.is_replaced(delivery)
+    ]
+    if not refused:
+        raise refusal(slide, "discarded")
+    with books.journal.change():
+        for delivery in refused:
+            # It had left: in the account it stays delivered.
+            results.move_delivery(delivery.id, "ARCHIVED", by=by, text=f"refused, and given up: {reason}")
+        return books.journal.slides.amend(slide.id, f"refused results given up: {reason}", by=by)
 
 
 def give_up_delivery(books: Books, delivery: DeliveryRow, *, by: str, reason: str) -> None:

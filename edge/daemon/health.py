@@ -8,11 +8,18 @@ from typing import Any
 import edge
 from edge.audit import audit_head
 from edge.daemon.analysis import AnalysisKeeper
+from edge.daemon.duplicates import duplicates_to_decide
 from edge.daemon.house import House
 from edge.daemon.outbox import OutputKeeper
 from edge.daemon.reconciliation import OUTCOMES
 from edge.daemon.sources import SourceKeeper
-from edge.daemon.waiting import age_s, oldest_uncollected_s, oldest_undelivered_s, oldest_without_result
+from edge.daemon.waiting import (
+    WAITS_FOR_A_PERSON,
+    age_s,
+    oldest_uncollected_s,
+    oldest_undelivered_s,
+    oldest_without_result,
+)
 
 
 def take_snapshot(
@@ -26,6 +33,7 @@ def take_snapshot(
         "software": f"mds-edge {edge.__version__}",
         "site": house.books.config.site.id,
         "slides": journal.slides.counts(),
+        "duplicates_to_decide": duplicates_to_decide(journal),
         "deliveries": journal.results.counts(),
         "oldest_without_result_s": 0.0 if oldest is None else age_s(house, oldest[0]),
         "oldest_without_result": None if oldest is None else oldest[1],
@@ -65,7 +73,9 @@ def status_line(snapshot: dict[str, Any]) -> str:
     waiting = sum(slides[state] for state in ("SEEN", "SETTLED", "SPOOLED", "WAITING_SOURCE"))
     model = "ready" if snapshot["model"]["ready"] else "not ready"
     parts = [f"{waiting} waiting", f"{slides['CLOSED']} closed", f"model {model}"]
-    parts += [f"{slides[state]} {state}" for state in ("HELD", "QUARANTINED", "LATE") if slides[state]]
+    parts += [f"{slides[state]} {state}" for state in WAITS_FOR_A_PERSON if slides[state]]
+    if snapshot["duplicates_to_decide"]:
+        parts.append(f"{snapshot['duplicates_to_decide']} DUPLICATE to decide")
     if snapshot["model"]["degraded"]:
         parts.append(degraded_text(snapshot["gpu"]))
     if alarms:
@@ -96,6 +106,8 @@ def metrics_text(snapshot: dict[str, Any]) -> str:
         return {f'{{{label}="{escaped(key)}"}}': float(value) for key, value in values.items()}
 
     add("slides", "gauge", "Slides in the journal by state.", labelled("state", snapshot["slides"]))
+    copies = {"": float(snapshot["duplicates_to_decide"])}
+    add("duplicates_to_decide", "gauge", "Copies of slides that give no result: a person has to decide.", copies)
     add("deliveries", "gauge", "Deliveries in the journal by state.", labelled("state", snapshot["deliveries"]))
     oldest = {"": snapshot["oldest_without_result_s"]}
     add("oldest_slide_without_result_seconds", "gauge", "Age of the oldest slide that waits for its result.", oldest)

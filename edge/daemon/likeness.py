@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge.daemon.books import Books
+from edge.daemon.duplicates import is_withdrawn
 from edge.daemon.next_revision import LATE_FILES, has_own_result, result_of_another_sample
 from edge.errors import EdgeError
 from edge.journal_rows import SlideRow
@@ -13,12 +14,16 @@ CLAIMS_CONTENT = ("SPOOLED", "COMPUTED", "CLOSED", "LATE", "HELD")
 
 
 def twin_of(books: Books, slide: SlideRow, content_sha256: str) -> SlideRow | None:
-    """Return the earliest slide under another name that holds exactly these images."""
-    for other in books.journal.slides.with_content(content_sha256):
-        same_folder = (other.source, other.slide_key) == (slide.source, slide.slide_key)
-        if not same_folder and claims_content(books, other):
-            return other
-    return None
+    """Return the earliest slide under another name that holds exactly these images.
+
+    One whose result was withdrawn comes after every other: only where there is none is that result to be asked about.
+    """
+    claiming = [
+        other
+        for other in books.journal.slides.with_content(content_sha256)
+        if (other.source, other.slide_key) != (slide.source, slide.slide_key) and claims_content(books, other)
+    ]
+    return next((other for other in claiming if not is_withdrawn(books, other)), claiming[0] if claiming else None)
 
 
 def claims_content(books: Books, slide: SlideRow) -> bool:

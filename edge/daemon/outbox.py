@@ -203,16 +203,20 @@ class OutputKeeper(Keeper):
 
     def _ask_for_acks(self) -> None:
         results = self.house.books.journal.results
-        waiting = [] if self.output.ack == "none" else results.deliveries(self.journal_name, self._awaited())
-        if not waiting:
+        asked = [] if self.output.ack == "none" else self._next_unanswered()
+        if not asked:
             if self.journal_name in self.house.full_drops:
                 self._send({"kind": "acks", "wanted": []})  # nothing else would tell that there is room again
             return
-        later = [row for row in waiting if row.id > self._ack_after] or waiting
-        asked = later[:ACKS_PER_ORDER]
         self._ack_after = asked[-1].id
         wanted = [[row.id, row.final_name, results.revision_by_id(row.revision_id).message_id] for row in asked]
         self._send({"kind": "acks", "wanted": wanted})
+
+    def _next_unanswered(self) -> list[DeliveryRow]:
+        """Return the next deliveries whose answer is looked for, in turn: behind a silent receiver they are many."""
+        results, awaited = self.house.books.journal.results, self._awaited()
+        asked = results.deliveries(self.journal_name, awaited, limit=ACKS_PER_ORDER, after=self._ack_after)
+        return asked or results.deliveries(self.journal_name, awaited, limit=ACKS_PER_ORDER)
 
     def _awaited(self) -> list[str]:
         """Return the states in which an answer of the LIS may still come."""

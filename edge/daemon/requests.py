@@ -12,6 +12,7 @@ The same functions answer a running daemon's socket and a command that holds the
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,9 +25,9 @@ from edge.daemon.corrections import finalize, resend, withdraw
 from edge.daemon.decisions import discard, reanalyze, release, requeue
 from edge.daemon.reconciliation import is_whole, reconcile
 from edge.daemon.site_test import expected_rows, send_test
-from edge.daemon.slide_names import find_slide
+from edge.daemon.slide_names import find_slide, is_slide_key, require_newest_result
 from edge.errors import EdgeError
-from edge.journal_rows import RevisionRow, SlideRow
+from edge.journal_rows import RevisionRow, SlideRow, row_name
 from edge.journal_states import SLIDE_MOVES
 
 LIST_MAX = 10_000
@@ -51,6 +52,8 @@ def answer_request(books: Books, request: Mapping[str, Any], *, uid: int) -> dic
     `uid` is the caller's user id as the kernel told it; it goes into the audit beside the name the caller gives.
     """
     command = request.get("command")
+    if not isinstance(command, str):
+        raise EdgeError("MDSE-DAEMON-012", reason="command must be a text")
     if command == "list":
         return {"ok": True, "slides": list_slides(books, request)}
     if command == "verify-audit":
@@ -59,7 +62,7 @@ def answer_request(books: Books, request: Mapping[str, Any], *, uid: int) -> dic
         account = reconcile(books)
         return {"ok": True, "whole": is_whole(account), **account}
     if command in SITE_DECISIONS:
-        return decide_site(books, str(command), request, uid)
+        return decide_site(books, command, request, uid)
     if command == "send-test":
         return plan_test(books, request, uid)
     if command == "open-results":
@@ -67,26 +70,43 @@ def answer_request(books: Books, request: Mapping[str, Any], *, uid: int) -> dic
     if command == "show":
         return {"ok": True} | describe_slide(books, find_slide(books, text_of(request, "slide")))
     if command in SLIDE_DECISIONS or command in RESULT_DECISIONS:
-        return decide(books, str(command), request, uid)
+        return decide(books, command, request, uid)
     raise EdgeError("MDSE-DAEMON-012", reason=f"no request is called {command!r}")
 
 
 def decide(books: Books, command: str, request: Mapping[str, Any], uid: int) -> dict[str, Any]:
     """Carry out a person's decision, audited with name, user id and reason."""
-    slide = find_slide(books, text_of(request, "slide"))
-    name, reason = text_of(request, "by"), text_of(request, "reason")
-    by = f"uid:{uid} {name}"
+    name_of_slide, reason = text_of(request, "slide"), text_of(request, "reason")
+    slide, by = find_slide(books, name_of_slide), f"uid:{uid} {text_of(request, 'by')}"
     with books.journal.change():
         asked = AuditEvent(by, f"asked to {command}", f"slide:{slide.id}", slide.state, slide.state, {"reason": reason})
         books.journal.note(asked)
         if command in SLIDE_DECISIONS:
+            if is_slide_key(slide, name_of_slide):
+                require_one_arrival(books, command, slide, by=by, reason=reason)
             after = SLIDE_DECISIONS[command](books, slide, by=by, reason=reason)
             return {"ok": True, **identity_of(after), "state": after.state}
+        require_newest_result(books, slide, name_of_slide)
         revision = RESULT_DECISIONS[command](books, slide, by=by, reason=reason)
     return {
         "ok": True, **identity_of(books.journal.slides.get(revision.slide_id)), "message_id": revision.message_id,
         "revision": revision.number, "status": revision.status,
     }  # fmt: skip
+
+
+def require_one_arrival(books: Books, command: str, slide: SlideRow, *, by: str, reason: str) -> None:
+    """Raise EdgeError MDSE-JOURNAL-023 when a decision about a slide key is possible for several of its arrivals.
+
+    Each is tried and undone: what a decision allows is said in one place, in the decision.
+    """
+    possible = []
+    for row in books.journal.slides.arrivals(slide.source, slide.slide_key):
+        with contextlib.suppress(EdgeError), books.journal.trial():
+            SLIDE_DECISIONS[command](books, row, by=by, reason=reason)
+            possible.append(row_name(row.id))
+    if len(possible) > 1:
+        where, names = f"{slide.source}/{slide.slide_key}", ", ".join(possible)
+        raise EdgeError("MDSE-JOURNAL-023", where=where, command=command, count=len(possible), names=names)
 
 
 def identity_of(slide: SlideRow) -> dict[str, Any]:
@@ -130,7 +150,7 @@ def text_of(request: Mapping[str, Any], name: str) -> str:
 def list_slides(books: Books, request: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the slides in a state (all when none is named), newest first, with what a table needs."""
     state = request.get("state")
-    if state is not None and state not in SLIDE_MOVES:
+    if state is not None and not (isinstance(state, str) and state in SLIDE_MOVES):
         raise EdgeError("MDSE-DAEMON-012", reason=f"no state is called {state!r}; known: {', '.join(SLIDE_MOVES)}")
     limit = request.get("limit", 100)
     if not isinstance(limit, int) or not 1 <= limit <= LIST_MAX:
@@ -150,10 +170,10 @@ def list_open_results(books: Books) -> list[dict[str, Any]]:
     unanswered = {output_name(output) for output in books.config.outputs if output.ack == "none"}
     marks = ",".join("?" * len(states))
     names = ("id", "output", "state", "final_name", "copy", "reason_text", "changed_at", "message_id", "status",
-             "source", "slide_key")  # fmt: skip
+             "source", "slide_key", "slide")  # fmt: skip
     rows = books.journal.connection.execute(
         "SELECT d.id, d.output, d.state, d.final_name, d.copy, d.reason_text, d.changed_at, r.message_id, r.status,"  # noqa: S608 - marks only
-        " s.source, s.slide_key FROM deliveries d JOIN revisions r ON r.id = d.revision_id"
+        " s.source, s.slide_key, s.id FROM deliveries d JOIN revisions r ON r.id = d.revision_id"
         f" JOIN slides s ON s.id = r.slide_id WHERE d.state IN ({marks}) ORDER BY d.id LIMIT ?",
         (*states, OPEN_MAX),
     )

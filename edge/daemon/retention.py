@@ -2,7 +2,7 @@
 
 Records, reports and the audit stay. A slide's rows are given back when everything about it is finished and older than
 the retention, and the source has not listed its folder for just as long: what is still listed would be taken for new.
-Their digests stay in `purged`, so that the same slide is known for ever and gets no second result.
+The digests of what had its result stay in `purged`: the same slide is known for ever and gets no second one.
 
 The age is taken from the wall clock, the one clock that survives a restart; while it is in doubt, nothing is removed.
 """
@@ -18,6 +18,7 @@ from edge.daemon.books import Books, utc_text
 from edge.daemon.clock_guard import redate_rows
 from edge.daemon.quarantine import remove_old_quarantine
 from edge.daemon.recovery import remove_unnamed_copies
+from edge.journal_results import IS_REPLACED
 
 SLIDES_PER_TURN = 20
 
@@ -50,7 +51,7 @@ def purge_old_copies(books: Books) -> Purged:
     border = utc_text(books.wall().astimezone(UTC) - timedelta(days=books.config.retention.days))
     rows = books.journal.connection.execute(
         "SELECT id, spool_name FROM slides WHERE spool_name NOT NULL AND changed_at < ?"
-        " AND state IN ('CLOSED', 'QUARANTINED', 'DUPLICATE') ORDER BY id LIMIT ?",
+        " AND state IN ('CLOSED', 'QUARANTINED', 'DUPLICATE', 'VANISHED') ORDER BY id LIMIT ?",
         (border, SLIDES_PER_TURN),
     ).fetchall()
     for slide_id, spool_name in rows:
@@ -66,14 +67,15 @@ def purge_old_copies(books: Books) -> Purged:
 def archive_old_deliveries(books: Books, border: str) -> int:
     """Move up to 200 deliveries that are long done to ARCHIVED, which drops their kept bytes; return how many.
 
-    The record can render them again.
+    The record can render them again. What the receiver refused stays until something newer has replaced it or a person
+    has given it up: the alarm about it must not end by itself.
     """
-    done = "('ACCEPTED', 'COLLECTED', 'REFUSED', 'DELIVERED_UNSEEN')"
+    done = "('ACCEPTED', 'COLLECTED', 'DELIVERED_UNSEEN')"
     silent = [name for name, output in books.outputs().items() if output.ack == "none"]
     marks = ",".join("?" * len(silent))
     rows = books.journal.connection.execute(
-        f"SELECT id FROM deliveries WHERE changed_at < ? AND (state IN {done}"  # noqa: S608 - our own words
-        f" OR (state = 'SENT' AND output IN ({marks}))) ORDER BY id LIMIT ?",
+        f"SELECT id FROM deliveries d WHERE changed_at < ? AND (state IN {done}"  # noqa: S608 - our own words
+        f" OR (state = 'REFUSED' AND {IS_REPLACED}) OR (state = 'SENT' AND output IN ({marks}))) ORDER BY id LIMIT ?",
         (border, *silent, 10 * SLIDES_PER_TURN),
     ).fetchall()
     with books.journal.change():

@@ -23,6 +23,26 @@ def find_slide(books: Books, name: str) -> SlideRow:
     return books.journal.slides.get(found.pop())
 
 
+def is_slide_key(slide: SlideRow, name: str) -> bool:
+    """Tell whether a name is the slide's key, which all arrivals of the folder have, and not that of one arrival."""
+    return name in (slide.slide_key, f"{slide.source}/{slide.slide_key}")
+
+
+def require_newest_result(books: Books, slide: SlideRow, name: str) -> None:
+    """Raise EdgeError MDSE-JOURNAL-021 when a name is the message id of a result that a newer one has replaced.
+
+    A decision about a result acts on the folder's newest: whoever names another one has not seen that.
+    """
+    revisions = books.journal.results.revisions_of_folder(slide.source, slide.slide_key)
+    if all(revision.message_id != name for revision in revisions) or revisions[-1].message_id == name:
+        return
+    newest = revisions[-1]
+    sample_id = books.journal.slides.get(newest.slide_id).sample_id
+    raise EdgeError(
+        "MDSE-JOURNAL-021", where=name, message_id=newest.message_id, status=newest.status, sample_id=sample_id
+    )
+
+
 def slides_named(books: Books, name: str) -> Iterator[int]:
     """Yield the number of every slide that a name may mean; none goes before another: a guess acts on a patient."""
     journal = books.journal

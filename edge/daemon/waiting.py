@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from edge.daemon.duplicates import duplicates_to_decide
 from edge.daemon.house import House
 from edge.journal import Journal
+from edge.journal_rows import row_name
 from edge.journal_states import UNDELIVERED, WITHOUT_RESULT
 
-WAITS_FOR_A_PERSON = ("HELD", "QUARANTINED", "LATE")
+WAITS_FOR_A_PERSON = ("HELD", "QUARANTINED", "LATE", "VANISHED")
 STRANDED_ALARM = "results-without-output"
 _HAS_RESULT = (
     "EXISTS (SELECT 1 FROM slides t CROSS JOIN revisions r ON r.slide_id = t.id"
@@ -22,8 +24,8 @@ _HAS_RESULT = (
 def raise_alarms_for_people(house: House) -> None:
     """Raise an alarm for everything that waits for a person's decision, and clear it when nothing does."""
     journal, now_s = house.books.journal, house.monotonic()
-    counts = journal.slides.counts()
-    waiting = {f"slides-{state}": counts[state] for state in WAITS_FOR_A_PERSON}
+    waiting = {f"slides-{state}": journal.slides.count(state) for state in WAITS_FOR_A_PERSON}
+    waiting["slides-DUPLICATE"] = duplicates_to_decide(journal)
     waiting |= {f"results-{state}": count for state, count in journal.results.unanswered().items()}
     for name, count in waiting.items():
         if count:
@@ -39,15 +41,17 @@ def watch_former_outputs(house: House, now_s: float) -> None:
     """Raise an alarm while results wait for outputs that are configured no longer: nothing will ever take them."""
     outputs = house.books.outputs()
     rows = house.books.journal.connection.execute(
-        "SELECT output, count(DISTINCT revision_id) FROM deliveries WHERE state IN ('RENDERED', 'STAGED')"
-        " GROUP BY output"
+        "SELECT d.output, count(DISTINCT r.id), min(r.slide_id) FROM deliveries d CROSS JOIN revisions r"
+        " ON r.id = d.revision_id WHERE d.state IN ('RENDERED', 'STAGED') GROUP BY d.output"
     )
-    stranded = [f"{count} for {name}" for name, count in rows if name not in outputs]
+    stranded = [(f"{count} for {name}", slide_id) for name, count, slide_id in rows if name not in outputs]
     if not stranded:
         house.alarms.clear(STRANDED_ALARM)
         return
-    text = f"results wait for outputs that are configured no longer ({', '.join(stranded)}): configure them again, or"
-    house.alarms.raise_alarm(STRANDED_ALARM, f"{text} give them up with edge-journal discard", now_s, is_open=True)
+    text = f"results wait for outputs that are configured no longer ({', '.join(told for told, _ in stranded)}):"
+    first = row_name(min(slide_id for _, slide_id in stranded))
+    text = f"{text} configure them again, or give them up with edge-journal discard {first} (edge-result open: all)"
+    house.alarms.raise_alarm(STRANDED_ALARM, text, now_s, is_open=True)
 
 
 def age_s(house: House, text: str) -> float:

@@ -301,3 +301,16 @@ def test_a_migration_whose_transaction_the_disk_ended_is_told_as_what_ended_it(
         migrate_journal(connection, ended)
     assert not connection.in_transaction
     assert connection.execute("PRAGMA user_version").fetchone()[0] == before
+
+
+def test_a_refused_result_is_answered_by_a_later_one_of_other_files_of_the_folder(book: Journal) -> None:
+    for state in ("STAGED", "SENT", "REFUSED"):
+        book.results.move_delivery(1, state)
+    late = book.slides.add("di60", "A1", b"A1", state="LATE")
+    other = book.slides.add("xn", "A1", b"A1")
+    book.results.add_revision(other.id, revision(7), [intent("json:/a", "x1.json")])
+    assert book.results.unanswered() == {"PARKED": 0, "REFUSED": 1}, "another folder answers nothing"
+    book.results.add_revision(late.id, revision(8), [intent("json:/a", "a_r2.json")])
+    assert book.results.unanswered() == {"PARKED": 0, "REFUSED": 0}
+    assert book.results.is_replaced(book.results.delivery(1))
+    assert not book.results.is_replaced(book.results.delivery(2)), "it went to another output"

@@ -16,7 +16,7 @@ from edge.daemon.archive import record_path, store_result
 from edge.daemon.books import Books, utc_now, utc_text
 from edge.daemon.channel import Message
 from edge.daemon.corrections import finalize, resend, withdraw
-from edge.daemon.decisions import requeue
+from edge.daemon.decisions import discard, requeue
 from edge.daemon.deliver import Deliverer
 from edge.daemon.house import House
 from edge.daemon.intents import ReportFacts, intents_for
@@ -276,17 +276,32 @@ def test_a_late_temporary_error_about_a_result_that_was_replaced_brings_it_back_
     assert place.slide().state == "CLOSED"
 
 
-def test_a_parked_result_that_is_rendered_again_never_follows_the_one_that_replaced_it(make: Any) -> None:
+def test_a_parked_result_that_was_replaced_is_not_rendered_again_and_the_reason_is_told(make: Any) -> None:
     place = make("none")
     add_result(place)
     place.books.journal.results.move_delivery(place.deliveries()[0].id, "PARKED", text="the code was unknown")
     withdraw(place.books, place.slide(), by="K. Sato", reason="wrong sample")
     place.run()
-    requeue(place.books, place.slide(), by="K. Sato", reason="the code is known now")
+    with pytest.raises(EdgeError) as failure:
+        requeue(place.books, place.slide(), by="K. Sato", reason="the code is known now")
+    assert (failure.value.code, "A1.R2 has left" in str(failure.value)) == ("MDSE-JOURNAL-022", True)
     place.run()
     assert [path.name.split("_")[2] for path in place.published()] == ["r2"]
-    assert place.state() == "ARCHIVED"
-    assert place.slide().state == "CLOSED"
+    assert place.state() == "PARKED"
+    discard(place.books, place.slide(), by="K. Sato", reason="withdrawn")
+    assert (place.state(), place.slide().state) == ("ARCHIVED", "CLOSED")
+
+
+def test_of_two_parked_results_only_the_one_that_nothing_replaced_is_rendered_again(make: Any) -> None:
+    place = make("none")
+    add_result(place)
+    results = place.books.journal.results
+    results.move_delivery(place.deliveries()[0].id, "PARKED", text="the code was unknown")
+    withdraw(place.books, place.slide(), by="K. Sato", reason="wrong sample")
+    results.move_delivery(place.deliveries("A1.R2")[0].id, "PARKED", text="the code was unknown")
+    requeue(place.books, place.slide(), by="K. Sato", reason="the code is known now")
+    place.run()
+    assert [path.name.split("_")[2] for path in place.published()] == ["r1", "r2"]
 
 
 def test_results_leave_while_the_folder_of_the_answers_is_away(make: Any) -> None:
