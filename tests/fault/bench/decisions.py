@@ -1,0 +1,95 @@
+"""Random human decisions against a model: what people may command, in any order, while slides come and change.
+
+A run is 100 schedules of up to 40 acts each (`tests/fault/decision_machine.py`), drawn by hypothesis from the run's
+number. It ends at its first fault, which is told with the fewest acts that lead to it. `lost` counts a slide that
+nobody would have been told of, `duplicate` a result that left twice, after a newer one, or for two samples, `other`
+everything else (`tests/fault/decision_judge.py`).
+
+Wrong rules for the controls: the same images under another name are another slide; an output never asks whether a newer
+result has left already; a release is carried out whatever speaks against it.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from unittest.mock import patch
+
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+import edge.daemon.decisions as decisions_module
+import edge.daemon.likeness as likeness_module
+import edge.daemon.missed as missed_module
+from edge.journal_results import ResultBook
+from tests.fault.bench.contract import Bench, Outcome
+from tests.fault.decision_judge import DecisionError, OrderFault, PatientFault, StrandedFault, TwiceFault
+from tests.fault.decision_machine import DecisionMachine
+
+SCHEDULES_PER_RUN = 100
+ACTS = 40
+DUPLICATE = (TwiceFault, OrderFault, PatientFault)
+
+
+def run_schedules(number: int, work: Path, *, schedules: int = SCHEDULES_PER_RUN, shortened: bool = True) -> Outcome:
+    """Run the schedules of run `number`; `shortened`: look for the fewest acts that lead to a fault."""
+    last: list[str] = []
+
+    class Machine(DecisionMachine):
+        place = work
+
+        def teardown(self) -> None:
+            last[:] = [" / ".join(self.acts)]
+            super().teardown()
+
+    seed(number)(Machine)
+    phases = [Phase.generate, Phase.shrink] if shortened else [Phase.generate]
+    rules = settings(
+        max_examples=schedules, stateful_step_count=ACTS, deadline=None, database=None, phases=phases,
+        suppress_health_check=list(HealthCheck), print_blob=False, report_multiple_bugs=False,
+    )  # fmt: skip
+    fault: DecisionError | None = None
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # thousands of refusals are the daemon's daily work here
+    try:
+        run_state_machine_as_test(Machine, settings=rules)
+    except DecisionError as error:
+        fault = error
+    finally:
+        logging.disable(before)
+    lost, duplicate = int(isinstance(fault, StrandedFault)), int(isinstance(fault, DUPLICATE))
+    other = int(fault is not None) - lost - duplicate
+    note = "" if fault is None else f"{type(fault).__name__}: {fault}: {last[0] if last else ''}"
+    return Outcome(Machine.schedules, lost, duplicate, 0, other, note)
+
+
+# ---- the controls
+
+
+def run_twins(number: int, work: Path) -> Outcome:
+    """Wrong: the same images under another name are a new slide."""
+    with patch.object(likeness_module, "twin_of", lambda *_: None):
+        return run_schedules(number, work, shortened=False)
+
+
+def run_older_after_newer(number: int, work: Path) -> Outcome:
+    """Wrong: a result leaves although a newer one of its slide has left already."""
+    with (
+        patch.object(ResultBook, "newer_sent", lambda *_: ""),
+        patch.object(missed_module, "missed_revision", lambda *_: None),
+    ):
+        return run_schedules(number, work, shortened=False)
+
+
+def run_any_release(number: int, work: Path) -> Outcome:
+    """Wrong: a decision is carried out whatever speaks against it."""
+    with patch.object(decisions_module, "require_turn", lambda *_: None):
+        return run_schedules(number, work, shortened=False)
+
+
+BENCHES = (
+    Bench("decisions", "100 schedules", 100, run_schedules),
+    Bench("decisions_without_likeness", "100 schedules", 1, run_twins, control_of="decisions"),
+    Bench("decisions_older_after_newer", "100 schedules", 1, run_older_after_newer, control_of="decisions"),
+    Bench("decisions_without_objection", "100 schedules", 1, run_any_release, control_of="decisions"),
+)
