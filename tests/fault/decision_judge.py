@@ -1,13 +1,13 @@
 """What must hold whatever people decide, judged from what was shown, commanded and published. No rule is the product's.
 
-CrashFault    I1  an exception left a keeper, the scanner or a command; the journal or its audit is damaged
-UnrestFault       the daemon does not come to rest, or changes something by itself after a restart (I7)
-OrderFault    I2  an older result left after a newer one, or a result after a withdrawal with nobody asked
-OriginFault   I3  a result of files, or for a sample, that the folder did not show
-PatientFault  I4  one slide's images, or one folder's results, are in force for two samples or slides
-StrandedFault I5  a slide has neither its result nor a state that a person sees
-TwiceFault    I6  one message id for two contents, or one file sent twice
-NamedFault        a command acted on another result than it named, or a result that stands cannot be withdrawn
+CrashError     I1  an exception left a keeper, the scanner or a command; the journal or its audit is damaged
+OrderError     I2  an older result left after a newer one, or a result after a withdrawal with nobody asked
+OriginError    I3  a result of files, or for a sample, that the folder did not show
+PatientError   I4  one slide's images, or one folder's results, are in force for two samples or slides
+StrandedError  I5  a slide has neither its result nor a state that a person sees
+TwiceError     I6  one message id for two contents, or one file sent twice
+UnrestError    I7  the daemon does not come to rest, or changes something by itself after a restart
+NamedError         a command acted on another result than it named, or a result that stands cannot be withdrawn
 """
 
 from __future__ import annotations
@@ -34,35 +34,35 @@ class DecisionError(AssertionError):
     """Something that must never be; see the module."""
 
 
-class CrashFault(DecisionError):
+class CrashError(DecisionError):
     """I1."""
 
 
-class UnrestFault(DecisionError):
+class UnrestError(DecisionError):
     """I7, and no rest at all."""
 
 
-class OrderFault(DecisionError):
+class OrderError(DecisionError):
     """I2."""
 
 
-class OriginFault(DecisionError):
+class OriginError(DecisionError):
     """I3."""
 
 
-class PatientFault(DecisionError):
+class PatientError(DecisionError):
     """I4."""
 
 
-class StrandedFault(DecisionError):
+class StrandedError(DecisionError):
     """I5."""
 
 
-class TwiceFault(DecisionError):
+class TwiceError(DecisionError):
     """I6."""
 
 
-class NamedFault(DecisionError):
+class NamedError(DecisionError):
     """A command and the result that it named."""
 
 
@@ -188,16 +188,16 @@ class Judge:
         folder = order["slide_key"]
         found = next((c for c in self.history.get(folder, []) if c.files() == copy), None)
         if found is None:
-            raise OriginFault(f"{folder}: row {row} is analyzed with files that the folder never held together")
+            raise OriginError(f"{folder}: row {row} is analyzed with files that the folder never held together")
         if order["sample_id"] != found.sample:
-            raise OriginFault(f"{folder}: row {row} is analyzed for {order['sample_id']}, its files say {found.sample}")
+            raise OriginError(f"{folder}: row {row} is analyzed for {order['sample_id']}, its files say {found.sample}")
         if order["job"]["manifest_sha256"] != manifest_of(copy):
-            raise OriginFault(f"{folder}: row {row} names other files than its copy holds, which is {found}")
+            raise OriginError(f"{folder}: row {row} names other files than its copy holds, which is {found}")
         # What was begun rightly may be tried again. Files that are gone were replaced by nothing.
         allowed = (row, found) in self.begun or (row, None) in self.named or (row, found) in self.named
         read = self.read.get(folder)
         if not allowed and read is not None and read != found and self.shown[folder] not in (found,):
-            raise OriginFault(f"{folder}: row {row} is analyzed with {found}; the folder shows {read}")
+            raise OriginError(f"{folder}: row {row} is analyzed with {found}; the folder shows {read}")
         self.begun.add((row, found))
 
     # ---- the receiver
@@ -214,22 +214,22 @@ class Judge:
         )  # fmt: skip
         self._judge_repeats(sent, hashlib.sha256(content).hexdigest())
         if (sent.sample, sent.slide_no, digests) not in {c.identity() for c in self.history.get(folder, [])}:
-            raise OriginFault(f"{sent} is of images, a sample or a number that the folder never showed together")
+            raise OriginError(f"{sent} is of images, a sample or a number that the folder never showed together")
         self._judge_order(sent)
         self._judge_patients(sent)
         self.sent.append(sent)
 
     def _judge_repeats(self, sent: Sent, digest: str) -> None:
         if self.contents.setdefault(sent.message_id, digest) != digest:
-            raise TwiceFault(f"{sent} has the message id {sent.message_id}, which another result had")
+            raise TwiceError(f"{sent} has the message id {sent.message_id}, which another result had")
         if any((old.output, old.file) == (sent.output, sent.file) for old in self.sent):
-            raise TwiceFault(f"{sent.file} is sent twice")
+            raise TwiceError(f"{sent.file} is sent twice")
 
     def _judge_order(self, sent: Sent) -> None:
         mine = [old for old in self.of_life(sent.folder) if old.output == sent.output and not old.is_refused]
         newer = [old for old in mine if old.number > sent.number]
         if newer:
-            raise OrderFault(f"{sent} is sent to {sent.output} after {newer[-1]}")
+            raise OrderError(f"{sent} is sent to {sent.output} after {newer[-1]}")
         if sent.status == WITHDRAWN:
             return
         life = self.lives.get(sent.folder, 0)
@@ -240,7 +240,7 @@ class Judge:
         ]
         asked = [at for at, command, _ in self.commands.get(sent.folder, []) if command in BEGINS_AGAIN]
         if withdrawals and max(asked, default=0) < max(withdrawals):
-            raise OrderFault(f"{sent} follows a withdrawal, and nobody was asked")
+            raise OrderError(f"{sent} follows a withdrawal, and nobody was asked")
 
     def _judge_patients(self, sent: Sent) -> None:
         """Judge whom the result is in force for beside those that are in force already (I4)."""
@@ -249,12 +249,12 @@ class Judge:
         for old in self.in_force(sent.output):
             if old.folder == sent.folder:
                 if old.life == sent.life and old.place != sent.place and old.number < sent.number:
-                    raise PatientFault(f"{sent}, {sent.place}, while {old} stands at {old.place}")
+                    raise PatientError(f"{sent}, {sent.place}, while {old} stands at {old.place}")
             elif old.digests == sent.digests and old.sample != sent.sample:
                 key = content_key(sent.digests)
                 asked = {(sent.folder, key, sent.sample), (old.folder, key, old.sample)}
                 if not asked & self.likeness_released:
-                    raise PatientFault(f"{sent} has the images of {old}, which stands; nobody released that")
+                    raise PatientError(f"{sent} has the images of {old}, which stands; nobody released that")
 
     def in_force(self, output: str) -> list[Sent]:
         """Return what stands at a receiver: the last of every folder's life and place that it did not refuse."""
@@ -295,7 +295,7 @@ class Judge:
             stem, _, number = name.rpartition(".R")
             made = reply["revision"] - (command != "resend")
             if int(number) != made:
-                raise NamedFault(f"{command} {name} acted on revision {made} of {folder} ({stem})")
+                raise NamedError(f"{command} {name} acted on revision {made} of {folder} ({stem})")
 
     def on_refused(self, command: str, name: str, error: EdgeError, before: dict[int, tuple[Any, ...]]) -> None:
         """Judge a refusal: a result that stands can always be withdrawn."""
@@ -304,7 +304,7 @@ class Judge:
             return
         standing = [sent for sent in self.of_life(name) if sent.output == "first" and not sent.is_refused]
         if standing and standing[-1].status in IN_FORCE:
-            raise NamedFault(f"{standing[-1]} stands and cannot be withdrawn: {error}")
+            raise NamedError(f"{standing[-1]} stands and cannot be withdrawn: {error}")
 
     # ---- the end
 
@@ -317,7 +317,7 @@ class Judge:
                     for row in books.journal.slides.arrivals("di60", folder)
                 )
                 last = next((str(sent) for sent in reversed(self.sent) if sent.folder == folder), "no result")
-                raise StrandedFault(f"{folder} shows {content}; {last}; {rows}; alarms {sorted(alarms)}")
+                raise StrandedError(f"{folder} shows {content}; {last}; {rows}; alarms {sorted(alarms)}")
 
     def _is_told(self, books: Books, folder: str, content: Content, alarms: set[str]) -> bool:
         rows = books.journal.slides.arrivals("di60", folder)

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from tests.fault.decision_judge import Content, DecisionError, Sent, UnrestFault
+from tests.fault.decision_judge import Content, DecisionError, Sent, UnrestError
 from tests.fault.decision_world import World, opened_world
 
 FOLDERS = ("A", "B", "C")
@@ -23,10 +23,47 @@ IMAGES = (("a",), ("b",), ("a", "b"), ("c",))
 SAMPLES = ("S1", "S1", "S2", "S3", None)
 NUMBERS = (None, None, 2)
 COMMANDS = ("release", "release", "requeue", "reanalyze", "discard", "finalize", "withdraw", "withdraw", "resend")
-ODD_REQUESTS = ({}, {"command": []}, {"command": "list", "state": ["HELD"]}, {"command": "show", "slide": 1})
-WAITS = st.sampled_from((True, True, True, False))
+ODD_REQUESTS: tuple[dict[str, object], ...] = (
+    {},
+    {"command": []},
+    {"command": "list", "state": ["HELD"]},
+    {"command": "show", "slide": 1},
+)
+
+
+def values(**given: object) -> st.SearchStrategy[dict[str, object]]:
+    """Return a strategy for an act's values: one of each list."""
+    return st.fixed_dictionaries({name: st.sampled_from(list(of)) for name, of in given.items()})  # type: ignore[call-overload]  # lists and tuples
+
+
+WAITS = (True, True, True, False)
 """Whether time passes after an act until all of it has taken effect."""
-folders = st.sampled_from(FOLDERS)
+ACTS = {
+    "export": (10, values(folder=FOLDERS, images=IMAGES, sample=SAMPLES, number=NUMBERS, waits=WAITS)),
+    "change_images": (4, values(folder=FOLDERS, images=IMAGES, waits=WAITS)),
+    "change_sample": (4, values(folder=FOLDERS, sample=SAMPLES, waits=WAITS)),
+    "change_number": (2, values(folder=FOLDERS, number=NUMBERS, waits=WAITS)),
+    "put_earlier_files_back": (6, values(folder=FOLDERS, back=(1, 2, 3), waits=WAITS)),
+    "copy_folder": (5, values(folder=FOLDERS, to=FOLDERS, sample=(None, "S1", "S2"), waits=WAITS)),
+    "spoil": (2, values(folder=FOLDERS, waits=WAITS)),
+    "remove": (3, values(folder=FOLDERS, waits=WAITS)),
+    "touch": (2, values(folder=FOLDERS)),
+    "decide": (16, values(command=COMMANDS, folder=FOLDERS, waits=WAITS)),
+    "decide_row": (5, values(command=COMMANDS, row=range(2, 9), waits=WAITS)),
+    "decide_message": (5, values(command=COMMANDS, back=range(1, 7), waits=WAITS)),
+    "fail_analyses": (3, values(kind=("slide", "program", "disk"), count=(1, 3))),
+    "slow_worker": (1, values()),
+    "answer": (2, values(which=range(4), said=("accepted", "refused", "refused for now"))),
+    "restart": (2, values(how=("stopped", "killed", "second output", "late_policy"))),
+    "rest": (1, values()),
+    "ask_oddly": (1, values(request=ODD_REQUESTS)),
+    "keep_for_long": (3, values(folder=FOLDERS, times=(2, 1), gone=(True, False))),
+}
+"""How often, and with which values. One rule draws them: hypothesis leaves rules of its own choice out of a schedule,
+and here it is the mixture that finds things."""
+STEPS = st.sampled_from([name for name, (weight, _) in ACTS.items() for _ in range(weight)]).flatmap(
+    lambda name: st.tuples(st.just(name), ACTS[name][1])
+)
 
 
 class DecisionMachine(RuleBasedStateMachine):
@@ -45,6 +82,11 @@ class DecisionMachine(RuleBasedStateMachine):
         self.world: World = self._stack.enter_context(opened_world(root))
         self.acts: list[str] = []
         self._is_over = False
+
+    @rule(step=STEPS)
+    def act(self, step: tuple[str, dict[str, object]]) -> None:
+        name, given = step
+        getattr(self, name)(**given)
 
     def _act(self, words: str) -> None:
         self.acts.append(words)
@@ -71,10 +113,6 @@ class DecisionMachine(RuleBasedStateMachine):
 
     # ---- the analyzer
 
-    @rule(
-        folder=folders, images=st.sampled_from(IMAGES), sample=st.sampled_from(SAMPLES),
-        number=st.sampled_from(NUMBERS), waits=WAITS,
-    )  # fmt: skip
     def export(self, folder: str, images: tuple[str, ...], sample: str | None, number: int | None, waits: bool) -> None:
         self._show(folder, Content(images, sample, number), waits)
 
@@ -83,54 +121,38 @@ class DecisionMachine(RuleBasedStateMachine):
         self.world.show(folder, content)
         self._then(waits)
 
-    @precondition(lambda self: self._has_shown())
-    @rule(folder=folders, images=st.sampled_from(IMAGES), waits=WAITS)
     def change_images(self, folder: str, images: tuple[str, ...], waits: bool) -> None:
         if content := self._present(folder):
             self._show(folder, replace(content, images=images, bad=False), waits)
 
-    @precondition(lambda self: self._has_shown())
-    @rule(folder=folders, sample=st.sampled_from(SAMPLES), waits=WAITS)
     def change_sample(self, folder: str, sample: str | None, waits: bool) -> None:
         if content := self._present(folder):
             self._show(folder, replace(content, sample=sample, bad=False), waits)
 
-    @precondition(lambda self: self._has_shown())
-    @rule(folder=folders, number=st.sampled_from(NUMBERS), waits=WAITS)
     def change_number(self, folder: str, number: int | None, waits: bool) -> None:
         if content := self._present(folder):
             self._show(folder, replace(content, slide_no=number, bad=False), waits)
 
-    @precondition(lambda self: self._has_shown())
-    @rule(folder=folders, back=st.integers(1, 3), waits=WAITS)
     def put_earlier_files_back(self, folder: str, back: int, waits: bool) -> None:
         """Also where the folder is gone: then it comes back."""
         history = self.world.judge.history.get(folder, [])
         if history:
             self._show(folder, history[-min(back, len(history))], waits)
 
-    @precondition(lambda self: self._has_shown())
-    @rule(folder=folders, to=folders, sample=st.none() | st.sampled_from(("S1", "S2")), waits=WAITS)
     def copy_folder(self, folder: str, to: str, sample: str | None, waits: bool) -> None:
         """Let the same images come under another name, for the same sample or another."""
         content = self._present(folder)
         if content is not None and to != folder:
             self._show(to, replace(content, sample=sample or content.sample), waits)
 
-    @precondition(lambda self: self._has_shown())
-    @rule(folder=folders, waits=WAITS)
     def spoil(self, folder: str, waits: bool) -> None:
         if content := self._present(folder):
             self._show(folder, replace(content, bad=True), waits)
 
-    @precondition(lambda self: self._has_shown())
-    @rule(folder=folders, waits=WAITS)
     def remove(self, folder: str, waits: bool) -> None:
         if self._present(folder) is not None:
             self._show(folder, None, waits)
 
-    @precondition(lambda self: self._has_shown())
-    @rule(folder=folders)
     def touch(self, folder: str) -> None:
         if self._present(folder) is not None:
             self._act(f"a file of {folder} is touched")
@@ -139,19 +161,17 @@ class DecisionMachine(RuleBasedStateMachine):
 
     # ---- people
 
-    @precondition(lambda self: self._has_shown())
-    @rule(command=st.sampled_from(COMMANDS), folder=folders, waits=WAITS)
     def decide(self, command: str, folder: str, waits: bool) -> None:
-        self._decide(command, self._one_of(folder), waits)
+        if self._has_shown():
+            self._decide(command, self._one_of(folder), waits)
 
-    @rule(command=st.sampled_from(COMMANDS), row=st.integers(2, 8), waits=WAITS)
     def decide_row(self, command: str, row: int, waits: bool) -> None:
         self._decide(command, f"row:{row}", waits)
 
-    @precondition(lambda self: self._messages())
-    @rule(command=st.sampled_from(COMMANDS), back=st.integers(1, 6), waits=WAITS)
     def decide_message(self, command: str, back: int, waits: bool) -> None:
         sent = self._messages()
+        if not sent:
+            return
         message = sent[-min(back, len(sent))]
         self._decide(command, message.message_id, waits, f" ({message})")
 
@@ -164,24 +184,19 @@ class DecisionMachine(RuleBasedStateMachine):
 
     # ---- the worker, the receiver, the daemon, time
 
-    @rule(kind=st.sampled_from(("slide", "program", "disk")), count=st.sampled_from((1, 3)))
     def fail_analyses(self, kind: str, count: int) -> None:
         self._act(f"the next {count} analyses fail: the {kind}'s fault")
         self.world.moods.failures = [kind] * count
 
-    @rule()
     def slow_worker(self) -> None:
         self.world.moods.is_slow = not self.world.moods.is_slow
         self._act("the worker keeps its answer" if self.world.moods.is_slow else "the worker answers again")
         self.world.settle()
 
-    @precondition(lambda self: len(self.world.drops["first"].files) > len(self.world.drops["first"].answers) + 1)
-    @rule(which=st.integers(0, 3), said=st.sampled_from(("accepted", "refused", "refused for now")))
     def answer(self, which: int, said: str) -> None:
         self._act(f"the receiver has {said} its unanswered result {which}")
         self.world.answer(which, said)
 
-    @rule(how=st.sampled_from(("stopped", "killed", "second output", "late_policy", "late_policy")))
     def restart(self, how: str) -> None:
         """Begin the daemon anew, as it is or with another configuration."""
         world = self.world
@@ -195,20 +210,20 @@ class DecisionMachine(RuleBasedStateMachine):
         world.restart(killed=how == "killed")
         world.settle()
 
-    @rule(number=st.integers(0, len(ODD_REQUESTS)))
-    def rest_or_ask_oddly(self, number: int) -> None:
-        if number < len(ODD_REQUESTS):
-            self._act(f"the request {ODD_REQUESTS[number]}")
-            self.world.ask(ODD_REQUESTS[number])
-        else:
-            self._act("hours pass")
-            self.world.rest()
+    def rest(self) -> None:
+        self._act("hours pass")
+        self.world.rest()
 
-    @rule(folder=folders, times=st.sampled_from((2, 1)), gone=st.booleans())
+    def ask_oddly(self, request: dict[str, object]) -> None:
+        self._act(f"the request {request}")
+        self.world.ask(request)
+
     def keep_for_long(self, folder: str, times: int, gone: bool) -> None:
         """Let the retention pass, mostly of a folder that was cleaned away."""
         if gone:
             self.remove(folder=folder, waits=True)
+        if self.world.moods.is_slow:
+            self.slow_worker()  # its budget ends it long before
         self._act(f"the retention passes {times} times")
         for _ in range(times):
             self.world.keep_for_long()
@@ -237,7 +252,7 @@ class DecisionMachine(RuleBasedStateMachine):
         world.settle()
         changed = [pair for pair in zip(before, world.standing(), strict=False) if pair[0] != pair[1]]
         if changed or len(world.judge.sent) != count:
-            raise UnrestFault(f"a restart changed {changed or world.judge.sent[count:]}")
+            raise UnrestError(f"a restart changed {changed or world.judge.sent[count:]}")
 
 
 __all__ = ["DecisionError", "DecisionMachine"]

@@ -39,7 +39,7 @@ from edge.daemon.sources import SourceKeeper
 from edge.daemon.waiting import raise_alarms_for_people
 from edge.errors import EdgeError
 from tests.fault.arrival_world import Clock, NoEvents, Pipe, SupervisorEnd
-from tests.fault.decision_judge import Content, CrashFault, Judge, UnrestFault
+from tests.fault.decision_judge import Content, CrashError, Judge, UnrestError
 from tests.fault.decision_stand_ins import DelivererHere, DropFolder, Moods, PlainWriter, WorkerHere
 
 QUIET_S, SCAN_S = 4.0, 2.0
@@ -179,7 +179,7 @@ class World:
             for _ in range(TURNS_MAX):
                 if not self._turn():
                     return
-        raise UnrestFault(f"the daemon was still at work after {TURNS_MAX} turns")
+        raise UnrestError(f"the daemon was still at work after {TURNS_MAX} turns")
 
     def _turn(self) -> bool:
         busy = False
@@ -219,7 +219,7 @@ class World:
         except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
             text = f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.name})"
-            raise CrashFault(text) from error
+            raise CrashError(text) from error
 
     # ---- the analyzer
 
@@ -315,7 +315,7 @@ class World:
         (found,) = self.books.journal.connection.execute("PRAGMA integrity_check").fetchone()
         check = verify_audit(self.books.journal.connection)
         if found != "ok" or check.broken_at is not None:
-            raise CrashFault(f"the journal: {found}, {check.reason}")
+            raise CrashError(f"the journal: {found}, {check.reason}")
 
     def standing(self) -> list[tuple[Any, ...]]:
         """Return what must not change by itself."""

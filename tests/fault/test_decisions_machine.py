@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.fault.bench import decisions
-from tests.fault.decision_judge import Content, NamedFault, PatientFault, StrandedFault
+from tests.fault.decision_judge import Content, NamedError, PatientError, StrandedError
 from tests.fault.decision_world import World, opened_world
 
 SHORT = [bench for bench in decisions.BENCHES if bench.control_of]
@@ -52,7 +52,7 @@ def test_the_judge_sees_images_that_stand_for_two_samples(tmp_path: Path) -> Non
         held = world.books.journal.slides.newest("di60", "B")
         assert held is not None
         world.books.journal.slides.move(held.id, "SPOOLED")
-        with pytest.raises(PatientFault, match="nobody released that"):
+        with pytest.raises(PatientError, match="nobody released that"):
             world.settle()
 
 
@@ -60,7 +60,7 @@ def test_the_judge_sees_a_slide_that_nobody_is_told_of(tmp_path: Path) -> None:
     with opened_world(tmp_path) as world:
         shown_and_reported(world, "A", Content(("a",), "S1", None))
         world.judge.shown["A"] = Content(("b",), "S1", None)
-        with pytest.raises(StrandedFault, match="A shows b of S1"):
+        with pytest.raises(StrandedError, match="A shows b of S1"):
             world.judge.judge_end(world.books, world.alarms())
 
 
@@ -70,5 +70,5 @@ def test_the_judge_sees_a_command_that_acts_on_another_result_than_it_names(tmp_
         named = next(sent for sent in world.judge.sent if sent.folder == "A")
         before = world.judge.before_command(world.books)
         reply = {"slide": 2, "slide_key": "A", "revision": 3, "message_id": "x"}
-        with pytest.raises(NamedFault, match="acted on revision 2"):
+        with pytest.raises(NamedError, match="acted on revision 2"):
             world.judge.on_decided("withdraw", named.message_id, reply, before)

@@ -23,12 +23,12 @@ import edge.daemon.likeness as likeness_module
 import edge.daemon.missed as missed_module
 from edge.journal_results import ResultBook
 from tests.fault.bench.contract import Bench, Outcome
-from tests.fault.decision_judge import DecisionError, OrderFault, PatientFault, StrandedFault, TwiceFault
+from tests.fault.decision_judge import DecisionError, OrderError, PatientError, StrandedError, TwiceError
 from tests.fault.decision_machine import DecisionMachine
 
 SCHEDULES_PER_RUN = 100
 ACTS = 40
-DUPLICATE = (TwiceFault, OrderFault, PatientFault)
+DUPLICATE = (TwiceError, OrderError, PatientError)
 
 
 def run_schedules(number: int, work: Path, *, schedules: int = SCHEDULES_PER_RUN, shortened: bool = True) -> Outcome:
@@ -57,7 +57,7 @@ def run_schedules(number: int, work: Path, *, schedules: int = SCHEDULES_PER_RUN
         fault = error
     finally:
         logging.disable(before)
-    lost, duplicate = int(isinstance(fault, StrandedFault)), int(isinstance(fault, DUPLICATE))
+    lost, duplicate = int(isinstance(fault, StrandedError)), int(isinstance(fault, DUPLICATE))
     other = int(fault is not None) - lost - duplicate
     note = "" if fault is None else f"{type(fault).__name__}: {fault}: {last[0] if last else ''}"
     return Outcome(Machine.schedules, lost, duplicate, 0, other, note)
