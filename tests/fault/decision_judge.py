@@ -327,7 +327,12 @@ class Judge:
         if newest.state in SEEN_BY_A_PERSON:
             return f"slides-{newest.state}" in alarms
         if content.bad:
-            return any(name.startswith("slides-") for name in alarms) or newest.state == "CLOSED"
+            # A result or an earlier word about the folder stands; the refusal of later files is in the audit.
+            return newest.state not in ("SEEN", "SETTLED", "SPOOLED", "VANISHED", "WAITING_SOURCE")
+        # An alarm counts slides and does not name them: one that is up may be about another folder, and then a fault
+        # here is not seen in this schedule.
+        if f"slides-{newest.state}" in alarms:
+            return True
         mine = [sent for sent in self.sent if sent.folder == folder and sent.output == "first"]
         last = mine[-1] if mine else None
         if last is not None and (last.sample, last.slide_no, last.digests) == content.identity():
@@ -335,7 +340,7 @@ class Judge:
             return not last.is_refused or self._is_refusal_told(folder, last, alarms)
         if newest.state == "DUPLICATE":
             return self._is_copy_told(books, folder, content, alarms)
-        return self._is_discarded(rows, content) or "results-PARKED" in alarms
+        return self._is_discarded(rows, content) or any(name.startswith("results-") for name in alarms)
 
     def _is_refusal_told(self, folder: str, last: Sent, alarms: set[str]) -> bool:
         decided = any(at > last.at for at, *_ in self.commands.get(folder, []))
