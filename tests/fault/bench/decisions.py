@@ -24,43 +24,48 @@ import edge.daemon.missed as missed_module
 from edge.journal_results import ResultBook
 from tests.fault.bench.contract import Bench, Outcome
 from tests.fault.decision_judge import DecisionError, OrderError, PatientError, StrandedError, TwiceError
-from tests.fault.decision_machine import DecisionMachine
+from tests.fault.decision_machine import DecisionMachine, shortened
 
 SCHEDULES_PER_RUN = 100
 ACTS = 40
 DUPLICATE = (TwiceError, OrderError, PatientError)
 
 
-def run_schedules(number: int, work: Path, *, schedules: int = SCHEDULES_PER_RUN, shortened: bool = True) -> Outcome:
-    """Run the schedules of run `number`; `shortened`: look for the fewest acts that lead to a fault."""
-    last: list[str] = []
+def run_schedules(number: int, work: Path, *, schedules: int = SCHEDULES_PER_RUN, short: bool = True) -> Outcome:
+    """Run the schedules of run `number`; `short`: look for the fewest acts that lead to a fault."""
+    last: list[DecisionMachine] = []
 
     class Machine(DecisionMachine):
         place = work
 
         def teardown(self) -> None:
-            last[:] = [" / ".join(self.acts)]
+            last[:] = [self]
             super().teardown()
 
     seed(number)(Machine)
-    phases = [Phase.generate, Phase.shrink] if shortened else [Phase.generate]
     rules = settings(
-        max_examples=schedules, stateful_step_count=ACTS, deadline=None, database=None, phases=phases,
-        suppress_health_check=list(HealthCheck), print_blob=False, report_multiple_bugs=False,
+        max_examples=schedules, stateful_step_count=ACTS, deadline=None, database=None, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck), print_blob=False,
     )  # fmt: skip
-    fault: DecisionError | None = None
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)  # thousands of refusals are the daemon's daily work here
     try:
         run_state_machine_as_test(Machine, settings=rules)
-    except DecisionError as error:
-        fault = error
+        return Outcome(Machine.schedules)
+    except DecisionError as fault:
+        points, acts = Machine.schedules, last[0].acts
+        found = fault
+        if short:
+            found, acts = shortened(Machine, last[0].steps, fault)
+        lost, duplicate = int(isinstance(found, StrandedError)), int(isinstance(found, DUPLICATE))
+        return Outcome(points, lost, duplicate, 0, 1 - lost - duplicate, noted(found, acts))
     finally:
         logging.disable(before)
-    lost, duplicate = int(isinstance(fault, StrandedError)), int(isinstance(fault, DUPLICATE))
-    other = int(fault is not None) - lost - duplicate
-    note = "" if fault is None else f"{type(fault).__name__}: {fault}: {last[0] if last else ''}"
-    return Outcome(Machine.schedules, lost, duplicate, 0, other, note)
+
+
+def noted(fault: DecisionError, acts: list[str]) -> str:
+    """Return what a person needs to find a fault again, in one line: acts are parted by `/`."""
+    return f"{type(fault).__name__}: {fault}: {' / '.join(acts)}"
 
 
 # ---- the controls
@@ -69,7 +74,7 @@ def run_schedules(number: int, work: Path, *, schedules: int = SCHEDULES_PER_RUN
 def run_twins(number: int, work: Path) -> Outcome:
     """Wrong: the same images under another name are a new slide."""
     with patch.object(likeness_module, "twin_of", lambda *_: None):
-        return run_schedules(number, work, shortened=False)
+        return run_schedules(number, work, short=False)
 
 
 def run_older_after_newer(number: int, work: Path) -> Outcome:
@@ -78,13 +83,13 @@ def run_older_after_newer(number: int, work: Path) -> Outcome:
         patch.object(ResultBook, "newer_sent", lambda *_: ""),
         patch.object(missed_module, "missed_revision", lambda *_: None),
     ):
-        return run_schedules(number, work, shortened=False)
+        return run_schedules(number, work, short=False)
 
 
 def run_any_release(number: int, work: Path) -> Outcome:
     """Wrong: a decision is carried out whatever speaks against it."""
     with patch.object(decisions_module, "require_turn", lambda *_: None):
-        return run_schedules(number, work, shortened=False)
+        return run_schedules(number, work, short=False)
 
 
 BENCHES = (
