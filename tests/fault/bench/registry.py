@@ -11,7 +11,7 @@ from tests.fault.bench.contract import Bench
 REPOSITORY = Path(__file__).resolve().parents[3]
 MODULES: tuple[str, ...] = (
     "sweeps", "random_kill", "power_cuts",
-    "mutated_images", "truncations", "hostile_fields", "arrivals", "soak",
+    "mutated_images", "truncations", "hostile_fields", "arrivals", "decisions", "soak",
     "full_disk", "share", "clock", "stuck", "systemd", "network",
 )  # fmt: skip
 """Modules of this package that hold benches: each exports `BENCHES: tuple[Bench, ...]`."""
