@@ -81,7 +81,8 @@ def decide(books: Books, command: str, request: Mapping[str, Any], uid: int) -> 
         books.journal.note(asked)
         if command in SLIDE_DECISIONS:
             after = SLIDE_DECISIONS[command](books, slide, by=by, reason=reason)
-            return {"ok": True, **identity_of(after), "state": after.state}
+            asked_again = after.reason_code if after.state in ("HELD", "LATE") else ""
+            return {"ok": True, **identity_of(after), "state": after.state, "reason_code": asked_again}
         revision = RESULT_DECISIONS[command](books, slide, by=by, reason=reason)
     return {
         "ok": True, **identity_of(books.journal.slides.get(revision.slide_id)), "message_id": revision.message_id,
