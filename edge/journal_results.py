@@ -156,6 +156,10 @@ class ResultBook:
             raise EdgeError("MDSE-JOURNAL-005", where=message_id)
         return rows[0]
 
+    def is_used(self, message_id: str) -> bool:
+        """Tell whether a revision has this message id."""
+        return bool(self._revisions("WHERE message_id = ?", (message_id,)))
+
     def _revisions(self, condition: str, values: Sequence[object]) -> list[RevisionRow]:
         rows = self._connection.execute(f"SELECT {REVISION_COLUMNS} FROM revisions {condition}", values)  # noqa: S608 - our own words
         return [RevisionRow(*row) for row in rows]

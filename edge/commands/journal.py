@@ -126,7 +126,8 @@ def _text(command: str, reply: Mapping[str, Any]) -> str:
         lines += [f"ALARM {alarm['name']} for {alarm['for_s']} s: {alarm['text']}" for alarm in reply["alarms"]]
         return "\n".join(lines)
     named = f"{row_name(reply['slide'])}  {reply['source']}/{reply['slide_key']}  sample {reply['sample_id']}"
-    return f"{named}  is {reply['state']}"
+    stopped = f" ({reply['reason_code']}: edge-journal show)" if reply.get("reason_code") else ""
+    return f"{named}  is {reply['state']}{stopped}"
 
 
 def _text_of_account(reply: Mapping[str, Any]) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from edge.audit import AuditEvent
@@ -18,6 +20,7 @@ from edge.daemon.child_process import ChildProcess
 from edge.daemon.clock_guard import UNSYNCHRONISED, UNSYNCHRONISED_TEXT
 from edge.daemon.device_state import DeviceState, is_device_fault
 from edge.daemon.filing import filed_under, label_objection
+from edge.daemon.gate import COPY_DIFFERS, ask_gate
 from edge.daemon.house import House
 from edge.daemon.intents import ReportFacts, intents_for
 from edge.daemon.keeper import Keeper
@@ -201,6 +204,8 @@ class AnalysisKeeper(Keeper):
             error = EdgeError("MDSE-DAEMON-007", where=f"slide {slide.id}", attempts=slide.attempts, stage="analyzing")
             self._set_aside(error.code, str(error), "analyzing")
             return
+        if self._is_stopped(slide, files):
+            return
         books.journal.slides.begin_attempt(slide.id)
         try:
             self._order = self._order_for(slide, str(files / FILES_NAME))
@@ -211,6 +216,26 @@ class AnalysisKeeper(Keeper):
         if self.child is not None:
             self.child.send(self._order)
             self.child.expect_within(books.config.limits.worker_budget_s, self.house.monotonic())
+
+    def _is_stopped(self, slide: SlideRow, copy: Path) -> bool:
+        """Ask the gate; True when the slide is not analyzed: held, set aside, or to be asked about again."""
+        try:
+            error, twin = ask_gate(self.house.books, slide, copy)
+        except OSError as failure:
+            self.in_work = None
+            self._pause(slide.id, error_number_of(failure), f"{type(failure).__name__}: {failure}")
+            return True
+        if error is None:
+            return False
+        if error.code == COPY_DIFFERS:
+            self._set_aside(error.code, str(error), "analyzing")
+            return True
+        self.in_work = None
+        self._pauses.pop(slide.id, None)
+        columns: dict[str, Any] = {"released": 0} if twin is None else {"released": 0, "related_slide": twin.id}
+        self.house.books.journal.slides.move(slide.id, "HELD", code=error.code, text=str(error), **columns)
+        log.warning("slide %d is held: %s", slide.id, error.code)
+        return True
 
     def _last_revision(self, slide: SlideRow) -> RevisionRow | None:
         revisions = self.house.books.journal.results.revisions_of_folder(slide.source, slide.slide_key)
@@ -268,6 +293,10 @@ class AnalysisKeeper(Keeper):
             self._on_failed({"code": error.code, "text": str(error), "retry": False})
             self.end_child("its answer cannot be believed")
             return
+        except sqlite3.IntegrityError as error:
+            # The books refuse it, and would again in the next life: no fault of the worker, and no end of the daemon.
+            self._count_failure(slide, {"code": UNFORESEEN, "text": f"{type(error).__name__}: {error}"})
+            return
         except (OSError, ValueError) as error:
             number = error_number_of(error)
             self._on_failed({"code": "", "text": f"{type(error).__name__}: {error}", "retry": True, "errno": number})
@@ -318,6 +347,9 @@ class AnalysisKeeper(Keeper):
                 books.journal.slides.move(slide.id, state, text=text, **cleared)
                 return
         message_id = str(record["message_id"])
+        if books.journal.results.is_used(message_id):
+            # What the archive holds under it is another slide's.
+            raise sqlite3.IntegrityError(f"{message_id} is the message id of another result")
         record_sha256, report_sha256 = store_result(books.folders.archive, message_id, record_bytes, report)
         new = NewRevision(
             int(record["revision"]), message_id, str(record["status"]), str(record["mode"]), record_sha256,
@@ -352,18 +384,27 @@ class AnalysisKeeper(Keeper):
             return
         if facts.get("retry"):
             books.journal.slides.refund_attempt(slide_id)
-            at_most_s = longest_pause_s(number)
-            wait_s = self._pauses.setdefault(slide_id, Backoff()).failed(now_s, at_most_s=at_most_s)
-            text = f"slide {slide_id} is tried again in {wait_s:.0f} s: {facts['text']}"
-            self.house.alarms.raise_alarm("worker", text, now_s)
+            self._pause(slide_id, number, str(facts["text"]))
             return
-        log.warning("slide %d failed (attempt %d)", slide_id, slide.attempts)
-        if slide.attempts >= books.config.limits.attempts:
-            self.in_work = slide_id
+        self._count_failure(slide, facts)
+
+    def _pause(self, slide_id: int, number: int, reason: str) -> None:
+        """Let the disk have time (`number`: its errno); the alarm says so."""
+        now_s = self.house.monotonic()
+        wait_s = self._pauses.setdefault(slide_id, Backoff()).failed(now_s, at_most_s=longest_pause_s(number))
+        text = f"slide {slide_id} is tried again in {wait_s:.0f} s: {reason}"
+        self.house.alarms.raise_alarm("worker", text, now_s)
+
+    def _count_failure(self, slide: SlideRow, facts: dict[str, Any]) -> None:
+        """Try a slide again that failed, until it has used its attempts."""
+        self.in_work = None
+        log.warning("slide %d failed (attempt %d)", slide.id, slide.attempts)
+        if slide.attempts >= self.house.books.config.limits.attempts:
+            self.in_work = slide.id
             trace = str(facts.get("traceback", ""))
             self._set_aside(str(facts["code"]), str(facts["text"]), "analyzing", traceback=trace)
         else:
-            self._pauses.setdefault(slide_id, Backoff(CRASH_PAUSE_S)).failed(now_s)
+            self._pauses.setdefault(slide.id, Backoff(CRASH_PAUSE_S)).failed(self.house.monotonic())
 
     def _owe_to_cpu(self, slide_id: int) -> None:
         """The device's fault costs the slide no attempt; it runs again, whole, before the device is tried again."""
@@ -381,10 +422,11 @@ class AnalysisKeeper(Keeper):
         files = spooled_folder(books, slide)
         quarantine_slide(books, slide, files, code=code, text=text, stage=stage, traceback=traceback)
         log.warning("slide %d is quarantined: %s", slide.id, code)
-        self.notices.plan(slide, code=code, model=self.facts, message_id=message_id_of(slide, 1))
+        if slide.idempotency_key is not None:  # without one no message can be named
+            self.notices.plan(slide, code=code, model=self.facts, message_id=message_id_of(slide, 1))
 
     def on_end(self, reason: str) -> None:
-        """A worker that died with a slide in hand has used one attempt; one that was stopped with us has not."""
+        """A worker that died with a slide in hand has used one attempt; one that was stopped on request has not."""
         was_open, self.is_ready = self.is_ready, False
         slide_id, self.in_work = self.in_work, None
         if slide_id is None:
@@ -393,7 +435,8 @@ class AnalysisKeeper(Keeper):
                 self._fall_back("", f"the worker ended while it opened the device: {reason}")
             return
         if self.house.stopping:
-            self.house.books.journal.slides.refund_attempt(slide_id)
+            if self.house.is_blameless:
+                self.house.books.journal.slides.refund_attempt(slide_id)
             return
         if self.device != "cpu":
             self._owe_to_cpu(slide_id)
@@ -423,5 +466,10 @@ def model_settings(config: Config, *, device: str, cache: str | None) -> dict[st
 
 
 def message_id_of(slide: SlideRow, number: int) -> str:
-    """Return the message id of a revision: the first 12 digits of the idempotency key, and the number (<= 20 bytes)."""
-    return f"{(slide.idempotency_key or '')[:12].upper()}.R{number}"
+    """Return the message id of a revision: the first 12 digits of the idempotency key, and the number (<= 20 bytes).
+
+    Raises EdgeError MDSE-SPOOL-018 for a slide without a key: two of them would have one message id.
+    """
+    if slide.idempotency_key is None:
+        raise EdgeError(COPY_DIFFERS, where=f"slide {slide.id}", reason="the journal has no key of its files")
+    return f"{slide.idempotency_key[:12].upper()}.R{number}"

@@ -3,6 +3,7 @@
 One transaction per arrival. The rules:
 
     same source, slide key and files            nothing happens (a touched file is no new slide)
+    the files of an earlier arrival again       what waited of the newest is a DUPLICATE of it: its files are gone
     a result of this slide key exists, other files   LATE: an alarm, nothing is sent until a person releases it
     a person had a slide with a result read again    it is judged anew; another sample id is QUARANTINED
     not analyzed yet, other files               the newer copy takes the place of the older
@@ -20,10 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from edge.daemon.books import Books
-from edge.daemon.duplicates import is_withdrawn, withdrawn_likeness
 from edge.daemon.durable import sync_folder
 from edge.daemon.likeness import SAME_IMAGES, doubt_about, late_error
-from edge.daemon.next_revision import NO_RESULT, result_of_another_sample
+from edge.daemon.next_revision import has_own_result, last_result, result_of_another_sample
 from edge.daemon.quarantine import quarantine_slide
 from edge.daemon.spool import idempotency_key
 from edge.errors import EdgeError
@@ -31,6 +31,10 @@ from edge.journal_rows import SlideRow, row_name
 
 NO_SAMPLE_ID = "MDSE-SLIDE-001"
 UNSENT = ("SETTLED", "HELD", "QUARANTINED", "DUPLICATE", "SPOOLED")
+NOTHING_KEPT: dict[str, Any] = {
+    "idempotency_key": None, "spool_name": None, "planned_reason": None, "planned_by": None, "released": 0,
+}  # fmt: skip
+"""Of an arrival whose files the folder no longer holds: its copy must not become a result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +84,16 @@ def accept_arrival(books: Books, newest: SlideRow, arrival: Arrival, *, in_work:
     key = idempotency_key(newest.source, newest.slide_key, arrival.manifest_sha256)
     slides = books.journal.slides
     known = slides.by_key(key)
-    # A notice that there is no result (X) is none.
-    made = books.journal.results.revisions_of_folder(newest.source, newest.slide_key)
-    has_result = any(revision.status != NO_RESULT for revision in made)
+    has_result = last_result(books, newest) is not None
     is_read_again = known is not None and known.id == newest.id and newest.state == "SETTLED"
     purged = slides.was_purged(key)
     with books.journal.change():
         if purged and newest.state in UNSENT and not has_result:
             row = note_purged(books, newest, arrival)
+        elif is_read_again and in_work:
+            row = note_in_work(books, newest)
         elif known is not None and not is_read_again:
-            row = note_same_files(books, newest, known, arrival)
+            row = note_same_files(books, newest, known, arrival, in_work=in_work)
         elif newest.state in UNSENT and not in_work and (is_read_again or not has_result):
             row = judge(books, newest, arrival, key)
         else:
@@ -98,20 +102,36 @@ def accept_arrival(books: Books, newest: SlideRow, arrival: Arrival, *, in_work:
     return row
 
 
-def note_same_files(books: Books, newest: SlideRow, known: SlideRow, arrival: Arrival) -> SlideRow:
-    """Book that a folder shows files that are known already: its look is remembered, nothing else happens."""
-    slides = books.journal.slides
-    if newest.state == "SETTLED":
-        text = f"the same files as {row_name(known.id)}"
-        columns: dict[str, Any] = {"signature": arrival.signature, "related_slide": known.id}
-        return slides.move(newest.id, "DUPLICATE", code=SAME_IMAGES, text=text, **columns)
-    return slides.amend(newest.id, "same files seen again", signature=arrival.signature)
+def note_in_work(books: Books, slide: SlideRow) -> SlideRow:
+    """Let a slide settle again that is to be read anew while the worker still has it."""
+    books.journal.slides.refund_attempt(slide.id)
+    return books.journal.slides.move(slide.id, "SEEN", text="the worker still has it")
+
+
+def note_same_files(books: Books, newest: SlideRow, known: SlideRow, arrival: Arrival, *, in_work: bool) -> SlideRow:
+    """Book that a folder shows files that are known already: its look is remembered.
+
+    Where they are an earlier arrival's, nothing may come any more of a newer one that waits: its files are gone. What
+    the worker has is asked about at the gate the next time.
+    """
+    slides, signature = books.journal.slides, arrival.signature
+    if known.id != newest.id:
+        slides.amend(known.id, "its files are there again", signature=signature)
+        is_analyzed = in_work and newest.state == "SPOOLED"
+        if has_own_result(books, newest) and newest.state in ("SETTLED", "HELD", "SPOOLED") and not is_analyzed:
+            gone = EdgeError("MDSE-SPOOL-012", where=f"slide {newest.id}")
+            return slides.move(newest.id, "QUARANTINED", code=gone.code, text=str(gone), signature=signature)
+        if newest.state in (*UNSENT, "LATE") and not is_analyzed and not has_own_result(books, newest):
+            text = f"the same files as {row_name(known.id)}"
+            columns = {**NOTHING_KEPT, "signature": signature, "related_slide": known.id}
+            return slides.move(newest.id, "DUPLICATE", code=SAME_IMAGES, text=text, **columns)
+    return slides.amend(newest.id, "same files seen again", signature=signature)
 
 
 def note_purged(books: Books, newest: SlideRow, arrival: Arrival) -> SlideRow:
     """Book a slide whose rows were given back after their retention: it had its result, and gets no second one."""
     text = f"the same files as a slide that was finished before {books.config.retention.days} days and given back"
-    columns = {**arrival.columns(""), "idempotency_key": None}
+    columns = {**arrival.columns(""), **NOTHING_KEPT}
     return books.journal.slides.move(newest.id, "DUPLICATE", code=SAME_IMAGES, text=text, **columns)
 
 
@@ -138,8 +158,6 @@ def judge(books: Books, slide: SlideRow, arrival: Arrival, key: str) -> SlideRow
         return slides.move(slide.id, "SPOOLED", **columns)
     if twin is not None:
         columns["related_slide"] = twin.id
-        if doubt.code == SAME_IMAGES and is_withdrawn(books, twin):
-            doubt = withdrawn_likeness(slide, twin)
     if doubt.code == SAME_IMAGES:
         text = f"the same images as {row_name(columns['related_slide'])}"
         return slides.move(slide.id, "DUPLICATE", code=doubt.code, text=text, **columns)
@@ -150,17 +168,20 @@ def judge(books: Books, slide: SlideRow, arrival: Arrival, key: str) -> SlideRow
 def note_late(books: Books, newest: SlideRow, arrival: Arrival, key: str) -> SlideRow:
     """Book other files under a slide key that has been analyzed: nothing is sent until a person releases them."""
     slides, columns = books.journal.slides, arrival.columns(key)
-    error = late_error(books, newest, arrival.content_sha256, arrival.sample_id)
+    error, twin = late_error(books, newest, arrival.content_sha256, arrival.sample_id)
     text = f"{error} ({arrival.problem[1]})" if arrival.problem else str(error)
     if newest.state == "LATE":
         columns["spool_name"] = place(books, newest.id, key, arrival)
+        if twin is not None:
+            columns["related_slide"] = twin.id
         return slides.move(newest.id, "LATE", code=error.code, text=text, **columns)
     if newest.state == "SETTLED":
         # It was to be read again and its files are gone: it goes back to where a person found it.
         gone = EdgeError("MDSE-SPOOL-012", where=f"slide {newest.id}")
         slides.move(newest.id, "QUARANTINED", code=gone.code, text=str(gone))
     row = slides.add(
-        newest.source, newest.slide_key, newest.folder, state="LATE", related_slide=newest.id,
+        newest.source, newest.slide_key, newest.folder, state="LATE",
+        related_slide=newest.id if twin is None else twin.id,
         reason_code=error.code, reason_text=text, **columns,
     )  # fmt: skip
     return slides.amend(row.id, "spooled", spool_name=place(books, row.id, key, arrival))

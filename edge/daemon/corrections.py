@@ -27,6 +27,7 @@ from edge.record_text import record_bytes, revise_record
 log = logging.getLogger("mds_edge.daemon")
 RESTATABLE = ("CLOSED", "COMPUTED", "QUARANTINED")
 """QUARANTINED: another analysis of it failed, and its result stands at the receiver as before."""
+OPEN = ("SEEN", "SETTLED", "SPOOLED", "WAITING_SOURCE", "VANISHED", "HELD", "LATE", "QUARANTINED")
 
 
 def latest_revision(books: Books, slide: SlideRow) -> RevisionRow:
@@ -66,8 +67,14 @@ def withdraw(books: Books, slide: SlideRow, *, by: str, reason: str) -> Revision
 
 
 def hold_waiting(books: Books, slide: SlideRow, *, by: str) -> None:
-    """Hold what of the folder is to be read, waits for the worker or is with it: nobody was asked what follows."""
+    """Take back what was planned of the folder, and hold what is to be read, waits for the worker or is with it.
+
+    Nothing follows a withdrawal with nobody asked.
+    """
     for other in books.journal.slides.arrivals(slide.source, slide.slide_key):
+        if other.state in OPEN and (other.planned_by or other.planned_reason or other.released):
+            cleared: dict[str, Any] = {"planned_reason": None, "planned_by": None, "released": 0}
+            books.journal.slides.amend(other.id, "taken back by a withdrawal", by=by, **cleared)
         if other.state in WITHOUT_RESULT:
             error = EdgeError("MDSE-SPOOL-013", where=f"slide {other.id}")
             books.journal.slides.move(other.id, "HELD", by=by, code=error.code, text=str(error))

@@ -14,9 +14,10 @@ from edge.daemon.archive import archived_record
 from edge.daemon.arrival import NO_SAMPLE_ID, spooled_folder
 from edge.daemon.books import Books
 from edge.daemon.duplicates import hold_discarded_duplicates, hold_withdrawn_duplicates, is_withdrawn
+from edge.daemon.gate import unanswered_likeness, was_question
 from edge.daemon.intents import intent_for
-from edge.daemon.likeness import doubt_about
-from edge.daemon.next_revision import has_own_result, require_turn
+from edge.daemon.likeness import QUESTIONS
+from edge.daemon.next_revision import has_own_result, last_result, require_turn
 from edge.errors import EdgeError
 from edge.journal_rows import SIDECAR_COPY, DeliveryRow, SlideRow, row_name
 
@@ -25,7 +26,10 @@ INCOMPLETE = "MDSE-SPOOL-004"
 
 
 def release(books: Books, slide: SlideRow, *, by: str, reason: str) -> SlideRow:
-    """Let a slide pass that was stopped: late files, an incomplete folder, a doubtful likeness."""
+    """Let a slide pass that was stopped: late files, an incomplete folder, a doubtful likeness.
+
+    Where another question has come up than the one it was stopped with, it waits with that one.
+    """
     slides = books.journal.slides
     if slide.state == "LATE":
         return release_late(books, slide, by=by, reason=reason)
@@ -38,10 +42,12 @@ def release(books: Books, slide: SlideRow, *, by: str, reason: str) -> SlideRow:
     require_turn(books, slide)
     if slide.state == "HELD" and slide.reason_code == INCOMPLETE:
         # Nobody has seen these images yet: whether they are like another slide's is asked when they are read.
-        text = f"released as it is: {reason}"
-        return slides.move(slide.id, "SEEN", by=by, text=text, released=1, content_sha256=None)
+        # What a result was made of stays known.
+        unseen: dict[str, Any] = {} if has_own_result(books, slide) else {"content_sha256": None}
+        columns = {"released": 1, "related_slide": None, **unseen, **planned(books, slide, by=by, reason=reason)}
+        return slides.move(slide.id, "SEEN", by=by, text=f"released as it is: {reason}", **columns)
     require_spooled(books, slide)
-    return slides.move(slide.id, "SPOOLED", by=by, text=f"released: {reason}", released=1, attempts=0)
+    return to_worker(books, slide, by=by, text=f"released: {reason}", reason=reason, is_release=True)
 
 
 def release_late(books: Books, slide: SlideRow, *, by: str, reason: str) -> SlideRow:
@@ -50,9 +56,28 @@ def release_late(books: Books, slide: SlideRow, *, by: str, reason: str) -> Slid
     if slide.sample_id is None:
         raise EdgeError("MDSE-JOURNAL-009", where=row_name(slide.id))
     require_turn(books, slide)
-    return books.journal.slides.move(
-        slide.id, "SPOOLED", by=by, text=f"released: {reason}", planned_reason=reason, planned_by=by, attempts=0
-    )
+    return to_worker(books, slide, by=by, text=f"released: {reason}", reason=reason, is_release=True)
+
+
+def to_worker(books: Books, slide: SlideRow, *, by: str, text: str, reason: str, is_release: bool = False) -> SlideRow:
+    """Hand a slide with a copy to the worker, or let it wait with a question about its images that nobody answered."""
+    slides = books.journal.slides
+    doubt, twin = unanswered_likeness(books, slide)
+    if doubt is not None and not (is_release and was_question(slide, doubt, twin)):
+        columns: dict[str, Any] = {"released": 0, "related_slide": twin.id if twin else slide.related_slide}
+        state = "LATE" if slide.state == "LATE" else "HELD"
+        return slides.move(slide.id, state, by=by, code=doubt.code, text=str(doubt), **columns)
+    columns = {"attempts": 0, **planned(books, slide, by=by, reason=reason)}
+    if is_release and (slide.state != "LATE" or slide.reason_code in QUESTIONS):
+        columns["released"] = 1
+    return slides.move(slide.id, "SPOOLED", by=by, text=text, **columns)
+
+
+def planned(books: Books, slide: SlideRow, *, by: str, reason: str) -> dict[str, Any]:
+    """Return the columns that say who wants the next result of a folder that has one, and why."""
+    if last_result(books, slide) is None:
+        return {}
+    return {"planned_reason": reason, "planned_by": by}
 
 
 def release_copy(books: Books, slide: SlideRow, *, by: str, reason: str) -> SlideRow:
@@ -66,26 +91,22 @@ def release_copy(books: Books, slide: SlideRow, *, by: str, reason: str) -> Slid
     if slide.idempotency_key is None or slide.content_sha256 is None:
         raise EdgeError("MDSE-JOURNAL-010", where=row_name(slide.id))
     require_turn(books, slide)
-    doubt, twin = doubt_about(books, slide, slide.content_sha256, slide.sample_id)
-    if doubt is not None:
-        columns = {"related_slide": twin.id if twin is not None else slide.related_slide, "released": 0}
-        return books.journal.slides.move(slide.id, "HELD", by=by, code=doubt.code, text=str(doubt), **columns)
-    return books.journal.slides.move(slide.id, "SPOOLED", by=by, text=f"released from its copy: {reason}", attempts=0)
+    return to_worker(books, slide, by=by, text=f"released from its copy: {reason}", reason=reason, is_release=True)
 
 
 def requeue(books: Books, slide: SlideRow, *, by: str, reason: str) -> SlideRow:
     """Try a slide again that was set aside, held or is waiting for its next try; or render parked deliveries again."""
     slides = books.journal.slides
     text = f"requeued: {reason}"
-    is_copied = spooled_folder(books, slide) is not None and slide.sample_id is not None
-    if slide.state == "QUARANTINED" and is_copied:
+    columns: dict[str, Any] = {"attempts": 0, **planned(books, slide, by=by, reason=reason)}
+    if slide.state == "QUARANTINED" and is_copied(books, slide) and not is_listed(books, slide):
         require_turn(books, slide)
-        return slides.move(slide.id, "SPOOLED", by=by, text=text, attempts=0)
+        return to_worker(books, slide, by=by, text=text, reason=reason)
     if slide.state in ("QUARANTINED", "HELD", "VANISHED", "WAITING_SOURCE"):
         require_newest(books, slide)
-        return slides.move(slide.id, "SEEN", by=by, text=text, attempts=0, signature=None)
+        return slides.move(slide.id, "SEEN", by=by, text=text, signature=None, **columns)
     if slide.state == "SPOOLED":
-        return slides.amend(slide.id, "requeued", by=by, attempts=0)
+        return slides.amend(slide.id, "requeued", by=by, **columns)
     if slide.state in ("COMPUTED", "CLOSED") and render_parked(books, slide, by=by):
         return slides.get(slide.id)
     raise refusal(slide, "requeued")
@@ -217,9 +238,22 @@ def refusal(slide: SlideRow, wanted: str) -> EdgeError:
     return EdgeError("MDSE-JOURNAL-006", where=row_name(slide.id), old=slide.state, new=wanted)
 
 
+def is_copied(books: Books, slide: SlideRow) -> bool:
+    """Tell whether the spool holds a copy of the slide that can be analyzed without its folder."""
+    known = slide.idempotency_key is not None and slide.sample_id is not None
+    return known and spooled_folder(books, slide) is not None
+
+
+def is_listed(books: Books, slide: SlideRow) -> bool:
+    """Tell whether the slide can be read anew: a configured source lists its folder, and it is the newest of that."""
+    newest = books.journal.slides.newest(slide.source, slide.slide_key)
+    is_newest = newest is not None and newest.id == slide.id
+    return is_newest and slide.unlisted_at is None and any(s.id == slide.source for s in books.config.sources)
+
+
 def require_spooled(books: Books, slide: SlideRow) -> None:
-    """Raise EdgeError MDSE-JOURNAL-010 when the slide's images are no longer in the spool."""
-    if spooled_folder(books, slide) is None:
+    """Raise EdgeError MDSE-JOURNAL-010 when the slide's images are no longer in the spool, or not known by a key."""
+    if spooled_folder(books, slide) is None or slide.idempotency_key is None:
         raise EdgeError("MDSE-JOURNAL-010", where=row_name(slide.id))
 
 

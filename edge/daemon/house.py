@@ -19,13 +19,17 @@ FREE_FILES_MIN = 300
 
 @dataclass(slots=True)
 class House:
-    """Shared by every keeper. `monotonic()` gives seconds that only grow; all waiting is done on it."""
+    """Shared by every keeper. `monotonic()` gives seconds that only grow; all waiting is done on it.
+
+    `is_blameless`: what ends us is a request or the disk; nothing that is under way is to blame for it.
+    """
 
     books: Books
     monotonic: Callable[[], float]
     selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     alarms: Alarms = field(default_factory=Alarms)
     stopping: bool = False
+    is_blameless: bool = False
     restarts: dict[str, int] = field(default_factory=dict)
     test_analyzer: str = ""
     fatal: Exception | None = None

@@ -3,9 +3,13 @@
 A receiver files a result by its sample id. A revision for another sample would therefore leave the earlier result
 standing, and no later revision could take it back: that has to be withdrawn first. Nor may files that were replaced by
 later ones give the newest result again, or two arrivals of one folder be under way at once: who ends last would win.
+
+Files may also be put back as they were: then the folder shows an earlier arrival, and that one makes the next result.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from edge.daemon.books import Books
 from edge.errors import EdgeError
@@ -40,23 +44,53 @@ def result_of_another_sample(books: Books, slide: SlideRow, sample_id: str) -> R
     return None if last is None or books.journal.slides.get(last.slide_id).sample_id == sample_id else last
 
 
+def last_result(books: Books, slide: SlideRow) -> RevisionRow | None:
+    """Return the newest revision of the slide's folder that is a result, perhaps a withdrawn one, or None."""
+    made = books.journal.results.revisions_of_folder(slide.source, slide.slide_key)
+    return next((revision for revision in reversed(made) if revision.status != NO_RESULT), None)
+
+
+def shown_arrival(arrivals: Sequence[SlideRow]) -> SlideRow:
+    """Return which of a folder's arrivals, oldest first, it shows: an earlier one where its files were put back.
+
+    The newest row always has the signature of the newest look; an earlier one gets it when its files are seen again.
+    """
+    newest = arrivals[-1]
+    back = [row for row in arrivals[:-1] if row.signature is not None and row.signature == newest.signature]
+    return back[-1] if back else newest
+
+
 def objection(books: Books, slide: SlideRow) -> EdgeError | None:
-    """Return why the slide must not be analyzed for the next revision of its folder: MDSE-JOURNAL-016 to -018."""
+    """Return why the slide must not be analyzed for the folder's next revision: MDSE-JOURNAL-016 to -018, -020."""
     where = row_name(slide.id)
-    for other in books.journal.slides.arrivals(slide.source, slide.slide_key):
+    arrivals = books.journal.slides.arrivals(slide.source, slide.slide_key)
+    for other in arrivals:
         if other.id != slide.id and other.state in WITHOUT_RESULT:
             return EdgeError("MDSE-JOURNAL-018", where=where, other=row_name(other.id))
     last = last_revision(books, slide)
-    if last is not None and last.slide_id > slide.id:
-        return EdgeError("MDSE-JOURNAL-017", where=where, message_id=last.message_id, newest=row_name(last.slide_id))
+    shown = shown_arrival(arrivals)
+    if shown.id != slide.id:
+        if last is not None and last.slide_id > slide.id:
+            return EdgeError(
+                "MDSE-JOURNAL-017", where=where, message_id=last.message_id, newest=row_name(last.slide_id)
+            )
+        newer = [row for row in arrivals if row.id > slide.id and not is_set_aside(row)]
+        if newer or shown.id < slide.id:
+            other = shown if shown.id < slide.id else newer[-1]
+            return EdgeError("MDSE-JOURNAL-020", where=where, other=row_name(other.id))
     standing = result_of_another_sample(books, slide, slide.sample_id) if slide.sample_id is not None else None
     if standing is not None:
         return EdgeError("MDSE-JOURNAL-016", where=where, message_id=standing.message_id)
     return None
 
 
+def is_set_aside(slide: SlideRow) -> bool:
+    """Tell whether nothing will come of an arrival: it is a duplicate, or a person has discarded it."""
+    return slide.state == "DUPLICATE" or (slide.state == "CLOSED" and slide.reason_code == "DISCARDED")
+
+
 def require_turn(books: Books, slide: SlideRow) -> None:
-    """Raise EdgeError MDSE-JOURNAL-016 to -018 when the slide must not become its folder's next revision."""
+    """Raise EdgeError MDSE-JOURNAL-016 to -018, -020 when the slide must not become its folder's next revision."""
     error = objection(books, slide)
     if error is not None:
         raise error

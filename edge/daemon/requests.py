@@ -85,7 +85,8 @@ def decide(books: Books, command: str, request: Mapping[str, Any], uid: int) -> 
             if is_slide_key(slide, name_of_slide):
                 require_one_arrival(books, command, slide, by=by, reason=reason)
             after = SLIDE_DECISIONS[command](books, slide, by=by, reason=reason)
-            return {"ok": True, **identity_of(after), "state": after.state}
+            asked_again = after.reason_code if after.state in ("HELD", "LATE") else ""
+            return {"ok": True, **identity_of(after), "state": after.state, "reason_code": asked_again}
         require_newest_result(books, slide, name_of_slide)
         revision = RESULT_DECISIONS[command](books, slide, by=by, reason=reason)
     return {

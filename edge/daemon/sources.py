@@ -154,8 +154,9 @@ class SourceKeeper(Keeper):
                 row = self._slides.move(row.id, "SETTLED")
             code, text, signature = facts["code"], facts["text"], facts["signature"]
             row = quarantine_slide(
-                self.house.books, row, None, code=code, text=text, stage="looking", signature=signature
-            )
+                self.house.books, row, None, code=code, text=text, stage="looking", signature=signature,
+                spool_name=None,
+            )  # fmt: skip
         self.tell(row)
 
     def _on_settled(self, folder: str, signature: str, *, urgent: bool = False) -> None:
@@ -245,7 +246,10 @@ class SourceKeeper(Keeper):
         files = books.folders.incoming / facts["token"]
         if row.state in ("SETTLED", "HELD", "QUARANTINED", "SPOOLED"):
             code, text, signature = facts["code"], facts["text"], facts["signature"]
-            row = quarantine_slide(books, row, files, code=code, text=text, stage="copying", signature=signature)
+            # An earlier copy holds what the folder no longer does.
+            row = quarantine_slide(
+                books, row, files, code=code, text=text, stage="copying", signature=signature, spool_name=None
+            )
         else:
             row = self._slides.amend(row.id, f"later files refused: {facts['text']}", signature=facts["signature"])
         drop_incoming(books, facts["token"])
@@ -259,8 +263,9 @@ class SourceKeeper(Keeper):
                 error = EdgeError("MDSE-SPOOL-009", where=f"slide {row.id}", reason=facts["text"])
                 code, text, signature = error.code, str(error), facts["signature"]
                 row = quarantine_slide(
-                    self.house.books, row, None, code=code, text=text, stage="copying", signature=signature
-                )
+                    self.house.books, row, None, code=code, text=text, stage="copying", signature=signature,
+                    spool_name=None,
+                )  # fmt: skip
                 self.tell(row)
                 return
         at_most_s = longest_pause_s(int(facts.get("errno", 0)), self.source.scan_s)
@@ -317,7 +322,7 @@ class SourceKeeper(Keeper):
                 error = EdgeError("MDSE-DAEMON-007", where=f"slide {row.id}", attempts=row.attempts, stage="copying")
                 text = str(error)
                 row = quarantine_slide(
-                    books, row, None, code=error.code, text=text, stage="copying", signature=signature
+                    books, row, None, code=error.code, text=text, stage="copying", signature=signature, spool_name=None
                 )
                 self.tell(row)
                 return
@@ -340,7 +345,7 @@ class SourceKeeper(Keeper):
         self._fetching = None
         self._heard_at_s = self._looked_at_s = max(self._heard_at_s, self._looked_at_s)
         self._settled.clear()
-        if self.house.stopping:
+        if self.house.stopping and self.house.is_blameless:
             for row in self._slides.in_states(["SETTLED"], source=self.source.id):
                 if row.attempts:
                     self._slides.refund_attempt(row.id)

@@ -100,6 +100,9 @@ class Supervisor:
                 if self.next_config is None:
                     self.notifier.stopping()
                 self._drain()
+            except (sqlite3.OperationalError, OSError):
+                self.house.is_blameless = True
+                raise
             finally:
                 # Whatever fails on the way, all of it is done: what begins anew must meet nothing of this life.
                 with contextlib.ExitStack() as closing:
@@ -238,6 +241,7 @@ class Supervisor:
             if number in (signal.SIGTERM, signal.SIGINT):
                 log.info("stopping at signal %s", signal.Signals(number).name)
                 self.next_config, self.house.stopping = None, True
+                self.house.is_blameless = True
             elif number == signal.SIGHUP and self._reload is not None and not self.house.stopping:
                 self._begin_reload(self._reload)
 
@@ -260,6 +264,7 @@ class Supervisor:
             journal.note(AuditEvent("daemon", "configuration read anew", "journal", present, config_digest(config)))
         self.notifier.reloading()
         self.next_config, self.house.stopping = config, True
+        self.house.is_blameless = True
 
     def _drain(self) -> None:
         """Give a delivery that is under way a moment to end; nothing new is begun."""

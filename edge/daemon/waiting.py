@@ -15,6 +15,7 @@ from edge.journal_states import UNDELIVERED, WITHOUT_RESULT
 
 WAITS_FOR_A_PERSON = ("HELD", "QUARANTINED", "LATE", "VANISHED")
 STRANDED_ALARM = "results-without-output"
+REPLACED_ALARM = "results-of-replaced-files"
 _HAS_RESULT = (
     "EXISTS (SELECT 1 FROM slides t CROSS JOIN revisions r ON r.slide_id = t.id"
     " WHERE t.source = s.source AND t.slide_key = s.slide_key AND r.status != 'X')"
@@ -35,6 +36,7 @@ def raise_alarms_for_people(house: House) -> None:
         else:
             house.alarms.clear(name)
     watch_former_outputs(house, now_s)
+    watch_replaced_files(house, now_s)
 
 
 def watch_former_outputs(house: House, now_s: float) -> None:
@@ -52,6 +54,32 @@ def watch_former_outputs(house: House, now_s: float) -> None:
     first = row_name(min(slide_id for _, slide_id in stranded))
     text = f"{text} configure them again, or give them up with edge-journal discard {first} (edge-result open: all)"
     house.alarms.raise_alarm(STRANDED_ALARM, text, now_s, is_open=True)
+
+
+def watch_replaced_files(house: House, now_s: float) -> None:
+    """Raise an alarm while a result stands that was made of other files than those that its folder shows again.
+
+    A folder shows an earlier arrival whose signature is that of the newest look (`next_revision.shown_arrival`).
+    """
+    count = house.books.journal.connection.execute(
+        "SELECT count(*) FROM (SELECT"
+        " (SELECT r.id FROM slides t CROSS JOIN revisions r ON r.slide_id = t.id WHERE t.source = n.source"
+        "   AND t.slide_key = n.slide_key AND r.status != 'X' ORDER BY r.number DESC, r.id DESC LIMIT 1) AS last,"
+        " coalesce((SELECT max(k.id) FROM slides k WHERE k.source = n.source AND k.slide_key = n.slide_key"
+        "   AND k.id < n.id AND k.signature = n.signature), n.id) AS shown"
+        " FROM slides n WHERE n.arrival > 1 AND NOT EXISTS (SELECT 1 FROM slides m WHERE m.source = n.source"
+        "   AND m.slide_key = n.slide_key AND m.arrival > n.arrival)"
+        ") f CROSS JOIN revisions r ON r.id = f.last WHERE r.status != 'W' AND r.slide_id != f.shown"
+        # Discarded late files leave the earlier result as a person wanted it.
+        " AND (r.slide_id > f.shown OR EXISTS (SELECT 1 FROM revisions o WHERE o.slide_id = f.shown"
+        "   AND o.status != 'X'))"
+    ).fetchone()[0]
+    if not count:
+        house.alarms.clear(REPLACED_ALARM)
+        return
+    text = f"{count} results stand that were made of files which their folders no longer hold; earlier ones are back:"
+    text = f"{text} edge-journal reanalyze the earlier arrival (row:N), or edge-result withdraw"
+    house.alarms.raise_alarm(REPLACED_ALARM, text, now_s, is_open=True)
 
 
 def age_s(house: House, text: str) -> float:

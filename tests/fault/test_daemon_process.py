@@ -161,7 +161,7 @@ def test_a_crash_that_was_not_the_slides_fault_costs_nothing(running: Site, tmp_
 def test_a_quarantined_slide_can_be_tried_again(running: Site, tmp_path: Path) -> None:
     write_slide(running.export, "BAD", contents=(b"REJECT",))
     running.wait_state("BAD", "QUARANTINED")
-    assert decided(running, "requeue", "BAD")["state"] == "SPOOLED"
+    assert decided(running, "requeue", "BAD")["state"] == "SEEN"
     running.wait_state("BAD", "QUARANTINED")
     assert decided(running, "discard", "BAD")["state"] == "CLOSED"
     assert running.results() == []

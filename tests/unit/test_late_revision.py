@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from edge.daemon.analysis import AnalysisKeeper
 from edge.daemon.channel import Message
 from edge.daemon.corrections import finalize
 from edge.daemon.decisions import reanalyze
+from edge.daemon.spool import MANIFEST_NAME, SpooledFile, manifest_bytes, manifest_digest
 from edge.record_text import record_bytes
 
 
@@ -32,14 +32,14 @@ def spooled_late_files(place):
     """Put a released second arrival of the folder A1 into the books, as the worker's next slide."""
     slides = place.books.journal.slides
     late = slides.add("di60", "A1", b"A1", state="LATE")
+    manifest = tuple(SpooledFile(cell["file"], 1, cell["sha256"]) for cell in RECORD["cells"])
     late = slides.move(
         late.id, "SPOOLED", idempotency_key="1A7E", sample_id="A1", spool_name="late", planned_reason="late files",
-        planned_by="K. Sato", manifest_sha256="0" * 64,
+        planned_by="K. Sato", manifest_sha256=manifest_digest(manifest),
     )  # fmt: skip
     folder = place.books.folders.spool / "late"
     (folder / "files").mkdir(parents=True)
-    rows = [[cell["file"], 1, cell["sha256"]] for cell in RECORD["cells"]]
-    (folder / "manifest.json").write_text(json.dumps(rows))
+    (folder / MANIFEST_NAME).write_bytes(manifest_bytes(manifest))
     return late
 
 

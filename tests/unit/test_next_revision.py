@@ -112,10 +112,11 @@ def test_a_failed_analysis_of_an_older_arrival_is_not_tried_again_over_the_resul
 
 def test_two_arrivals_of_a_folder_are_never_under_way_at_once(laboratory: Laboratory) -> None:
     first = laboratory.reported()
-    laboratory.arrive(images="more")
     laboratory.decide("reanalyze", f"row:{first.id}")
+    laboratory.arrive(images="more")
     assert refused(laboratory, "release", "A1") == "MDSE-JOURNAL-018"
     laboratory.decide("discard", f"row:{first.id}")
+    assert refused(laboratory, "reanalyze", f"row:{first.id}") == "MDSE-JOURNAL-020"
     assert laboratory.decide("release", "A1")["state"] == "SPOOLED"
     assert refused(laboratory, "reanalyze", f"row:{first.id}") == "MDSE-JOURNAL-018"
 
