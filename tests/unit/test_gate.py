@@ -589,3 +589,44 @@ def test_a_slide_that_was_set_aside_is_read_anew_where_that_is_possible(laborato
             laboratory.books, "config", laboratory.books.config.model_copy(update={"sources": (elsewhere,)})
         )
     assert laboratory.decide("requeue", "row:1")["state"] == ("SEEN" if way == "listed" else "SPOOLED")
+
+
+def test_files_that_a_person_discarded_and_that_are_back_are_an_alarm_beside_a_later_result(laboratory: Gated) -> None:
+    laboratory.done()
+    laboratory.arrive(images="second")
+    laboratory.decide("discard", "A1")
+    laboratory.arrive(images="third")
+    laboratory.decide("release", "A1")
+    laboratory.work_off()
+    assert "results-of-replaced-files" not in laboratory.alarms_raised()
+    laboratory.read(images="second")
+    assert "results-of-replaced-files" in laboratory.alarms_raised()
+
+
+def test_images_that_another_slide_has_are_asked_about_again_after_a_withdrawal(laboratory: Gated) -> None:
+    laboratory.done("P1", sample="0042")
+    laboratory.arrive("P2", sample="0099")
+    laboratory.decide("release", "P2")
+    laboratory.work_off()
+    laboratory.decide("withdraw", "P1")
+    laboratory.place.run()
+    laboratory.decide("reanalyze", "P1")
+    laboratory.work_off()
+    assert laboratory.stands("P1") == ("HELD", "MDSE-SPOOL-005")
+    laboratory.decide("release", "P1")
+    laboratory.work_off()
+    assert [name for name, _ in laboratory.revisions("P1")] == ["1P", "2W", "3P"]
+
+
+def test_two_arrivals_of_which_nobody_knows_the_look_are_not_taken_for_the_same_files(laboratory: Gated) -> None:
+    laboratory.done()
+    laboratory.decide("reanalyze", "A1")
+    laboratory.lose_copy(laboratory.quarantine(laboratory.slide()))
+    laboratory.decide("requeue", "A1")
+    laboratory.read(images="more")
+    assert laboratory.slides.get(1).signature is None
+    laboratory.decide("release", "A1")
+    laboratory.lose_copy(laboratory.quarantine(laboratory.slide()))
+    laboratory.decide("requeue", "A1")
+    laboratory.scanner.on_message(Message({"kind": "overdue", "folder": "A1", "reason": "the marker is missing"}))
+    assert laboratory.decide("release", "A1")["state"] == "SEEN"

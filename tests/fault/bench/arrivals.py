@@ -97,7 +97,7 @@ def run_last_of_the_look(number: int, work: Path) -> Outcome:
 
 def run_twins(number: int, work: Path) -> Outcome:
     """Wrong: the same images under another name are a new slide."""
-    with patch.object(likeness_module, "twin_of", lambda *_: None):
+    with patch.object(likeness_module, "twin_of", lambda *_, **__: None):
         return run_schedules(number, work)
 
 
