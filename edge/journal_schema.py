@@ -60,6 +60,8 @@ CREATE TABLE slides (
 CREATE INDEX slides_by_state ON slides (state, id);
 CREATE INDEX slides_by_content ON slides (content_sha256);
 CREATE INDEX slides_by_label ON slides (sample_id, filed_as);
+CREATE INDEX slides_by_related ON slides (related_slide);
+CREATE INDEX slides_come_again ON slides (source, slide_key) WHERE arrival > 1;
 
 CREATE TABLE revisions (
     id INTEGER PRIMARY KEY,
@@ -134,6 +136,8 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
     2: (
         "ALTER TABLE slides ADD COLUMN filed_as TEXT",
         "CREATE INDEX slides_by_label ON slides (sample_id, filed_as)",
+        "CREATE INDEX slides_by_related ON slides (related_slide)",
+        "CREATE INDEX slides_come_again ON slides (source, slide_key) WHERE arrival > 1",
     ),
 }
 """From version n to n+1: the statements. All steps to the present version run in one transaction."""

@@ -29,14 +29,16 @@ def is_slide_key(slide: SlideRow, name: str) -> bool:
 
 
 def require_newest_result(books: Books, slide: SlideRow, name: str) -> None:
-    """Raise EdgeError MDSE-JOURNAL-021 when a name is the message id of a result that a newer one has replaced.
+    """Raise EdgeError MDSE-JOURNAL-021 when a name is a result's, or of an arrival's, that a newer one has replaced.
 
     A decision about a result acts on the folder's newest: whoever names another one has not seen that.
     """
     revisions = books.journal.results.revisions_of_folder(slide.source, slide.slide_key)
-    if all(revision.message_id != name for revision in revisions) or revisions[-1].message_id == name:
+    if not revisions or is_slide_key(slide, name):
         return
     newest = revisions[-1]
+    if newest.message_id == name or (name == row_name(slide.id) and newest.slide_id == slide.id):
+        return
     sample_id = books.journal.slides.get(newest.slide_id).sample_id
     raise EdgeError(
         "MDSE-JOURNAL-021", where=name, message_id=newest.message_id, status=newest.status, sample_id=sample_id

@@ -19,6 +19,7 @@ from edge.daemon.waiting import (
     oldest_undelivered_s,
     oldest_without_result,
     watch_former_outputs,
+    watch_replaced_files,
 )
 from edge.journal import Journal
 from edge.journal_rows import DeliveryRow, SlideRow
@@ -48,6 +49,7 @@ QUESTIONS: dict[str, Question] = {
     "duplicates_of": lambda book, slide, _delivery: book.slides.duplicates_of(slide.id),
     "duplicates_to_decide": lambda book, _slide, _delivery: duplicates_to_decide(book),
     "spooled_by_urgency": lambda book, _slide, _delivery: book.slides.spooled_by_urgency(),
+    "watch_replaced_files": lambda book, _slide, _delivery: watch_replaced_files(house_of(book), 0.0),
     "filed": lambda book, _slide, _delivery: book.slides.filed("QC", "OLD10"),
     "oldest_without_result": lambda book, _slide, _delivery: oldest_without_result(book),
 }

@@ -137,7 +137,12 @@ UNDONE = {
         "ALTER TABLE slides DROP COLUMN unlisted_at",
         "ALTER TABLE slides DROP COLUMN priority",
     ),
-    2: ("DROP INDEX slides_by_label", "ALTER TABLE slides DROP COLUMN filed_as"),
+    2: (
+        "DROP INDEX slides_come_again",
+        "DROP INDEX slides_by_related",
+        "DROP INDEX slides_by_label",
+        "ALTER TABLE slides DROP COLUMN filed_as",
+    ),
 }
 """Of every migration of the journal what takes it back: there is no old program to write an old journal."""
 
