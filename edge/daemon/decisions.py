@@ -68,7 +68,7 @@ def to_worker(books: Books, slide: SlideRow, *, by: str, text: str, reason: str,
         state = "LATE" if slide.state == "LATE" else "HELD"
         return slides.move(slide.id, state, by=by, code=doubt.code, text=str(doubt), **columns)
     columns = {"attempts": 0, **planned(books, slide, by=by, reason=reason)}
-    if is_release and (slide.state != "LATE" or slide.reason_code in QUESTIONS):
+    if is_release and (slide.state in ("HELD", "DUPLICATE") or slide.reason_code in QUESTIONS):
         columns["released"] = 1
     return slides.move(slide.id, "SPOOLED", by=by, text=text, **columns)
 

@@ -17,7 +17,9 @@ QUESTIONS = (OTHER_SAMPLE, SAME_IMAGES, PURGED_IMAGES, WITHDRAWN_IMAGES)
 CLAIMS_CONTENT = ("SPOOLED", "COMPUTED", "CLOSED", "LATE", "HELD")
 
 
-def twin_of(books: Books, slide: SlideRow, content_sha256: str, *, is_next: bool = False) -> SlideRow | None:
+def twin_of(
+    books: Books, slide: SlideRow, content_sha256: str, sample_id: str, *, is_next: bool = False
+) -> SlideRow | None:
     """Return the slide under another name that holds exactly these images; of several the one to be asked about.
 
     That is the earliest of another sample, then of the same one; one whose result was withdrawn comes after these.
@@ -25,7 +27,7 @@ def twin_of(books: Books, slide: SlideRow, content_sha256: str, *, is_next: bool
     """
 
     def is_asked_after(other: SlideRow) -> tuple[bool, bool]:
-        return is_withdrawn(books, other), other.sample_id == slide.sample_id
+        return is_withdrawn(books, other), other.sample_id == sample_id
 
     claiming = [
         other
@@ -69,14 +71,15 @@ def doubt_about(
     if is_reported(books, slide, content_sha256, sample_id):
         return None, None  # Whatever is like it was asked about before that result.
     where, seen = f"slide {slide.id}", was_let_pass(slide, content_sha256, sample_id)
-    twin = twin_of(books, slide, content_sha256, is_next=is_next)
+    twin = twin_of(books, slide, content_sha256, sample_id, is_next=is_next)
     if twin is not None and seen and slide.related_slide == twin.id:
         return None, None
     if twin is not None:
+        if twin.sample_id != sample_id:
+            return EdgeError(OTHER_SAMPLE, where=where, other=twin.id), twin
         if is_withdrawn(books, twin):
             return withdrawn_likeness(slide, twin), twin
-        code = SAME_IMAGES if twin.sample_id == sample_id else OTHER_SAMPLE
-        return EdgeError(code, where=where, other=twin.id), twin
+        return EdgeError(SAME_IMAGES, where=where, other=twin.id), twin
     if not seen and books.journal.slides.was_content_purged(content_sha256):
         return EdgeError(PURGED_IMAGES, where=where), None
     return None, None

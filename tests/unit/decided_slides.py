@@ -13,6 +13,7 @@ from edge.daemon.arrival import Arrival, accept_arrival
 from edge.daemon.intents import intents_for
 from edge.daemon.next_revision import last_revision
 from edge.daemon.requests import answer_request
+from edge.daemon.spool import MANIFEST_NAME, SpooledFile, manifest_bytes, manifest_digest, read_manifest
 from edge.journal_results import NewRevision
 from edge.journal_rows import SlideRow
 from edge.record_text import record_bytes
@@ -46,19 +47,41 @@ class Laboratory:
         files = self.books.folders.incoming / token / "files"
         files.mkdir(parents=True)
         (files / "1.jpg").write_bytes(images.encode())
+        named = [("1.jpg", images), ("slide.json", str(sample))]
+        cells = [SpooledFile(cell["file"], 1, cell["sha256"]) for cell in RECORD["cells"]]
+        manifest = (*(SpooledFile(name, len(text), digest(text)) for name, text in named), *cells)
+        (files.parent / MANIFEST_NAME).write_bytes(manifest_bytes(manifest))
         return {
             "token": token, "signature": digest(f"{sample} {images}"), "content_sha256": digest(images),
-            "manifest_sha256": digest(f"{sample} {images}"), "file_count": 2, "byte_count": 9, "sample_id": sample,
+            "manifest_sha256": manifest_digest(manifest), "file_count": 2, "byte_count": 9, "sample_id": sample,
             "problem": None, "stat": False,
         }  # fmt: skip
 
-    def arrive(self, key: str = "A1", *, sample: str | None = "0042", images: str = "first", **other: Any) -> SlideRow:
-        """Let a folder be read; `other` replaces what the scanner tells."""
+    def arrive(
+        self,
+        key: str = "A1",
+        *,
+        sample: str | None = "0042",
+        images: str = "first",
+        number: int | None = None,
+        **other: Any,
+    ) -> SlideRow:
+        """Let a folder be read; `number` is its metadata's slide number, `other` replaces what the scanner tells."""
         newest = self.slides.newest("di60", key) or self.slides.add("di60", key, key.encode())
         if newest.state == "SEEN":
             newest = self.slides.move(newest.id, "SETTLED")
         facts = self.facts_of(key, sample=sample, images=images) | other
+        if number is not None:
+            facts["manifest_sha256"] = self.number_slide(number)
         return accept_arrival(self.books, newest, Arrival.from_message(facts), in_work=False)
+
+    def number_slide(self, number: int) -> str:
+        """Let the metadata of the copy that was just made name a slide number; return the manifest's digest."""
+        copy = self.books.folders.incoming / "t"
+        metadata = SpooledFile("slide.json", 1, digest(f"number {number}"))
+        manifest = tuple(metadata if file.name == metadata.name else file for file in read_manifest(copy))
+        (copy / MANIFEST_NAME).write_bytes(manifest_bytes(manifest))
+        return manifest_digest(manifest)
 
     def analyze(self, slide: SlideRow, status: str = "P") -> SlideRow:
         """Book a result of a spooled slide and deliver it."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from decided_slides import Laboratory, digest
+from decided_slides import Laboratory
 from test_outbox import PAGE, RECORD
 
 from edge.daemon import filing
@@ -47,18 +47,12 @@ class Workplace(Laboratory):
         """Let the next slide be analyzed and its result leave."""
         orders = len(self.worker.orders)
         slide = self.books.journal.slides.spooled_by_urgency()[0]
-        self.write_manifest(slide)
         self.keeper.work()
         assert len(self.worker.orders) == orders + 1
         self.keeper.on_message(answer_to(self.worker.orders[-1], slide_no, images or str(slide.content_sha256)))
         assert self.keeper.in_work is None
         self.place.run()
         return self.slides.get(slide.id)
-
-    def write_manifest(self, slide: SlideRow) -> None:
-        folder = self.books.folders.spool / str(slide.spool_name)
-        rows = [[cell["file"], 1, cell["sha256"]] for cell in RECORD["cells"]]
-        (folder / "manifest.json").write_text(json.dumps(rows))
 
     def take(self, key: str, slide_no: int | None, *, sample: str = "0042") -> SlideRow:
         """Let a slide arrive, with images of its own, and be analyzed."""
@@ -149,7 +143,7 @@ def test_a_corrected_number_that_is_exported_again_gets_its_result_without_a_rel
     workplace.take("A1", 1)
     workplace.take("B1", 1)
     workplace.slides.move(workplace.slide("B1").id, "SETTLED")
-    workplace.arrive("B1", images="of B1", manifest_sha256=digest("corrected"))
+    workplace.arrive("B1", images="of B1", number=2)
     assert workplace.work(2).state in FINISHED
 
 

@@ -21,7 +21,7 @@ from edge.daemon.channel import Message
 from edge.daemon.house import House
 from edge.daemon.recovery import remove_unnamed_copies
 from edge.daemon.sources import SourceKeeper
-from edge.daemon.spool import MANIFEST_NAME, SpooledFile, content_digest, manifest_bytes, manifest_digest
+from edge.daemon.spool import MANIFEST_NAME, content_digest, read_manifest
 from edge.daemon.waiting import raise_alarms_for_people
 from edge.errors import EdgeError
 from edge.journal_rows import SlideRow
@@ -52,13 +52,9 @@ class Gated(Laboratory):
 
     def facts_of(self, key: str, *, sample: str | None, images: str, token: str = "t") -> dict[str, Any]:  # noqa: S107 - a folder's name
         facts = super().facts_of(key, sample=sample, images=images, token=token)
-        named = [("1.jpg", images), ("slide.json", str(sample))]
-        cells = [SpooledFile(cell["file"], 1, cell["sha256"]) for cell in RECORD["cells"]]
-        manifest = (*(SpooledFile(name, len(text), sha256(text)) for name, text in named), *cells)
-        (self.books.folders.incoming / token / MANIFEST_NAME).write_bytes(manifest_bytes(manifest))
+        manifest = read_manifest(self.books.folders.incoming / token)
         self.looks += 1
-        digests = {"manifest_sha256": manifest_digest(manifest), "content_sha256": content_digest(manifest)}
-        return facts | digests | {"signature": f"look {self.looks}"}
+        return facts | {"content_sha256": content_digest(manifest), "signature": f"look {self.looks}"}
 
     def order(self, key: str) -> dict[str, Any]:
         """Let the folder settle with another look, and return what its scanner is to copy."""
@@ -97,7 +93,7 @@ class Gated(Laboratory):
         job = order["job"]
         slide = RECORD["slide"] | {
             "source": "di60", "slide_key": order["slide_key"], "sample_id": order["sample_id"],
-            "manifest_sha256": job["manifest_sha256"],
+            "slide_no": None, "manifest_sha256": job["manifest_sha256"],
         }  # fmt: skip
         names = ("message_id", "revision", "status", "supersedes", "reason", "analysed_at")
         record = RECORD | {name: job[name] for name in names} | {"slide": slide}
@@ -529,7 +525,7 @@ def test_an_older_arrival_is_not_analyzed_while_newer_files_wait_for_a_decision(
     laboratory.quarantine(laboratory.slide())
     laboratory.arrive(images="third")
     assert refused(laboratory, "requeue", "row:2") == "MDSE-JOURNAL-020"
-    laboratory.decide("discard", "A1")
+    laboratory.decide("discard", "row:3")
     assert laboratory.decide("requeue", "row:2")["state"] == "SPOOLED"
 
 

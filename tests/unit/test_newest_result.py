@@ -70,13 +70,27 @@ def test_a_decision_that_names_a_replaced_result_is_refused_and_told_the_newest_
     assert (reply["slide"], reply["sample_id"]) == (2, "0099")
 
 
-@pytest.mark.parametrize("name", ["A1", "di60/A1", "row:1", "row:2"])
-def test_a_slide_that_is_named_by_key_or_row_means_its_newest_result(laboratory: Laboratory, name: str) -> None:
+@pytest.mark.parametrize("name", ["A1", "di60/A1", "row:2"])
+def test_a_slide_that_is_named_by_key_or_by_its_row_means_its_newest_result(laboratory: Laboratory, name: str) -> None:
     laboratory.reported()
     laboratory.arrive(images="more")
     laboratory.decide("release", "A1")
     laboratory.analyze(laboratory.slide())
     assert laboratory.decide("finalize", name)["message_id"] == "A1.R3"
+
+
+@pytest.mark.parametrize(("name", "newest"), [("row:1", "A1.R2"), ("row:3", "A1.R2")])
+def test_a_row_that_the_newest_result_was_not_made_of_is_refused(
+    laboratory: Laboratory, name: str, newest: str
+) -> None:
+    laboratory.reported()
+    laboratory.arrive(images="more")
+    laboratory.decide("release", "A1")
+    laboratory.analyze(laboratory.slide())
+    assert laboratory.arrive(images="still more").id == 3
+    error = refused(laboratory, "withdraw", name)
+    assert error.code == "MDSE-JOURNAL-021"
+    assert newest in str(error)
 
 
 def test_a_replaced_message_id_still_shows_its_slide(laboratory: Laboratory) -> None:

@@ -123,17 +123,15 @@ def test_a_decision_that_only_the_newest_arrival_allows_takes_the_slide_key(labo
     assert laboratory.decide("reanalyze", "A1")["slide"] == 2
 
 
-def test_two_arrivals_that_wait_for_a_release_are_told_apart(laboratory: Laboratory) -> None:
-    laboratory.arrive()
-    laboratory.analyze(laboratory.slide(), status="X")
-    laboratory.slides.move(1, "SPOOLED")
-    laboratory.slides.move(1, "HELD", code="MDSE-SPOOL-005", text="like another")
-    late = laboratory.slides.add("di60", "A1", b"A1", state="LATE", sample_id="0042")
-    laboratory.slides.amend(late.id, "spooled", spool_name=laboratory.slides.get(1).spool_name)
-    laboratory.books.journal.connection.execute("DELETE FROM deliveries")
-    laboratory.books.journal.connection.execute("DELETE FROM revisions")
-    assert refused(laboratory, "release", "A1").code == "MDSE-JOURNAL-023"
-    assert laboratory.decide("release", "row:1")["state"] == "SPOOLED"
+def test_two_arrivals_that_wait_for_a_decision_are_told_apart(laboratory: Laboratory) -> None:
+    laboratory.reported()
+    laboratory.arrive(images="second")
+    laboratory.decide("release", "A1")
+    laboratory.quarantine(laboratory.slide())
+    laboratory.arrive(images="third")
+    assert refused(laboratory, "discard", "A1").code == "MDSE-JOURNAL-023"
+    assert laboratory.decide("discard", "row:3")["state"] == "CLOSED"
+    assert laboratory.slides.get(2).state == "QUARANTINED"
 
 
 def test_where_a_discard_is_advised_the_row_to_discard_is_named(laboratory: Laboratory) -> None:
