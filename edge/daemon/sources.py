@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from edge.config import SourceSection
-from edge.daemon.arrival import Arrival, accept_arrival, drop_incoming
+from edge.daemon.arrival import NOTHING_KEPT, Arrival, accept_arrival, drop_incoming
 from edge.daemon.backoff import Backoff
 from edge.daemon.channel import Message
 from edge.daemon.child_process import ChildProcess
 from edge.daemon.decisions import release_late
 from edge.daemon.house import SPOOLED_MAX, House
 from edge.daemon.keeper import Keeper
-from edge.daemon.next_revision import may_follow_unasked
+from edge.daemon.next_revision import has_own_result, may_follow_unasked
 from edge.daemon.quarantine import quarantine_slide
 from edge.daemon.trouble import Doubts, longest_pause_s
 from edge.errors import EXIT_SLIDE_REJECTED, EdgeError, printable
@@ -250,6 +250,10 @@ class SourceKeeper(Keeper):
             row = quarantine_slide(
                 books, row, files, code=code, text=text, stage="copying", signature=signature, spool_name=None
             )
+        elif row.state in ("LATE", "DUPLICATE") and not has_own_result(books, row):
+            # What was set aside is no longer what the folder holds: a release must not send it.
+            columns = {**NOTHING_KEPT, "signature": facts["signature"]}
+            row = self._slides.move(row.id, row.state, code=facts["code"], text=facts["text"], **columns)
         else:
             row = self._slides.amend(row.id, f"later files refused: {facts['text']}", signature=facts["signature"])
         drop_incoming(books, facts["token"])
@@ -275,10 +279,13 @@ class SourceKeeper(Keeper):
         self.house.alarms.raise_alarm(f"folder-{self.source.id}", text, now_s)
 
     def tell(self, row: SlideRow) -> None:
-        """Tell the scanner how a folder stands in the books: to be watched, or finished as it looks now."""
+        """Tell the scanner how a row's folder stands in the books: to be watched, or finished as it looks now.
+
+        Whichever arrival was booked, the folder stands as its newest one does.
+        """
         if self.child is None:
             return
-        folder, finished, signature, released = known_folder(row)
+        folder, finished, signature, released = known_folder(self._slides.newest(row.source, row.slide_key) or row)
         if finished:
             self.child.send({"kind": "finished", "folder": folder, "signature": signature})
         else:

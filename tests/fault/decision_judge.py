@@ -335,6 +335,8 @@ class Judge:
             return True
         mine = [sent for sent in self.sent if sent.folder == folder and sent.output == "first"]
         last = mine[-1] if mine else None
+        if last is not None and last.status == WITHDRAWN and self._lay_there(folder, content, last):
+            return True  # a person withdrew the folder's result while it showed these files
         if last is not None and (last.sample, last.slide_no, last.digests) == content.identity():
             # In force, withdrawn by a person, or refused by the receiver: then it is an alarm or was decided about.
             return not last.is_refused or self._is_refusal_told(folder, last, alarms)

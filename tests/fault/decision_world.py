@@ -43,7 +43,7 @@ from tests.fault.decision_judge import Content, CrashError, Judge, UnrestError
 from tests.fault.decision_stand_ins import DelivererHere, DropFolder, Moods, PlainWriter, WorkerHere
 
 QUIET_S, SCAN_S = 4.0, 2.0
-LOOKS_TO_SETTLE = 3
+LOOKS_TO_SETTLE = 5
 TURNS_MAX = 300
 RETENTION_DAYS = 30
 CONFIG = """
