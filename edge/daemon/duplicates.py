@@ -7,7 +7,7 @@ its result is withdrawn, nothing would ever come of the copy, and nobody would b
 from __future__ import annotations
 
 from edge.daemon.books import Books
-from edge.daemon.next_revision import WITHDRAWN, has_own_result, last_revision
+from edge.daemon.next_revision import WITHDRAWN, has_own_result, is_refused, last_revision
 from edge.errors import EdgeError
 from edge.journal import Journal
 from edge.journal_rows import SlideRow, row_name
@@ -20,16 +20,21 @@ _IS_GIVEN_UP = (
     " WHERE r.slide_id = t.id AND r.status != 'X')) OR t.content_sha256 != s.content_sha256"
 )
 # CROSS JOIN keeps SQLite to this order, from the one folder on.
-_IS_WITHDRAWN = (
-    "'W' = (SELECT r.status FROM slides u CROSS JOIN revisions r ON r.slide_id = u.id WHERE u.source = t.source"
+_OF_ITS_NEWEST_RESULT = (
+    "FROM slides u CROSS JOIN revisions r ON r.slide_id = u.id WHERE u.source = t.source"
     " AND u.slide_key = t.slide_key ORDER BY r.number DESC, r.id DESC LIMIT 1)"
+)
+_IS_REPLACED = (
+    f"('W' = (SELECT r.status {_OF_ITS_NEWEST_RESULT}"
+    f" OR s.content_sha256 != (SELECT u.content_sha256 {_OF_ITS_NEWEST_RESULT})"
 )
 
 
 def is_withdrawn(books: Books, slide: SlideRow) -> bool:
     """Tell whether the newest result of the slide's folder is withdrawn, and the slide is not to give another one."""
     last = last_revision(books, slide)
-    return slide.state not in WITHOUT_RESULT and last is not None and last.status == WITHDRAWN
+    is_taken_back = last is not None and last.status == WITHDRAWN and not is_refused(books, last)
+    return slide.state not in WITHOUT_RESULT and is_taken_back
 
 
 def withdrawn_likeness(slide: SlideRow, other: SlideRow) -> EdgeError:
@@ -62,14 +67,14 @@ def duplicates_of(books: Books, slide: SlideRow) -> list[SlideRow]:
 
 
 def duplicates_to_decide(journal: Journal) -> int:
-    """Count the copies whose slide was discarded without a result, is withdrawn, or holds other images by now.
+    """Count the copies whose slide was discarded without a result, is withdrawn, or has its result of other images.
 
     A slide that is on its way to a result answers for them.
     """
     marks = ",".join("?" * len(WITHOUT_RESULT))
     query = (
         "SELECT count(*) FROM slides s CROSS JOIN slides t ON t.id = s.related_slide WHERE s.state = 'DUPLICATE'"  # noqa: S608 - our own words
-        f" AND {_OF_ANOTHER_FOLDER} AND ({_IS_GIVEN_UP} OR (t.state NOT IN ({marks}) AND {_IS_WITHDRAWN}))"
+        f" AND {_OF_ANOTHER_FOLDER} AND ({_IS_GIVEN_UP} OR (t.state NOT IN ({marks}) AND {_IS_REPLACED}))"
         " AND NOT EXISTS (SELECT 1 FROM revisions r WHERE r.slide_id = s.id AND r.status != 'X')"
     )
     return int(journal.connection.execute(query, WITHOUT_RESULT).fetchone()[0])

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 from edge.daemon.books import Books
 from edge.errors import EdgeError
-from edge.journal_rows import RevisionRow, SlideRow, row_name
-from edge.journal_states import WITHOUT_RESULT
+from edge.journal_rows import SIDECAR_COPY, RevisionRow, SlideRow, row_name
+from edge.journal_states import UNDELIVERED, WITHOUT_RESULT
 
 WITHDRAWN, NO_RESULT = "W", "X"
 LATE_FILES = "MDSE-SPOOL-007"
@@ -27,9 +27,23 @@ def last_revision(books: Books, slide: SlideRow) -> RevisionRow | None:
 
 
 def standing_result(books: Books, slide: SlideRow) -> RevisionRow | None:
-    """Return the newest revision of the slide's folder when it is a result and not withdrawn; None otherwise."""
+    """Return the newest revision of the slide's folder when it is a result and not withdrawn; None otherwise.
+
+    A withdrawal that an output was not given, or that its receiver refused, has taken nothing back there: it is
+    returned until it is sent again (`resend`) or settled by hand (`discard`).
+    """
     last = last_revision(books, slide)
-    return None if last is None or last.status in (WITHDRAWN, NO_RESULT) else last
+    if last is None or last.status == NO_RESULT or (last.status == WITHDRAWN and not is_refused(books, last)):
+        return None
+    return last
+
+
+def is_refused(books: Books, revision: RevisionRow) -> bool:
+    """Tell whether an output's newest copy of a revision was refused or set aside, or still has to be sent again."""
+    newest = {row.output: row for row in books.journal.results.deliveries_of(revision.id) if row.copy != SIDECAR_COPY}
+    return any(
+        row.state in ("REFUSED", "PARKED") or (row.copy > 1 and row.state in UNDELIVERED) for row in newest.values()
+    )
 
 
 def has_own_result(books: Books, slide: SlideRow) -> bool:

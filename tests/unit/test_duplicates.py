@@ -209,3 +209,13 @@ def test_a_slide_that_was_given_back_with_its_result_is_known_for_ever(
     laboratory.slides.purge("di60", "A1")
     assert laboratory.arrive().state == "DUPLICATE"
     assert laboratory.arrive("B1").reason_code == "MDSE-SPOOL-011"
+
+
+def test_a_copy_of_files_that_others_have_replaced_is_told(laboratory: Laboratory) -> None:
+    laboratory.reported("A1")
+    laboratory.arrive("A1", images="other")
+    assert laboratory.arrive("B1").state == "DUPLICATE"
+    assert duplicates_to_decide(laboratory.books.journal) == 0
+    laboratory.decide("release", "A1")
+    laboratory.analyze(laboratory.slide("A1"))
+    assert duplicates_to_decide(laboratory.books.journal) == 1

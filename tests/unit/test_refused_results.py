@@ -141,3 +141,34 @@ def test_where_a_discard_is_advised_the_row_to_discard_is_named(laboratory: Labo
     assert "edge-journal discard row:1" in alarms(laboratory)
     shown = result_command._text("open", laboratory.decide("open-results", "A1"))
     assert "row:1" in shown.split()
+
+
+def withdrawal_refused(laboratory: Laboratory) -> None:
+    laboratory.reported(sample="0042")
+    laboratory.arrive(sample="0099")
+    laboratory.decide("withdraw", "A1")
+    laboratory.place.run()
+    results = laboratory.books.journal.results
+    for row in results.deliveries_of(results.revision("A1.R2").id):
+        results.move_delivery(row.id, "REFUSED", text="not filed")
+
+
+def test_the_next_sample_waits_for_a_withdrawal_that_the_receiver_refused(laboratory: Laboratory) -> None:
+    withdrawal_refused(laboratory)
+    assert refused(laboratory, "release", "row:2").code == "MDSE-JOURNAL-016"
+    laboratory.decide("resend", "A1")
+    assert refused(laboratory, "release", "row:2").code == "MDSE-JOURNAL-016", "it has not left yet"
+    laboratory.place.run()
+    assert laboratory.decide("release", "row:2")["state"] == "SPOOLED"
+
+
+def test_a_refused_withdrawal_that_was_settled_by_hand_holds_nothing_back(laboratory: Laboratory) -> None:
+    withdrawal_refused(laboratory)
+    laboratory.decide("discard", "row:1")
+    assert laboratory.decide("release", "row:2")["state"] == "SPOOLED"
+
+
+def test_a_copy_of_a_result_whose_withdrawal_was_refused_is_no_slide_of_its_own(laboratory: Laboratory) -> None:
+    withdrawal_refused(laboratory)
+    laboratory.decide("discard", "row:2")
+    assert laboratory.arrive("B1", sample="0042").state == "DUPLICATE"
