@@ -10,29 +10,29 @@ from pathlib import Path
 from typing import Any
 
 from edge.audit import AuditEvent
-from edge.config import Config
 from edge.daemon.archive import archived_record, store_result
 from edge.daemon.arrival import spooled_folder
 from edge.daemon.backoff import Backoff
 from edge.daemon.bundle_history import admit_bundle
 from edge.daemon.channel import Message
 from edge.daemon.child_process import ChildProcess
-from edge.daemon.clock_guard import UNSYNCHRONISED, UNSYNCHRONISED_TEXT
 from edge.daemon.device_state import DeviceState, is_device_fault
 from edge.daemon.filing import filed_under, label_objection
 from edge.daemon.gate import COPY_DIFFERS, ask_gate
 from edge.daemon.house import House
 from edge.daemon.intents import ReportFacts, intents_for
 from edge.daemon.keeper import Keeper
+from edge.daemon.next_revision import last_revision
 from edge.daemon.notice import Notices
 from edge.daemon.plan_keeping import PlanKeeper
 from edge.daemon.quarantine import quarantine_slide
 from edge.daemon.records import is_same_outcome, proved_record
 from edge.daemon.spool import FILES_NAME, read_manifest
 from edge.daemon.trouble import Doubts, error_number_of, longest_pause_s
+from edge.daemon.worker_orders import message_id_of, model_settings, order_for
 from edge.errors import EXIT_BUNDLE_DOES_NOT_FIT, EXIT_CONFIGURATION, EdgeError
 from edge.journal_results import NewRevision
-from edge.journal_rows import RevisionRow, SlideRow
+from edge.journal_rows import SlideRow
 
 log = logging.getLogger("mds_edge.daemon")
 OPENING_BUDGET_S = 600.0
@@ -208,7 +208,7 @@ class AnalysisKeeper(Keeper):
             return
         books.journal.slides.begin_attempt(slide.id)
         try:
-            self._order = self._order_for(slide, str(files / FILES_NAME))
+            self._order = order_for(self.house, slide, str(files / FILES_NAME), is_degraded=self.is_degraded)
         except EdgeError as error:
             # The result that this one follows cannot be read: what it takes back would be a guess.
             self._set_aside(error.code, str(error), "analyzing")
@@ -236,41 +236,6 @@ class AnalysisKeeper(Keeper):
         self.house.books.journal.slides.move(slide.id, "HELD", code=error.code, text=str(error), **columns)
         log.warning("slide %d is held: %s", slide.id, error.code)
         return True
-
-    def _last_revision(self, slide: SlideRow) -> RevisionRow | None:
-        revisions = self.house.books.journal.results.revisions_of_folder(slide.source, slide.slide_key)
-        return revisions[-1] if revisions else None
-
-    def _order_for(self, slide: SlideRow, folder: str) -> dict[str, Any]:
-        books = self.house.books
-        last = self._last_revision(slide)
-        number = last.number + 1 if last else 1
-        status = "C" if last is not None and last.status in ("F", "C") else "P"
-        warnings = []
-        if slide.released:
-            warnings.append(["RELEASED", "a person let this slide pass although the daemon had held it"])
-        if self.house.clock_doubt:
-            warnings.append([UNSYNCHRONISED, UNSYNCHRONISED_TEXT])
-        pattern = next((s.sample_id_pattern for s in books.config.sources if s.id == slide.source), None)
-        job = {
-            "source": slide.source, "revision": number, "message_id": message_id_of(slide, number),
-            "supersedes": last.message_id if last else None, "reason": slide.planned_reason if last else None,
-            "status": status, "analysed_at": books.site_time(), "assess_all": books.config.assess.assess_all,
-            "manifest_sha256": slide.manifest_sha256, "site": books.config.site.id,
-            "degraded": self.is_degraded, "warnings": warnings, "reported": self._reported_by(last),
-        }  # fmt: skip
-        return {
-            "kind": "analyze", "slide_key": slide.slide_key, "sample_id": slide.sample_id, "folder": folder,
-            "sample_id_pattern": pattern, "attempt": slide.attempts + 1, "job": job,
-        }  # fmt: skip
-
-    def _reported_by(self, last: RevisionRow | None) -> list[dict[str, Any]]:
-        """Return the targets that the earlier revision reported: the new one must say something of each of them."""
-        if last is None:
-            return []
-        names = ("target", "positive", "negative", "threshold")
-        rows = json.loads(archived_record(self.house.books.folders.archive, last))["assessments"]
-        return [{name: row[name] for name in names} for row in rows if row["call"] != "NOT-REQUESTED"]
 
     def _on_analyzed(self, record_bytes: bytes, report: bytes) -> None:
         books = self.house.books
@@ -310,7 +275,7 @@ class AnalysisKeeper(Keeper):
 
     def _is_still_next(self, slide: SlideRow) -> bool:
         """Tell whether the record follows the newest revision, which a person may have released or withdrawn since."""
-        last = self._last_revision(slide)
+        last = last_revision(self.house.books, slide)
         return bool(self._order["job"]["supersedes"] == (last.message_id if last else None))
 
     def _check_mode(self, record: dict[str, Any]) -> None:
@@ -337,7 +302,7 @@ class AnalysisKeeper(Keeper):
     def _book(self, slide: SlideRow, record: dict[str, Any], record_bytes: bytes, report: bytes) -> None:
         """Archive, then one transaction: the result, what is to be delivered, the slide's state."""
         books = self.house.books
-        last = self._last_revision(slide)
+        last = last_revision(books, slide)
         if last is not None and last.slide_id == slide.id:
             before = json.loads(archived_record(books.folders.archive, last))
             if last.status != "W" and is_same_outcome(before, record):
@@ -444,32 +409,3 @@ class AnalysisKeeper(Keeper):
             return
         self._pauses.setdefault(slide_id, Backoff(CRASH_PAUSE_S)).failed(self.house.monotonic())
         log.warning("slide %d: the worker ended with it in hand (%s)", slide_id, reason)
-
-
-def model_settings(config: Config, *, device: str, cache: str | None) -> dict[str, Any]:
-    """Return how the models are to be opened, as the worker takes it; `cache` None: nothing compiled is kept."""
-    key = config.bundle.public_key
-    return {
-        "bundle": str(config.bundle.path), "public_key": None if key is None else str(key),
-        "device": device, "threads": config.engine.threads, "cache": cache,
-        "plans": None if cache is None else f"{cache}/plans", "targets": list(config.assess.targets),
-        "formats": sorted({output.format for output in config.outputs}),
-        "limits": {
-            "cell_side_px": config.limits.cell_side_px, "cell_bytes": config.limits.cell_bytes,
-            "unreadable_fraction": config.limits.unreadable_fraction,
-        },
-        "report": {
-            "language": config.site.language, "reference": list(config.reference.intervals),
-            "reference_source": config.reference.source,
-        },
-    }  # fmt: skip
-
-
-def message_id_of(slide: SlideRow, number: int) -> str:
-    """Return the message id of a revision: the first 12 digits of the idempotency key, and the number (<= 20 bytes).
-
-    Raises EdgeError MDSE-SPOOL-018 for a slide without a key: two of them would have one message id.
-    """
-    if slide.idempotency_key is None:
-        raise EdgeError(COPY_DIFFERS, where=f"slide {slide.id}", reason="the journal has no key of its files")
-    return f"{slide.idempotency_key[:12].upper()}.R{number}"

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 
 from edge.config import Config
 from edge.config_places import check_places
-from edge.daemon.analysis import model_settings
 from edge.daemon.durable import free_bytes
 from edge.daemon.environment import environment_faults
 from edge.daemon.folder_look import list_slide_folders
 from edge.daemon.state_folders import StateFolders
+from edge.daemon.worker_orders import model_settings
 from edge.delivery.publish import try_drop
 from edge.errors import EdgeError
 from edge.journal import file_system_of

@@ -10,9 +10,9 @@ from bundles import CATALOGUE, TARGET, bundle_contents, manifest_document, write
 
 from edge.catalogue import Catalogue, json_from_catalogue
 from edge.config import Config, config_from_text
-from edge.daemon.analysis import model_settings
 from edge.daemon.start_check import check_models
 from edge.daemon.worker import BundleAnalyzer
+from edge.daemon.worker_orders import model_settings
 from edge.errors import EdgeError
 
 CONFIG = """\

@@ -7,8 +7,8 @@ import re
 from bundles import PUBLIC_KEY, write_bundle, write_slide
 
 from edge.config import config_from_text
-from edge.daemon.analysis import model_settings
 from edge.daemon.worker import BundleAnalyzer
+from edge.daemon.worker_orders import model_settings
 
 CONFIG = """\
 [site]

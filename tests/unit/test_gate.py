@@ -15,7 +15,7 @@ from test_outbox import PAGE, RECORD
 from test_sources import Scanner
 
 from edge.commands.journal import _text
-from edge.daemon.analysis import AnalysisKeeper, message_id_of
+from edge.daemon.analysis import AnalysisKeeper
 from edge.daemon.arrival import spooled_folder
 from edge.daemon.channel import Message
 from edge.daemon.house import House
@@ -23,6 +23,7 @@ from edge.daemon.recovery import remove_unnamed_copies
 from edge.daemon.sources import SourceKeeper
 from edge.daemon.spool import MANIFEST_NAME, content_digest, read_manifest
 from edge.daemon.waiting import raise_alarms_for_people
+from edge.daemon.worker_orders import message_id_of
 from edge.errors import EdgeError
 from edge.journal_rows import SlideRow
 from edge.record_text import record_bytes
@@ -626,3 +627,18 @@ def test_two_arrivals_of_which_nobody_knows_the_look_are_not_taken_for_the_same_
     laboratory.decide("requeue", "A1")
     laboratory.scanner.on_message(Message({"kind": "overdue", "folder": "A1", "reason": "the marker is missing"}))
     assert laboratory.decide("release", "A1")["state"] == "SEEN"
+
+
+def test_the_number_of_a_result_goes_on_past_what_was_given_back(laboratory: Gated) -> None:
+    laboratory.done(images="second")
+    laboratory.decide("finalize", "A1")
+    laboratory.place.run()
+    known = {path.name for path in laboratory.books.folders.archive.rglob("*.json")}
+    assert laboratory.slides.purge("di60", "A1")
+    laboratory.done(images="third")
+    assert laboratory.read(images="second").state == "LATE"
+    laboratory.decide("release", "A1")
+    laboratory.work_off()
+    assert laboratory.revisions()[-1][0] == "3P"
+    newest = laboratory.books.journal.results.revisions_of_folder("di60", "A1")[-1]
+    assert f"{newest.message_id}.json" not in known

@@ -9,7 +9,7 @@ from edge.atlas import Atlas
 from edge.cohort import CohortSlides
 from edge.config import config_from_text
 from edge.contributions import GROUPS
-from edge.daemon.analysis import model_settings
+from edge.daemon.worker_orders import model_settings
 from edge.errors import EdgeError
 from edge.findings import CellFindings
 from edge.report_material import atlas_points, cohort_rows, limits_from_words
