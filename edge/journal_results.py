@@ -22,9 +22,10 @@ IS_REPLACED = (
     "EXISTS (SELECT 1 FROM revisions r CROSS JOIN slides o ON o.id = r.slide_id"
     " CROSS JOIN slides t ON t.source = o.source AND t.slide_key = o.slide_key"
     " CROSS JOIN revisions s ON s.slide_id = t.id CROSS JOIN deliveries e ON e.revision_id = s.id"
-    " AND e.output = d.output AND e.id > d.id WHERE r.id = d.revision_id)"
+    " AND e.output = d.output AND (s.number > r.number OR (s.id = r.id AND e.copy > d.copy))"
+    " WHERE r.id = d.revision_id)"
 )
-"""Of a row `d` of deliveries: a later one, of the same folder, is planned for the same output or was sent there."""
+"""Of a row `d` of deliveries: a newer result of its folder, or a later copy, is planned for its output or was sent."""
 
 
 @dataclass(frozen=True, slots=True)

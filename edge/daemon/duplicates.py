@@ -17,7 +17,8 @@ _OF_ANOTHER_FOLDER = "(t.source, t.slide_key) IS NOT (s.source, s.slide_key)"
 # Whatever its images are by now, the other slide was given up, or other files took the place of the common ones.
 _IS_GIVEN_UP = (
     "(t.state = 'CLOSED' AND t.reason_code = 'DISCARDED' AND NOT EXISTS (SELECT 1 FROM revisions r"
-    " WHERE r.slide_id = t.id AND r.status != 'X')) OR t.content_sha256 != s.content_sha256"
+    " WHERE r.slide_id = t.id AND r.status != 'X'))"
+    " OR t.content_sha256 != s.content_sha256 OR t.sample_id != s.sample_id"
 )
 # CROSS JOIN keeps SQLite to this order, from the one folder on.
 _OF_ITS_NEWEST_RESULT = (
@@ -26,7 +27,8 @@ _OF_ITS_NEWEST_RESULT = (
 )
 _IS_REPLACED = (
     f"('W' = (SELECT r.status {_OF_ITS_NEWEST_RESULT}"
-    f" OR s.content_sha256 != (SELECT u.content_sha256 {_OF_ITS_NEWEST_RESULT})"
+    f" OR s.content_sha256 != (SELECT u.content_sha256 {_OF_ITS_NEWEST_RESULT}"
+    f" OR s.sample_id != (SELECT u.sample_id {_OF_ITS_NEWEST_RESULT})"
 )
 
 
@@ -67,7 +69,7 @@ def duplicates_of(books: Books, slide: SlideRow) -> list[SlideRow]:
 
 
 def duplicates_to_decide(journal: Journal) -> int:
-    """Count the copies whose slide was discarded without a result, is withdrawn, or has its result of other images.
+    """Count the copies whose slide was discarded without a result, withdrawn, or is of other images or sample by now.
 
     A slide that is on its way to a result answers for them.
     """

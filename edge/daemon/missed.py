@@ -1,55 +1,80 @@
-"""What an output missed while it was not configured: a newer result of a slide whose older one still waits there.
+"""What an output missed while it was not configured: newer results of slides whose older ones it was given.
 
 Results are planned for the outputs that are configured when they are made. An output that was taken out of the
-configuration with a result waiting, and put back after the slide had a newer one, would send the older result, and its
-receiver would never hear that it was corrected or withdrawn. It gets the newest in its place.
+configuration and put back would never tell its receiver that a result was corrected or withdrawn since, and would
+still send the older one that waited. Asked at every start, before anything else is planned; it costs nothing where
+every result was planned for every output.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 
 from edge.config import OutputSection
 from edge.daemon.archive import archived_record, archived_report
-from edge.daemon.books import Books
+from edge.daemon.books import Books, output_name
 from edge.daemon.decisions import reopen
 from edge.daemon.intents import ReportFacts, intents_for
-from edge.journal_rows import DeliveryRow, RevisionRow
+from edge.errors import EdgeError
+from edge.journal_rows import DeliveryIntent, DeliveryRow, RevisionRow
+
+log = logging.getLogger("mds_edge.daemon")
 
 
-def missed_revision(books: Books, row: DeliveryRow) -> RevisionRow | None:
-    """Return the newest result of the delivery's folder when it was never planned for this output, else None."""
-    results = books.journal.results
-    slide = books.journal.slides.get(results.slide_of_delivery(row.id))
-    newest = results.revisions_of_folder(slide.source, slide.slide_key)[-1]
-    is_planned = newest.id == row.revision_id or any(
-        delivery.output == row.output for delivery in results.deliveries_of(newest.id)
-    )
-    return None if is_planned else newest
+def plan_missed_results(books: Books) -> None:
+    """Plan for every output the newest result of each slide of which it has an older one, and give up what waits.
 
-
-def plan_missed(books: Books, output: OutputSection, row: DeliveryRow) -> tuple[str, list[int]]:
-    """Plan the missed result for the output; return its message id ("" when none) and what must not leave any more.
-
-    Raises EdgeError MDSE-JOURNAL-007 when its archived record or report is missing or was changed.
+    What is staged may have been published: it leaves before the newer one.
     """
-    missed = missed_revision(books, row)
-    if missed is None:
-        return "", []
-    results, archive = books.journal.results, books.folders.archive
-    record = json.loads(archived_record(archive, missed))
-    facts = None
-    if output.report and missed.report_sha256 is not None:
-        facts = ReportFacts(missed.report_sha256, len(archived_report(archive, missed)))
-    slide = books.journal.slides.get(missed.slide_id)
-    older = [
-        delivery.id
-        for revision in results.revisions_of_folder(slide.source, slide.slide_key)
-        for delivery in results.deliveries_of(revision.id)
-        if delivery.output == row.output and delivery.state in ("RENDERED", "PARKED")
-    ]
-    with books.journal.change():
-        for intent in intents_for([output], record, report=facts):
-            results.add_delivery(missed.id, intent, copy=intent.copy)
-        reopen(books, slide.id, by="daemon", text=f"to be sent to {row.output} as well")
-    return missed.message_id, older
+    for name, output in books.outputs().items():
+        with books.journal.change():
+            for missed, older in missed_results(books, name):
+                for delivery in older:
+                    give_up(books, delivery, missed)
+                plan(books, output, missed)
+                log.warning("%s is planned for an output that missed it", missed.message_id)
+
+
+def missed_results(books: Books, output: str) -> list[tuple[RevisionRow, list[DeliveryRow]]]:
+    """Return the newest results that an output missed, oldest first, each with what it has of their slides."""
+    journal, found = books.journal, []
+    newest_planned = "SELECT max(revision_id) FROM deliveries WHERE output = ?"
+    (last,) = journal.connection.execute(newest_planned, (output,)).fetchone()
+    query = (
+        "SELECT s.source, s.slide_key FROM revisions r JOIN slides s ON s.id = r.slide_id WHERE r.id > ?"
+        " GROUP BY s.source, s.slide_key ORDER BY max(r.id)"
+    )
+    for source, slide_key in [] if last is None else journal.connection.execute(query, (last,)).fetchall():
+        *earlier, newest = journal.results.revisions_of_folder(source, slide_key)
+        planned = [row for revision in earlier for row in journal.results.deliveries_of(revision.id)]
+        given = [row for row in planned if row.output == output]
+        if given:
+            found.append((newest, given))
+    return found
+
+
+def give_up(books: Books, delivery: DeliveryRow, missed: RevisionRow) -> None:
+    """Let what waits of an older result not leave any more."""
+    journal = books.journal
+    if delivery.state not in ("RENDERED", "PARKED"):
+        return
+    journal.results.move_delivery(delivery.id, "ARCHIVED", text=f"not sent: {missed.message_id} replaces it")
+    slide = journal.slides.get(journal.results.slide_of_delivery(delivery.id))
+    if slide.state == "COMPUTED" and journal.results.is_delivered(slide.id):
+        journal.slides.move(slide.id, "CLOSED")
+
+
+def plan(books: Books, output: OutputSection, missed: RevisionRow) -> None:
+    """Plan a result for one output. A record that is missing or was changed is parked: an alarm says so."""
+    archive = books.folders.archive
+    try:
+        record, facts = json.loads(archived_record(archive, missed)), None
+        if output.report and missed.report_sha256 is not None:
+            facts = ReportFacts(missed.report_sha256, len(archived_report(archive, missed)))
+        intents = intents_for([output], record, report=facts)
+    except EdgeError as error:
+        intents = [DeliveryIntent(output_name(output), None, None, None, None, parked=str(error))]
+    for intent in intents:
+        books.journal.results.add_delivery(missed.id, intent, copy=intent.copy)
+    reopen(books, missed.slide_id, by="daemon", text="to be sent to an output that missed it")

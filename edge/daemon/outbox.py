@@ -27,7 +27,6 @@ from edge.daemon.corrections import repeat_delivery
 from edge.daemon.decisions import reopen
 from edge.daemon.house import House
 from edge.daemon.keeper import Keeper
-from edge.daemon.missed import missed_revision, plan_missed
 from edge.daemon.pickup import PickupWatch
 from edge.daemon.trouble import longest_pause_s
 from edge.delivery.owner import machine_id
@@ -174,8 +173,6 @@ class OutputKeeper(Keeper):
             log.warning("delivery %d is not sent: %s has left already and replaces it", row.id, newer)
             return
         try:
-            if self._is_replaced(row):
-                return
             content = self._report(row) if row.copy == SIDECAR_COPY else results.content(row.id)
             missing = "the bytes are no longer kept"
         except EdgeError as error:
@@ -185,16 +182,6 @@ class OutputKeeper(Keeper):
             return
         # A new name for every try: after a failed sync nothing is known of a file of the old name.
         self._send({"kind": "stage", "id": row.id, "staged_name": f"{row.id}-{secrets.token_hex(6)}"}, (content,))
-
-    def _is_replaced(self, row: DeliveryRow) -> bool:
-        """Give up what waits here when a newer result was made while this output was not configured; plan that one."""
-        books = self.house.books
-        with books.journal.change():
-            missed, older = plan_missed(books, self.output, row)
-            for delivery_id in older:
-                self._mark(delivery_id, "ARCHIVED", f"not sent: {missed} replaces it")
-                log.warning("delivery %d is not sent: %s replaces it", delivery_id, missed)
-        return bool(missed)
 
     def _report(self, row: DeliveryRow) -> bytes:
         """Return the archived report that lies beside a message; raises EdgeError MDSE-JOURNAL-007."""
@@ -325,8 +312,6 @@ class OutputKeeper(Keeper):
                 self._mark(delivery_id, "DELIVERED_UNSEEN", "published and gone before it was seen")
             elif results.delivery(delivery_id).output != self.journal_name:
                 results.move_delivery(delivery_id, "RENDERED", text="its output is configured no longer")
-            elif missed := missed_revision(self.house.books, results.delivery(delivery_id)):
-                results.move_delivery(delivery_id, "RENDERED", text=f"{missed.message_id} may replace it")
         for delivery_id in facts["removed"]:
             log.warning("delivery %d had reappeared after it was collected and was removed", delivery_id)
         self._phase = "ready"

@@ -83,7 +83,7 @@ def decide(books: Books, command: str, request: Mapping[str, Any], uid: int) -> 
         books.journal.note(asked)
         if command in SLIDE_DECISIONS:
             if is_slide_key(slide, name_of_slide):
-                require_one_arrival(books, command, slide, by=by, reason=reason)
+                slide = the_arrival(books, command, slide, by=by, reason=reason)
             after = SLIDE_DECISIONS[command](books, slide, by=by, reason=reason)
             asked_again = after.reason_code if after.state in ("HELD", "LATE") else ""
             return {"ok": True, **identity_of(after), "state": after.state, "reason_code": asked_again}
@@ -95,19 +95,21 @@ def decide(books: Books, command: str, request: Mapping[str, Any], uid: int) -> 
     }  # fmt: skip
 
 
-def require_one_arrival(books: Books, command: str, slide: SlideRow, *, by: str, reason: str) -> None:
-    """Raise EdgeError MDSE-JOURNAL-023 when a decision about a slide key is possible for several of its arrivals.
+def the_arrival(books: Books, command: str, slide: SlideRow, *, by: str, reason: str) -> SlideRow:
+    """Return the one arrival of a slide key for which a decision is possible; where there is none, the newest.
 
-    Each is tried and undone: what a decision allows is said in one place, in the decision.
+    Each is tried and undone: what a decision allows is said in one place, in the decision. Raises EdgeError
+    MDSE-JOURNAL-023 when there are several.
     """
-    possible = []
+    possible: list[SlideRow] = []
     for row in books.journal.slides.arrivals(slide.source, slide.slide_key):
         with contextlib.suppress(EdgeError), books.journal.trial():
             SLIDE_DECISIONS[command](books, row, by=by, reason=reason)
-            possible.append(row_name(row.id))
+            possible.append(row)
     if len(possible) > 1:
-        where, names = f"{slide.source}/{slide.slide_key}", ", ".join(possible)
+        where, names = f"{slide.source}/{slide.slide_key}", ", ".join(row_name(row.id) for row in possible)
         raise EdgeError("MDSE-JOURNAL-023", where=where, command=command, count=len(possible), names=names)
+    return possible[0] if possible else slide
 
 
 def identity_of(slide: SlideRow) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from edge.daemon.hardening import refuse_executable_memory
 from edge.daemon.health import status_line, take_snapshot, write_metrics
 from edge.daemon.house import House
 from edge.daemon.keeper import Keeper
+from edge.daemon.missed import plan_missed_results
 from edge.daemon.outbox import OutputKeeper
 from edge.daemon.reconciliation import FIRST_AFTER_S, RECONCILE_EVERY_S, is_whole, note_account, reconcile
 from edge.daemon.recovery import recover_state
@@ -358,6 +359,7 @@ def start_books(books: Books, config: Config) -> None:
     with books.journal.change():
         books.journal.note(AuditEvent("daemon", "daemon started", "journal", detail=detail))
     recover_state(books)
+    plan_missed_results(books)
 
 
 def boot_id() -> str:

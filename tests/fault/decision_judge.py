@@ -186,7 +186,9 @@ class Judge:
     def on_begin(self, row: int, order: dict[str, Any], copy: dict[str, bytes]) -> None:
         """Judge what an analysis is begun with (I3)."""
         folder = order["slide_key"]
-        found = next((c for c in self.history.get(folder, []) if c.files() == copy), None)
+        # A link is not copied: of two that differ in it alone the sound one is meant.
+        shown = sorted(self.history.get(folder, []), key=lambda content: content.bad)
+        found = next((content for content in shown if content.files() == copy), None)
         if found is None:
             raise OriginError(f"{folder}: row {row} is analyzed with files that the folder never held together")
         if order["sample_id"] != found.sample:
@@ -326,6 +328,9 @@ class Judge:
         newest = rows[-1]
         if newest.state in SEEN_BY_A_PERSON:
             return f"slides-{newest.state}" in alarms
+        earlier = next((row for row in rows if row.id == newest.related_slide), None)
+        if newest.state == "DUPLICATE" and earlier is not None and earlier.state in SEEN_BY_A_PERSON:
+            return f"slides-{earlier.state}" in alarms  # the folder shows the files of that one again
         if content.bad:
             # A result or an earlier word about the folder stands; the refusal of later files is in the audit.
             return newest.state not in ("SEEN", "SETTLED", "SPOOLED", "VANISHED", "WAITING_SOURCE")
@@ -340,8 +345,8 @@ class Judge:
         if last is not None and (last.sample, last.slide_no, last.digests) == content.identity():
             # In force, withdrawn by a person, or refused by the receiver: then it is an alarm or was decided about.
             return not last.is_refused or self._is_refusal_told(folder, last, alarms)
-        if newest.state == "DUPLICATE":
-            return self._is_copy_told(books, folder, content, alarms)
+        if newest.state == "DUPLICATE" and self._is_copy_told(books, folder, content, alarms):
+            return True
         return self._is_discarded(rows, content) or any(name.startswith("results-") for name in alarms)
 
     def _is_refusal_told(self, folder: str, last: Sent, alarms: set[str]) -> bool:

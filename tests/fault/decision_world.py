@@ -30,6 +30,7 @@ from edge.config import config_from_text
 from edge.daemon.analysis import AnalysisKeeper
 from edge.daemon.books import Books, opened_books
 from edge.daemon.house import House
+from edge.daemon.missed import plan_missed_results
 from edge.daemon.outbox import OutputKeeper
 from edge.daemon.recovery import recover_state
 from edge.daemon.requests import answer_request
@@ -94,6 +95,7 @@ class World:
         self._held = opened_books(config_from_text(text), lambda: self.wall + timedelta(seconds=self.clock.now_s))
         self.books: Books = self._held.__enter__()
         recover_state(self.books)
+        plan_missed_results(self.books)
         self.house = House(self.books, self.clock.monotonic)
         self._start_outputs()
         self._start_worker()

@@ -219,3 +219,12 @@ def test_a_copy_of_files_that_others_have_replaced_is_told(laboratory: Laborator
     laboratory.decide("release", "A1")
     laboratory.analyze(laboratory.slide("A1"))
     assert duplicates_to_decide(laboratory.books.journal) == 1
+
+
+def test_a_copy_of_files_that_were_said_to_be_another_samples_is_told(laboratory: Laboratory) -> None:
+    laboratory.arrive("A1")
+    assert laboratory.arrive("B1").state == "DUPLICATE"
+    laboratory.slides.move(laboratory.slide("A1").id, "SEEN")
+    assert laboratory.arrive("A1", sample="0099").state == "SPOOLED"
+    laboratory.analyze(laboratory.slide("A1"))
+    assert duplicates_to_decide(laboratory.books.journal) == 1

@@ -20,6 +20,7 @@ from edge.daemon.decisions import discard, requeue
 from edge.daemon.deliver import Deliverer
 from edge.daemon.house import House
 from edge.daemon.intents import ReportFacts, intents_for
+from edge.daemon.missed import plan_missed_results
 from edge.daemon.outbox import RESEND_FIRST_S, OutputKeeper
 from edge.daemon.requests import answer_request
 from edge.daemon.state_folders import StateFolders
@@ -592,6 +593,7 @@ def reconfigured(
     text = CONFIG.format(root=root, ack=ack, format=output_format, report=str(report).lower())
     text = text.replace(f'path = "{root}/drop"', f'path = "{root}/{drop}"')
     books = Books(config_from_text(text), place.books.journal, place.books.folders, utc_now)
+    plan_missed_results(books)
     keeper = OutputKeeper(House(books, lambda: place.now_s[0]), books.config.outputs[0], 0)
     keeper.child = DelivererHere(keeper)
     keeper.begin(keeper.child)
@@ -625,10 +627,10 @@ def test_what_a_former_output_left_staged_is_not_swept_and_leaves_when_it_is_con
     assert (place.state("A1.R1"), len(place.published())) == ("SENT", 1)
 
 
-@pytest.mark.parametrize("how_far", ["RENDERED", "STAGED"])
 @pytest.mark.parametrize("report", [False, True])
-def test_an_output_that_is_configured_again_gets_the_newest_result_and_no_older_one(
-    make: Any, tmp_path: Path, how_far: str, report: bool
+@pytest.mark.parametrize(("how_far", "sent"), [("RENDERED", ["R2"]), ("STAGED", ["R1", "R2"]), ("SENT", ["R1", "R2"])])
+def test_an_output_that_is_configured_again_gets_what_it_missed_and_nothing_older_after_it(
+    make: Any, tmp_path: Path, how_far: str, sent: list[str], report: bool
 ) -> None:
     place = make("none", "hl7", report=report)
     add_result(place, "A1")
@@ -638,21 +640,21 @@ def test_an_output_that_is_configured_again_gets_the_newest_result_and_no_older_
     elsewhere.mkdir()
     reconfigured(place, tmp_path, "json", drop="elsewhere")
     withdraw(place.books, place.slide("A1"), by="lab", reason="wrong sample")
+    add_result(place, "B1")
     place.run()
     assert [row.output for row in place.deliveries("A1.R2")] == [f"json:{elsewhere}"]
-    sent_before = len(place.published())
     reconfigured(place, tmp_path, "hl7", report=report)
+    reconfigured(place, tmp_path, "hl7", report=report)  # a second start plans nothing more
     place.run()
-    states = {row.state for row in place.deliveries("A1.R1") if row.output.startswith("hl7") and row.copy}
-    assert states == {"ARCHIVED"}
-    texts = [path.read_bytes() for path in place.published()[sent_before:] if path.suffix == ".hl7"]
-    assert [b"A1.R2" in text for text in texts] == [True]
+    texts = [path.read_bytes() for path in place.published() if path.suffix == ".hl7"]
+    assert [name for name in ("R1", "R2") for text in texts if f"|A1.{name}|".encode() in text] == sent
+    assert not any(b"|B1.R1|" in text for text in texts), "it never had anything of that slide"
     pages = [path for path in place.published() if path.suffix == ".html"]
-    assert len(pages) == (2 if report and how_far == "STAGED" else report)
+    assert len(pages) == (0 if not report else 1 if how_far == "RENDERED" else 2)
     assert place.slide("A1").state == "CLOSED"
 
 
-def test_a_missed_result_whose_record_was_changed_is_not_sent_and_neither_is_the_older_one(
+def test_a_missed_result_whose_record_was_changed_is_an_alarm_and_the_older_one_is_not_sent(
     make: Any, tmp_path: Path
 ) -> None:
     place = make("none", "hl7")
@@ -664,7 +666,7 @@ def test_a_missed_result_whose_record_was_changed_is_not_sent_and_neither_is_the
     record_path(place.books.folders.archive, "A1.R2").write_bytes(b"{}")
     reconfigured(place, tmp_path, "hl7")
     place.run()
-    (row,) = place.deliveries("A1.R1")
+    row = next(row for row in place.deliveries("A1.R2") if row.output.startswith("hl7"))
     assert (row.state, "MDSE-JOURNAL-007" in row.reason_text) == ("PARKED", True)
     assert place.published() == []
 

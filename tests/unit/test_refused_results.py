@@ -16,6 +16,7 @@ from edge.daemon.reconciliation import reconcile
 from edge.daemon.retention import purge_old_copies
 from edge.daemon.waiting import raise_alarms_for_people
 from edge.errors import EdgeError
+from edge.journal_rows import DeliveryIntent
 
 
 @pytest.fixture
@@ -172,3 +173,27 @@ def test_a_copy_of_a_result_whose_withdrawal_was_refused_is_no_slide_of_its_own(
     withdrawal_refused(laboratory)
     laboratory.decide("discard", "row:2")
     assert laboratory.arrive("B1", sample="0042").state == "DUPLICATE"
+
+
+def test_a_refused_result_is_not_replaced_by_a_late_repeat_of_an_older_one(laboratory: Laboratory) -> None:
+    laboratory.reported()
+    laboratory.decide("finalize", "A1")
+    laboratory.place.run()
+    results = laboratory.books.journal.results
+    older, newer = (results.deliveries_of(results.revision(name).id)[-1] for name in ("A1.R1", "A1.R2"))
+    results.move_delivery(newer.id, "REFUSED", text="not filed")
+    intent = DeliveryIntent(older.output, "again.json", b"{}", "0", 2)
+    results.add_delivery(older.revision_id, intent, copy=2)
+    assert results.unanswered()["REFUSED"] == 1
+    assert not results.is_replaced(results.delivery(newer.id))
+
+
+def test_a_slide_key_means_the_one_arrival_for_which_a_decision_is_possible(laboratory: Laboratory) -> None:
+    laboratory.reported()
+    laboratory.arrive(images="second")
+    laboratory.decide("release", "A1")
+    laboratory.quarantine(laboratory.slide())
+    laboratory.arrive(images="third")
+    laboratory.decide("discard", "row:3")
+    assert laboratory.decide("requeue", "A1")["slide"] == 2
+    assert laboratory.slides.get(3).reason_code == "DISCARDED"

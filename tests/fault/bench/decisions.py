@@ -6,7 +6,7 @@ nobody would have been told of, `duplicate` a result that left twice, after a ne
 everything else (`tests/fault/decision_judge.py`).
 
 Wrong rules for the controls: the same images under another name are another slide; an output never asks whether a newer
-result has left already; a release is carried out whatever speaks against it.
+result has left already; no gate stands before an analysis, and a withdrawal holds nothing.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from unittest.mock import patch
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-import edge.daemon.decisions as decisions_module
+import edge.daemon.analysis as analysis_module
+import edge.daemon.corrections as corrections_module
 import edge.daemon.likeness as likeness_module
-import edge.daemon.missed as missed_module
+import tests.fault.decision_world as world_module
 from edge.journal_results import ResultBook
 from tests.fault.bench.contract import Bench, Outcome
 from tests.fault.decision_judge import DecisionError, OrderError, PatientError, StrandedError, TwiceError
@@ -73,7 +74,7 @@ def noted(fault: DecisionError, acts: list[str]) -> str:
 
 def run_twins(number: int, work: Path) -> Outcome:
     """Wrong: the same images under another name are a new slide."""
-    with patch.object(likeness_module, "twin_of", lambda *_: None):
+    with patch.object(likeness_module, "twin_of", lambda *_, **__: None):
         return run_schedules(number, work, short=False)
 
 
@@ -81,14 +82,17 @@ def run_older_after_newer(number: int, work: Path) -> Outcome:
     """Wrong: a result leaves although a newer one of its slide has left already."""
     with (
         patch.object(ResultBook, "newer_sent", lambda *_: ""),
-        patch.object(missed_module, "missed_revision", lambda *_: None),
+        patch.object(world_module, "plan_missed_results", lambda *_: None),
     ):
         return run_schedules(number, work, short=False)
 
 
-def run_any_release(number: int, work: Path) -> Outcome:
-    """Wrong: a decision is carried out whatever speaks against it."""
-    with patch.object(decisions_module, "require_turn", lambda *_: None):
+def run_without_gate(number: int, work: Path) -> Outcome:
+    """Wrong: nothing is asked before an analysis, and a withdrawal holds nothing."""
+    with (
+        patch.object(analysis_module, "ask_gate", lambda *_: (None, None)),
+        patch.object(corrections_module, "hold_waiting", lambda *_, **__: None),
+    ):
         return run_schedules(number, work, short=False)
 
 
@@ -96,5 +100,5 @@ BENCHES = (
     Bench("decisions", "100 schedules", 100, run_schedules),
     Bench("decisions_without_likeness", "100 schedules", 1, run_twins, control_of="decisions"),
     Bench("decisions_older_after_newer", "100 schedules", 1, run_older_after_newer, control_of="decisions"),
-    Bench("decisions_without_objection", "100 schedules", 1, run_any_release, control_of="decisions"),
+    Bench("decisions_without_gate", "100 schedules", 1, run_without_gate, control_of="decisions"),
 )
