@@ -28,6 +28,7 @@ ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("stuck workers", ("stuck_worker",)),
     ("stuck supervisors, under systemd", ("stuck_supervisor",)),
     ("random schedules of arrivals", ("arrivals",)),
+    ("random schedules of what people decide", ("decisions",)),
     ("slides of a soak, 10,000 for each daemon", ("soak",)),
     ("slides of a soak through one daemon", ("long_soak",)),
     ("mutated images", ("mutated_images",)),
