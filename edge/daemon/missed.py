@@ -23,7 +23,7 @@ log = logging.getLogger("mds_edge.daemon")
 
 
 def plan_missed_results(books: Books) -> None:
-    """Plan for every output the newest result of each slide of which it has an older one, and give up what waits.
+    """Plan for every output the newest result of each slide of which it was given an older one; give up what waits.
 
     What is staged may have been published: it leaves before the newer one.
     """
@@ -37,7 +37,7 @@ def plan_missed_results(books: Books) -> None:
 
 
 def missed_results(books: Books, output: str) -> list[tuple[RevisionRow, list[DeliveryRow]]]:
-    """Return the newest results that an output missed, oldest first, each with what it has of their slides."""
+    """Return the results that an output missed, oldest first, each with what the output has of their slide."""
     journal, found = books.journal, []
     newest_planned = "SELECT max(revision_id) FROM deliveries WHERE output = ?"
     (last,) = journal.connection.execute(newest_planned, (output,)).fetchone()
@@ -46,18 +46,43 @@ def missed_results(books: Books, output: str) -> list[tuple[RevisionRow, list[De
         " GROUP BY s.source, s.slide_key ORDER BY max(r.id)"
     )
     for source, slide_key in [] if last is None else journal.connection.execute(query, (last,)).fetchall():
-        *earlier, newest = journal.results.revisions_of_folder(source, slide_key)
-        planned = [row for revision in earlier for row in journal.results.deliveries_of(revision.id)]
-        given = [row for row in planned if row.output == output]
-        if given:
-            found.append((newest, given))
+        found += missed_of_folder(books, output, journal.results.revisions_of_folder(source, slide_key))
     return found
+
+
+def missed_of_folder(books: Books, output: str, made: list[RevisionRow]) -> list[tuple[RevisionRow, list[DeliveryRow]]]:
+    """Return a folder's newest result when an output was given older ones and not this one.
+
+    Before it comes what took back a result for another sample or slide number that had left: `made` is oldest first.
+    """
+    results = books.journal.results
+    given = {
+        revision.id: [row for row in results.deliveries_of(revision.id) if row.output == output] for revision in made
+    }
+    if not any(given.values()):
+        return []
+    newest_given = max(revision_id for revision_id, rows in given.items() if rows)
+    missed = {filed_place(books, revision): revision for revision in made if revision.id > newest_given}
+    had = {
+        filed_place(books, revision)
+        for revision in made
+        if any(row.state not in ("RENDERED", "PARKED") for row in given[revision.id])
+    }
+    wanted = [revision for place, revision in missed.items() if place in had or revision.id == made[-1].id]
+    waiting = [row for rows in given.values() for row in rows]
+    return [(revision, waiting) for revision in sorted(wanted, key=lambda revision: revision.number)]
+
+
+def filed_place(books: Books, revision: RevisionRow) -> tuple[str | None, str | None]:
+    """Return the sample id and slide label of a revision, as its slide's row has them."""
+    slide = books.journal.slides.get(revision.slide_id)
+    return slide.sample_id, slide.filed_as
 
 
 def give_up(books: Books, delivery: DeliveryRow, missed: RevisionRow) -> None:
     """Let what waits of an older result not leave any more."""
     journal = books.journal
-    if delivery.state not in ("RENDERED", "PARKED"):
+    if journal.results.delivery(delivery.id).state not in ("RENDERED", "PARKED"):
         return
     journal.results.move_delivery(delivery.id, "ARCHIVED", text=f"not sent: {missed.message_id} replaces it")
     slide = journal.slides.get(journal.results.slide_of_delivery(delivery.id))

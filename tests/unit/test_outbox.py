@@ -654,6 +654,32 @@ def test_an_output_that_is_configured_again_gets_what_it_missed_and_nothing_olde
     assert place.slide("A1").state == "CLOSED"
 
 
+def test_an_output_that_missed_a_withdrawal_and_another_samples_result_gets_both_in_order(
+    make: Any, tmp_path: Path
+) -> None:
+    place = make("none", "hl7")
+    add_result(place, "A1")
+    place.run()
+    (tmp_path / "elsewhere").mkdir()
+    reconfigured(place, tmp_path, "json", drop="elsewhere")
+    withdraw(place.books, place.slide("A1"), by="lab", reason="wrong sample")
+    again = place.books.journal.slides.add("di60", "A1", b"A1", state="LATE", sample_id="0099")
+    named = {**RECORD["slide"], "slide_key": "A1", "sample_id": "0099"}
+    facts = {"message_id": "A1.R3", "revision": 3, "supersedes": "A1.R2", "reason": "relabelled", "status": "P"}
+    record = RECORD | facts | {"slide": named}
+    digest, report = store_result(place.books.folders.archive, "A1.R3", record_bytes(record), None)
+    new = NewRevision(3, "A1.R3", "P", record["mode"], digest, report, "0" * 64, "A1.R2", "daemon", None)
+    place.books.journal.results.add_revision(again.id, new, intents_for(place.books.config.outputs, record))
+    reconfigured(place, tmp_path, "hl7")
+    place.run()
+    texts = [path.read_bytes() for path in place.published() if path.suffix == ".hl7"]
+    assert [name for text in texts for name in ("R1", "R2", "R3") if f"|A1.{name}|".encode() in text] == [
+        "R1",
+        "R2",
+        "R3",
+    ]
+
+
 def test_a_missed_result_whose_record_was_changed_is_an_alarm_and_the_older_one_is_not_sent(
     make: Any, tmp_path: Path
 ) -> None:
