@@ -8,7 +8,6 @@ from typing import Any
 import edge
 from edge.audit import audit_head
 from edge.daemon.analysis import AnalysisKeeper
-from edge.daemon.duplicates import duplicates_to_decide
 from edge.daemon.house import House
 from edge.daemon.outbox import OutputKeeper
 from edge.daemon.reconciliation import OUTCOMES
@@ -33,7 +32,7 @@ def take_snapshot(
         "software": f"mds-edge {edge.__version__}",
         "site": house.books.config.site.id,
         "slides": journal.slides.counts(),
-        "duplicates_to_decide": duplicates_to_decide(journal),
+        "duplicates_to_decide": house.duplicates_to_decide.value(journal, now_s),
         "deliveries": journal.results.counts(),
         "oldest_without_result_s": 0.0 if oldest is None else age_s(house, oldest[0]),
         "oldest_without_result": None if oldest is None else oldest[1],

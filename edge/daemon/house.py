@@ -9,7 +9,10 @@ from typing import Any
 
 from edge.daemon.alarms import Alarms
 from edge.daemon.books import Books
+from edge.daemon.duplicates import duplicates_to_decide
 from edge.daemon.durable import free_bytes, free_files
+from edge.daemon.rationed import RationedCount
+from edge.daemon.replaced import results_of_replaced_files
 
 SPOOLED_MAX = 50
 """Slides in the spool that wait for the worker; beyond, the export folder itself is the queue."""
@@ -36,6 +39,8 @@ class House:
     clock_doubt: str = ""
     full_drops: set[str] = field(default_factory=set)
     account: dict[str, Any] = field(default_factory=dict)
+    duplicates_to_decide: RationedCount = field(default_factory=lambda: RationedCount(duplicates_to_decide))
+    results_of_replaced_files: RationedCount = field(default_factory=lambda: RationedCount(results_of_replaced_files))
 
     def has_room(self) -> bool:
         """Tell whether the state folder's disk has room for another slide; raises the alarm when not."""

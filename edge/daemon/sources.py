@@ -244,13 +244,15 @@ class SourceKeeper(Keeper):
     def _on_refused(self, row: SlideRow, facts: dict[str, Any]) -> None:
         books = self.house.books
         files = books.folders.incoming / facts["token"]
-        if row.state in ("SETTLED", "HELD", "QUARANTINED", "SPOOLED"):
+        if row.state in ("SETTLED", "HELD", "QUARANTINED", "SPOOLED", "DUPLICATE"):
             code, text, signature = facts["code"], facts["text"], facts["signature"]
             # An earlier copy holds what the folder no longer does.
+            is_copy = row.state == "DUPLICATE" and not has_own_result(books, row)
+            kept = NOTHING_KEPT if is_copy else {"spool_name": None}
             row = quarantine_slide(
-                books, row, files, code=code, text=text, stage="copying", signature=signature, spool_name=None
+                books, row, files, code=code, text=text, stage="copying", signature=signature, **kept
             )
-        elif row.state in ("LATE", "DUPLICATE") and not has_own_result(books, row):
+        elif row.state == "LATE":
             # What was set aside is no longer what the folder holds: a release must not send it.
             columns = {**NOTHING_KEPT, "signature": facts["signature"]}
             row = self._slides.move(row.id, row.state, code=facts["code"], text=facts["text"], **columns)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from edge.daemon.duplicates import duplicates_to_decide
 from edge.daemon.house import House
 from edge.journal import Journal
 from edge.journal_rows import row_name
 from edge.journal_states import UNDELIVERED, WITHOUT_RESULT
 
-WAITS_FOR_A_PERSON = ("HELD", "QUARANTINED", "LATE", "VANISHED")
+WAITS_FOR_A_PERSON = ("HELD", "QUARANTINED", "LATE")
 STRANDED_ALARM = "results-without-output"
 REPLACED_ALARM = "results-of-replaced-files"
 _HAS_RESULT = (
@@ -26,7 +25,8 @@ def raise_alarms_for_people(house: House) -> None:
     """Raise an alarm for everything that waits for a person's decision, and clear it when nothing does."""
     journal, now_s = house.books.journal, house.monotonic()
     waiting = {f"slides-{state}": journal.slides.count(state) for state in WAITS_FOR_A_PERSON}
-    waiting["slides-DUPLICATE"] = duplicates_to_decide(journal)
+    waiting["slides-VANISHED"] = vanished_to_decide(journal)
+    waiting["slides-DUPLICATE"] = house.duplicates_to_decide.value(journal, now_s)
     waiting |= {f"results-{state}": count for state, count in journal.results.unanswered().items()}
     for name, count in waiting.items():
         if count:
@@ -56,24 +56,18 @@ def watch_former_outputs(house: House, now_s: float) -> None:
     house.alarms.raise_alarm(STRANDED_ALARM, text, now_s, is_open=True)
 
 
-def watch_replaced_files(house: House, now_s: float) -> None:
-    """Raise an alarm while a result stands that was made of other files than those that its folder shows again.
+def vanished_to_decide(journal: Journal) -> int:
+    """Count the slides whose folder went away after it had been read, or a person had released it.
 
-    A folder shows an earlier arrival whose signature is that of the newest look (`next_revision.shown_arrival`).
+    One that was never read is a name for a moment: an analyzer writes under it and renames the folder.
     """
-    count = house.books.journal.connection.execute(
-        "SELECT count(*) FROM (SELECT"
-        " (SELECT r.id FROM slides t CROSS JOIN revisions r ON r.slide_id = t.id WHERE t.source = n.source"
-        "   AND t.slide_key = n.slide_key AND r.status != 'X' ORDER BY r.number DESC, r.id DESC LIMIT 1) AS last,"
-        " coalesce((SELECT max(k.id) FROM slides k WHERE k.source = n.source AND k.slide_key = n.slide_key"
-        "   AND k.id < n.id AND k.signature = n.signature), n.id) AS shown"
-        " FROM slides n WHERE n.arrival > 1 AND NOT EXISTS (SELECT 1 FROM slides m WHERE m.source = n.source"
-        "   AND m.slide_key = n.slide_key AND m.arrival > n.arrival)"
-        ") f CROSS JOIN revisions r ON r.id = f.last WHERE r.status != 'W' AND r.slide_id != f.shown"
-        # Discarded late files leave the earlier result as a person wanted it.
-        " AND (r.slide_id > f.shown OR EXISTS (SELECT 1 FROM revisions o WHERE o.slide_id = f.shown"
-        "   AND o.status != 'X'))"
-    ).fetchone()[0]
+    query = "SELECT count(*) FROM slides WHERE state = 'VANISHED' AND (manifest_sha256 IS NOT NULL OR released)"
+    return int(journal.connection.execute(query).fetchone()[0])
+
+
+def watch_replaced_files(house: House, now_s: float) -> None:
+    """Raise an alarm while a result stands that was made of files which its folder holds no longer."""
+    count = house.results_of_replaced_files.value(house.books.journal, now_s)
     if not count:
         house.alarms.clear(REPLACED_ALARM)
         return

@@ -228,3 +228,9 @@ def test_a_copy_of_files_that_were_said_to_be_another_samples_is_told(laboratory
     assert laboratory.arrive("A1", sample="0099").state == "SPOOLED"
     laboratory.analyze(laboratory.slide("A1"))
     assert duplicates_to_decide(laboratory.books.journal) == 1
+
+
+def test_a_folder_that_went_away_before_it_was_read_needs_nobody(laboratory: Laboratory) -> None:
+    row = laboratory.slides.add("di60", "tmp1", b"tmp1")
+    laboratory.slides.move(row.id, "VANISHED", code="MDSE-SPOOL-003", text="gone")
+    assert alarms(laboratory) == ""

@@ -642,3 +642,13 @@ def test_the_number_of_a_result_goes_on_past_what_was_given_back(laboratory: Gat
     assert laboratory.revisions()[-1][0] == "3P"
     newest = laboratory.books.journal.results.revisions_of_folder("di60", "A1")[-1]
     assert f"{newest.message_id}.json" not in known
+
+
+def test_a_copy_whose_folder_then_holds_what_is_refused_is_set_aside_and_read_anew_when_it_is_mended(
+    laboratory: Gated,
+) -> None:
+    laboratory.done("A1")
+    assert laboratory.arrive("B1").state == "DUPLICATE"
+    refused_row = laboratory.refuse("B1")
+    assert (refused_row.state, refused_row.reason_code) == ("QUARANTINED", "MDSE-SPOOL-001")
+    assert laboratory.read("B1", images="another").state == "SPOOLED"

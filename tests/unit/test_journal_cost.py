@@ -14,12 +14,13 @@ from edge.daemon.alarms import Alarms
 from edge.daemon.duplicates import duplicates_to_decide
 from edge.daemon.outbox import OutputKeeper
 from edge.daemon.reconciliation import reconcile
+from edge.daemon.replaced import results_of_replaced_files
 from edge.daemon.waiting import (
     oldest_uncollected_s,
     oldest_undelivered_s,
     oldest_without_result,
+    vanished_to_decide,
     watch_former_outputs,
-    watch_replaced_files,
 )
 from edge.journal import Journal
 from edge.journal_rows import DeliveryRow, SlideRow
@@ -49,7 +50,8 @@ QUESTIONS: dict[str, Question] = {
     "duplicates_of": lambda book, slide, _delivery: book.slides.duplicates_of(slide.id),
     "duplicates_to_decide": lambda book, _slide, _delivery: duplicates_to_decide(book),
     "spooled_by_urgency": lambda book, _slide, _delivery: book.slides.spooled_by_urgency(),
-    "watch_replaced_files": lambda book, _slide, _delivery: watch_replaced_files(house_of(book), 0.0),
+    "results_of_replaced_files": lambda book, _slide, _delivery: results_of_replaced_files(book),
+    "vanished_to_decide": lambda book, _slide, _delivery: vanished_to_decide(book),
     "filed": lambda book, _slide, _delivery: book.slides.filed("QC", "OLD10"),
     "oldest_without_result": lambda book, _slide, _delivery: oldest_without_result(book),
 }
