@@ -4,19 +4,24 @@
     drop/Rejected/A0042_S1_r1_20261123T083100Z_9f3c21aa_20261201.hl7.err    one for several outputs, words put behind it
 
 Such a file is found by the end of its stem, which no other record's file has (edge/delivery/names.py). All folders are
-listed once, after the looks at the drop folder: what was seen to be gone must lie in one of them by then.
+listed once, after the looks at the drop folder: what was seen to be gone must lie in one of them by then. A folder
+beside the drop folder that we may not read is another application's, and is passed over.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
 from edge.delivery.durable import explained
+from edge.errors import EdgeError
 
+log = logging.getLogger("mds_edge.daemon")
 NAMES_MAX = 100_000
 """So many names of one folder are looked at: a folder that nobody clears must hold up neither deliverer nor share."""
 _ERROR_FOLDERS = ("error", "errors", "rejected", "failed", "err", "reject", "rejects", "fail", "failure", "failures",
@@ -71,7 +76,7 @@ def list_error_files(drop_folder: Path) -> ErrorFiles:
     """Return what lies in the error folders in and beside the drop folder.
 
     Raises:
-        EdgeError: MDSE-DELIVERY-001 one of the folders cannot be read now.
+        EdgeError: MDSE-DELIVERY-001 the drop folder or the one above it cannot be read now, -012 an error folder.
     """
     found: dict[str, list[tuple[str, str, str]]] = {}
     overfull = ""
@@ -79,7 +84,7 @@ def list_error_files(drop_folder: Path) -> ErrorFiles:
         folders, is_whole = _error_folders_in(parent)
         overfull = overfull if is_whole else parent.name
         for folder in folders:
-            names, is_whole = _files_in(folder)
+            names, is_whole = _files_in(folder, is_beside=parent != drop_folder)
             overfull = overfull if is_whole else folder.name
             for ids, end, rest in map(_parts, names):
                 found.setdefault(end, []).append((ids, rest, folder.name))
@@ -87,7 +92,7 @@ def list_error_files(drop_folder: Path) -> ErrorFiles:
 
 
 def _error_folders_in(parent: Path) -> tuple[list[Path], bool]:
-    """Return the error folders in one folder, and whether all of its names were looked at."""
+    """Return what is named as error folders are in one folder, and whether all of its names were looked at."""
     with explained(parent):
         try:
             with os.scandir(parent) as entries:
@@ -97,11 +102,29 @@ def _error_folders_in(parent: Path) -> tuple[list[Path], bool]:
             # A folder above the drop may be open to be passed and not to be read: its folders are then tried by name.
             names = [spelling for word in _ERROR_FOLDERS for spelling in (word, word.capitalize(), word.upper())]
             is_whole = True
-        return [parent / name for name in sorted(names) if (parent / name).is_dir()], is_whole
+        return [parent / name for name in sorted(names)], is_whole
 
 
-def _files_in(folder: Path) -> tuple[list[str], bool]:
-    """Return the names of the files in one folder, and whether all of its names were looked at."""
-    with explained(folder), os.scandir(folder) as entries:
-        names = [entry.name for entry in islice(entries, NAMES_MAX) if entry.is_file()]
-        return names, next(entries, None) is None
+def _files_in(folder: Path, *, is_beside: bool) -> tuple[list[str], bool]:
+    """Return the names of the files in one folder, and whether all of its names were looked at; none of no folder.
+
+    Raises EdgeError MDSE-DELIVERY-012 when it cannot be read now. One beside the drop folder that is closed to us holds
+    none of ours.
+    """
+    try:
+        if not folder.is_dir():
+            return [], True
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in islice(entries, NAMES_MAX) if entry.is_file()]
+            return names, next(entries, None) is None
+    except OSError as error:
+        if is_beside and isinstance(error, PermissionError):
+            _tell_closed(folder)
+            return [], True
+        raise EdgeError("MDSE-DELIVERY-012", where=str(folder), reason=error.strerror or str(error)) from error
+
+
+@cache
+def _tell_closed(folder: Path) -> None:
+    """Log once for each folder and process: every look finds it closed again."""
+    log.warning("%s may not be read by this user: no refusal is looked for there", folder)

@@ -5,8 +5,8 @@
              folder, where the daemon reads it with ack = "ack-file"
 
 Messages leave one at a time, those of one slide in the order of their revisions, whatever the times of their files say:
-a revision must not overtake the result that it replaces. Once a revision is answered, no older one of its slide leaves
-any more, also where its answer is missing: the receiver would have back what was replaced.
+a revision must not overtake the result that it replaces. Once a revision is answered, no lower one that was made before
+it leaves any more, also where its answer is missing: the receiver would have back what was replaced.
 
 An answer counts only when its MSA-2 is our MSH-10; any other is passed over, and the wait goes on. Killed between
 sending and writing the answer down, the next start sends the same bytes with the same message id once more: the
@@ -36,7 +36,7 @@ MESSAGE_BYTES_MAX = 16 * 1_048_576
 LOCK_NAME = ".mds-edge-mllp.lock"
 # As edge/delivery/names.py makes them.
 _RESULT_NAME = re.compile(
-    r"(?P<slide>.+)_r(?P<revision>[0-9]{1,4})_[0-9]{8}T[0-9]{6}Z_[0-9a-f]{8}(_d(?P<repeat>[0-9]{1,3}))?[.]hl7"
+    r"(?P<slide>.+)_r(?P<revision>[0-9]{1,4})_(?P<made>[0-9]{8}T[0-9]{6}Z)_[0-9a-f]{8}(_d(?P<repeat>[0-9]{1,3}))?[.]hl7"
 )
 
 
@@ -191,7 +191,7 @@ class MllpSender:
     def waiting(self) -> list[str]:
         """Return the names of published messages without an answer, in the order in which they are to leave.
 
-        Those that a later revision of their slide, answered already, has replaced are named in `held_back` instead.
+        Those that a later revision, answered already, has replaced are named in `held_back` instead.
         Raises EdgeError MDSE-DELIVERY-001 or -012 when a folder cannot be read now.
         """
         try:
@@ -273,16 +273,30 @@ def names_in_order(found: Iterable[tuple[int, str]]) -> list[str]:
 
 
 def replaced_names(names: Iterable[str], answered_stems: Iterable[str]) -> set[str]:
-    """Return those of the file names of whose slide a later revision is among the answered stems. Pure.
+    """Return those of the file names that a higher revision of the same slide, made no earlier, has replaced. Pure.
 
-    The answers tell it, not the messages: an answered message may have been taken away. Repeats do not replace.
+    The answers tell it, not the messages: an answered message may have been taken away. Repeats do not replace, and
+    carry the time (UTC) of the first delivery.
+
+    A name does not tell one slide from another of the same sample and key (from a second source, after the retention,
+    from a new journal), whose revisions begin at 1 again. A higher revision that was made before is taken for such
+    another one's. Not decidable, and held back: a result made before, or in the same second as, a higher revision of
+    such another slide. Not decidable either, and let go: a result made before the clock was set back, replaced after
+    that.
     """
-    newest: dict[str, int] = {}
+    answered: dict[str, list[tuple[int, str]]] = {}
     for stem in answered_stems:
         if match := _RESULT_NAME.fullmatch(f"{stem}.hl7"):
-            newest[match["slide"]] = max(newest.get(match["slide"], 0), int(match["revision"]))
+            answered.setdefault(match["slide"], []).append((int(match["revision"]), match["made"]))
     matches = [match for name in names if (match := _RESULT_NAME.fullmatch(name))]
-    return {match.string for match in matches if int(match["revision"]) < newest.get(match["slide"], 0)}
+    return {
+        match.string
+        for match in matches
+        if any(
+            revision > int(match["revision"]) and made >= match["made"]
+            for revision, made in answered.get(match["slide"], ())
+        )
+    }
 
 
 def message_id_of(content: bytes) -> str:

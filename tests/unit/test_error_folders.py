@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -194,20 +196,56 @@ def test_beside_a_drop_folder_whose_parent_may_not_be_read_the_usual_spellings_a
     assert kind_of(drop) == "refused"
 
 
-@pytest.mark.parametrize("away", ["parent", "folder"])
-def test_a_folder_that_cannot_be_read_now_is_told_as_try_later(
-    drop: Drop, monkeypatch: pytest.MonkeyPatch, away: str
-) -> None:
-    put(drop.folder / "error")
-    place = drop.folder.parent if away == "parent" else drop.folder / "error"
+def let_fail(monkeypatch: pytest.MonkeyPatch, place: Path, error: OSError) -> None:
     scandir = os.scandir
 
     def failing(path: Path) -> Any:
         if path == place:
-            raise OSError(5, "Input/output error")
+            raise error
         return scandir(path)
 
     monkeypatch.setattr(error_folders.os, "scandir", failing)
+
+
+@pytest.mark.parametrize(("place", "number", "code"), [
+    ("hl7", errno.EIO, "MDSE-DELIVERY-001"), (".", errno.EIO, "MDSE-DELIVERY-001"),
+    ("hl7/error", errno.EIO, "MDSE-DELIVERY-012"), ("failed", errno.EIO, "MDSE-DELIVERY-012"),
+    ("hl7/error", errno.EACCES, "MDSE-DELIVERY-012"),
+])  # fmt: skip
+def test_a_folder_that_cannot_be_read_now_is_told_as_try_later_an_error_folder_as_one_of_answers(
+    drop: Drop, monkeypatch: pytest.MonkeyPatch, place: str, number: int, code: str
+) -> None:
+    put(drop.folder / "error")
+    put(drop.folder.parent / "failed")
+    away = drop.folder.parent / place
+    let_fail(monkeypatch, away, OSError(number, os.strerror(number)))
     with pytest.raises(EdgeError) as failure:
         list_error_files(drop.folder)
-    assert (failure.value.code, failure.value.where) == ("MDSE-DELIVERY-001", str(place))
+    assert (failure.value.code, failure.value.where) == (code, str(away))
+
+
+def test_another_applications_closed_error_folder_beside_the_drop_stops_nothing_and_is_told_once(
+    drop: Drop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    closed, refused = drop.folder.parent / "failed", f"{STEM}_d2.hl7"
+    put(closed, FINAL)
+    put(drop.folder.parent / "rejected", refused)
+    let_fail(monkeypatch, closed, PermissionError(13, "Permission denied"))
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert (kind_of(drop), kind_of(drop, refused)) == ("collected", "refused")
+    assert [record.getMessage().partition(" ")[0] for record in caplog.records] == [str(closed)]
+
+
+def test_a_link_beside_the_drop_into_a_closed_place_stops_nothing(drop: Drop, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = drop.folder.parent / "ERROR"
+    link.symlink_to("/closed/place")
+    stat = Path.stat
+
+    def refused(path: Path, **how: Any) -> os.stat_result:
+        if path == link:
+            raise PermissionError(13, "Permission denied")
+        return stat(path, **how)
+
+    monkeypatch.setattr(Path, "stat", refused)
+    assert kind_of(drop) == "collected"

@@ -377,19 +377,45 @@ def test_an_older_revision_whose_answer_was_removed_does_not_follow_its_withdraw
     assert receiver.ids == [FIRST, SECOND]
 
 
-@given(st.lists(st.tuples(st.sampled_from([FIRST, SECOND, THIRD, OTHER]), st.integers(1, 3)), unique=True),
-       st.sets(st.integers(0, 11)))  # fmt: skip
+def test_a_name_that_is_used_again_after_its_retention_leaves_beside_the_answers_of_the_old_slide(drop: Drop) -> None:
+    again = "A1_A1_r1_20270301T120000Z_4f3c21aa"
+    publish(drop, again, f"{again}_d2")
+    for stem in (FIRST, SECOND, THIRD):
+        (drop.folder.parent / "ack" / f"{stem}.ack").write_text("answered")
+    with Receiver() as receiver:
+        sender = sender_to(drop, receiver)
+        assert (sender.waiting(), sender.held_back) == ([f"{again}.hl7", f"{again}_d2.hl7"], set())
+
+
+@pytest.mark.parametrize(("made", "is_held"), [("20261123T083159Z", True), ("20261123T083200Z", True),
+                                               ("20261123T083201Z", False)])  # fmt: skip
+def test_only_a_later_revision_made_no_earlier_holds_back_also_a_repeat(made: str, is_held: bool) -> None:
+    names = {f"A1_A1_r1_{made}_5f3c21aa.hl7", f"A1_A1_r1_{made}_5f3c21aa_d2.hl7"}
+    assert replaced_names(names, {SECOND}) == (names if is_held else set())
+
+
+def test_a_higher_revision_made_long_ago_does_not_hide_the_one_that_replaces() -> None:
+    older_slide = "A1_A1_r9_20251123T083100Z_6f3c21aa"
+    for answered in ([SECOND, older_slide], [older_slide, SECOND]):
+        assert replaced_names([f"{FIRST}.hl7"], answered) == {f"{FIRST}.hl7"}
+
+
+AGAIN, AGAIN_SECOND = "A1_A1_r1_20270301T120000Z_4f3c21a1", "A1_A1_r2_20270301T130000Z_4f3c21a2"
+
+
+@given(st.lists(st.tuples(st.sampled_from([FIRST, SECOND, THIRD, AGAIN, AGAIN_SECOND, OTHER]), st.integers(1, 3)),
+                unique=True), st.sets(st.integers(0, 17)))  # fmt: skip
 def test_whatever_is_answered_the_revisions_of_a_slide_that_leave_never_go_back(
     published: list[tuple[str, int]], answered: set[int]
 ) -> None:
     names = [stem if repeat == 1 else f"{stem}_d{repeat}" for stem, repeat in published]
-    ours = [name for name in names if name.startswith("A1")]
-    revision = {name: int(name.split("_r")[1].split("_")[0]) for name in ours}
+    replaced_by = {FIRST: (SECOND, THIRD, AGAIN_SECOND), SECOND: (THIRD,), AGAIN: (AGAIN_SECOND,)}
     stems = {name for index, name in enumerate(names) if index in answered}
+    settled = {stem for stem, _ in (published[index] for index in answered if index < len(names))}
     waiting = {f"{name}.hl7" for name in names if name not in stems}
     leaving = waiting - replaced_names(waiting, stems)
-    for name in ours:
-        is_replaced = any(revision[name] < revision[stem] for stem in stems & set(ours))
+    for name, (stem, _) in zip(names, published, strict=True):
+        is_replaced = not settled.isdisjoint(replaced_by.get(stem, ()))
         assert (f"{name}.hl7" in leaving) == (name not in stems and not is_replaced)
 
 
