@@ -14,6 +14,7 @@ from pydantic import Field
 from edge.config_values import (
     SOURCE_ID_PATTERN,
     AbsolutePath,
+    ControlPattern,
     FileName,
     FileNames,
     Key,
@@ -51,6 +52,16 @@ class SourceSection(Section):
             "",
             "Without it a slide that names no sample is held: a sample id is never guessed.",
             "(?P<sample_id>[0-9]{6,12})_[0-9]+",
+        ),
+    ] = None
+    control_pattern: Annotated[
+        ControlPattern | None,
+        Key(
+            "Regular expression on the whole sample id of control material. Each of its results takes the place of the "
+            "one before at the receiver, and no slide of it waits for a withdrawal (MDSE-SPOOL-014).",
+            "",
+            "None: of a patient's sample, a second slide under one number is a mistake until a person has looked.",
+            "QC[0-9]+",
         ),
     ] = None
     quiet_s: Annotated[

@@ -101,6 +101,17 @@ def compiled_sample_id_pattern(pattern: str) -> str:
     return pattern
 
 
+def compiled_control_pattern(pattern: str) -> str:
+    """Return the pattern; raise ValueError unless it is a regular expression that does not match an empty text."""
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"is not a regular expression: {error}") from error
+    if expression.fullmatch("") is not None:
+        raise ValueError("must not match an empty text: name the ids of the control material, such as QC[0-9]+")
+    return pattern
+
+
 def reference_entry(text: str) -> str:
     """Return the entry; raise ValueError unless it is a type code with a lower and a higher limit of at least 0."""
     found = re.fullmatch(r"[A-Z]{2,4} ([0-9]+(?:\.[0-9]+)?) ([0-9]+(?:\.[0-9]+)?)", text)
@@ -152,3 +163,4 @@ ReferenceEntries = Annotated[
 TimeZoneName = Annotated[str, AfterValidator(known_time_zone)]
 StatusLetters = Annotated[tuple[str, ...], BeforeValidator(tuple_from_list), AfterValidator(replaced_status_letters)]
 SampleIdPattern = Annotated[str, Field(max_length=200), AfterValidator(compiled_sample_id_pattern)]
+ControlPattern = Annotated[str, Field(max_length=200), AfterValidator(compiled_control_pattern)]

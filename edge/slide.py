@@ -100,13 +100,18 @@ class Slide:
 
 
 def read_slide(
-    folder: Path, *, slide_key: str | None = None, sample_id_pattern: str | None = None, hash_files: bool = True
+    folder: Path,
+    *,
+    slide_key: str | None = None,
+    sample_id_pattern: str | None = None,
+    hash_files: bool = True,
+    is_copy: bool = False,
 ) -> Slide:
     """Read a slide folder: its list of cells and its metadata; the cells' bytes only to hash them.
 
     `slide_key` stands in for the folder's name where the folder is a copy. `sample_id_pattern` is matched against the
     whole slide key; its one group is the sample id. `hash_files=False` leaves unknown digests None, for a look at a
-    share that must stay cheap.
+    share that must stay cheap. `is_copy`: the daemon's copy, which holds cells and metadata only.
 
     Raises EdgeError MDSE-SLIDE-001 (no sample id), -002 (contradicting ids), -003 (no cell image), -004 (metadata
     cannot be read), -005 (a field cannot be used), -007 (all images are copies of one), -009 (too many files), -010
@@ -123,7 +128,7 @@ def read_slide(
     if not cell_files:
         raise EdgeError("MDSE-SLIDE-003", where=key, other=len(listing.other) + len(listing.empty) + len(listing.links))
     warnings = (
-        *_metadata_warnings(listing, metadata, cell_files, from_name=from_name),
+        *_metadata_warnings(listing, metadata, cell_files, from_name=from_name, is_copy=is_copy),
         *_folder_warnings(listing),
         *_duplicate_warnings(cell_files, key),
     )
@@ -225,7 +230,7 @@ def _digest(folder_fd: int, path: str) -> str | None:
 
 
 def _metadata_warnings(
-    listing: SlideListing, metadata: SlideMetadata, cells: tuple[CellFile, ...], *, from_name: bool
+    listing: SlideListing, metadata: SlideMetadata, cells: tuple[CellFile, ...], *, from_name: bool, is_copy: bool
 ) -> list[SlideWarning]:
     warnings: list[SlideWarning] = []
     if from_name:
@@ -236,7 +241,7 @@ def _metadata_warnings(
         warnings.append(
             SlideWarning("META-TIME", "The time of acquisition has no time zone or is not ISO 8601; it was not used.")
         )
-    if missing := _missing(listing, metadata, cells):
+    if missing := _missing(listing, metadata, cells, is_copy=is_copy):
         warnings.append(SlideWarning(META_INCOMPLETE, missing))
     if contradicted := kind_contradicted(listing, metadata):
         warnings.append(SlideWarning("META-KIND", contradicted))
@@ -248,12 +253,12 @@ def _metadata_warnings(
     return warnings
 
 
-def _missing(listing: SlideListing, metadata: SlideMetadata, cells: tuple[CellFile, ...]) -> str:
+def _missing(listing: SlideListing, metadata: SlideMetadata, cells: tuple[CellFile, ...], *, is_copy: bool) -> str:
     """Say what the metadata promises and the folder does not hold; "" when all is there."""
     expected = dict(metadata.expected).get("wbc")
     if expected is not None and len(cells) < expected:
         return f"{len(cells)} of {expected} promised cell images are there."
-    return missing_file(listing, metadata)
+    return missing_file(listing, metadata, is_copy=is_copy)
 
 
 def _folder_warnings(listing: SlideListing) -> list[SlideWarning]:

@@ -1,8 +1,9 @@
 """Which image each file means that the metadata lists, and what of them is missing or contradicts the folder.
 
 A name is a path below the slide's folder. A bare name that is no such path means an image in the sub-folder of its kind
-alone: running numbers begin anew in each sub-folder, and the daemon's copy holds cells only, so that whatever else
-counted would be read one way on the share and another way in the copy.
+alone: running numbers begin anew in each sub-folder. Where they do not, a bare name without a kind that no cell has
+means the one image of another kind that has it. The daemon's copy holds cells only: such a name is looked for on the
+share and not asked for again in the copy.
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ def promised_of_images(listing: SlideListing, metadata: SlideMetadata) -> dict[s
     return bare | {path: file for file, path in meant if file.name == path}
 
 
-def missing_file(listing: SlideListing, metadata: SlideMetadata) -> str:
-    """Say which promised cell image is not there whole and beyond doubt; "" when all are."""
+def missing_file(listing: SlideListing, metadata: SlideMetadata, *, is_copy: bool) -> str:
+    """Say which promised cell image is not there whole and beyond doubt; "" when all are.
+
+    `is_copy`: the listing is of the daemon's copy, which images of other kinds are not in.
+    """
     for file, images in _images_meant(listing, metadata):
         name = printable(file.name)
-        if _kind_promised(file) != CELL:
+        if _kind_promised(file) != CELL or (not _is_of_known_kind(file) and _is_left_out(images, is_copy=is_copy)):
             continue
         if not images:
             return f"{name} is promised by the metadata and is not there."
@@ -64,10 +68,40 @@ def _images_meant(listing: SlideListing, metadata: SlideMetadata) -> list[tuple[
     by_kind: dict[tuple[str, str], list[SlideFile]] = {}
     for image in listing.images:
         by_kind.setdefault((image.kind, PurePosixPath(image.path).name), []).append(image)
-    return [
-        (file, [by_path[file.name]] if file.name in by_path else by_kind.get((_kind_promised(file), file.name), []))
-        for file in metadata.files
-    ]
+    others = _others_by_own_name(listing)
+    meant: list[tuple[PromisedFile, list[SlideFile]]] = []
+    for file in metadata.files:
+        images = [by_path[file.name]] if file.name in by_path else by_kind.get((_kind_promised(file), file.name), [])
+        if not images and not _is_of_known_kind(file) and file.name in others:
+            images = [others[file.name]]
+        meant.append((file, images))
+    return meant
+
+
+def _others_by_own_name(listing: SlideListing) -> dict[str, SlideFile]:
+    """Return the images of other kinds than cells by those bare names that tell them apart from each other.
+
+    None where a cell shares its name with one: the numbers begin anew, and a bare name may be a cell still to come.
+    """
+    by_name: dict[str, list[SlideFile]] = {}
+    for image in listing.images:
+        by_name.setdefault(PurePosixPath(image.path).name, []).append(image)
+    if any(len({image.kind == CELL for image in images}) > 1 for images in by_name.values()):
+        return {}
+    return {name: images[0] for name, images in by_name.items() if len(images) == 1 and images[0].kind != CELL}
+
+
+def _is_of_known_kind(file: PromisedFile) -> bool:
+    """Tell whether the metadata says what the file is: by its kind, its folder, or a word of its name."""
+    return file.kind is not None or "/" in file.name or _kind_promised(file) != CELL
+
+
+def _is_left_out(images: list[SlideFile], *, is_copy: bool) -> bool:
+    """Tell whether a name of no known kind means an image of another kind, which nobody waits for.
+
+    A copy cannot tell: the share was judged before it was made, and a person's release is told by itself (RELEASED).
+    """
+    return is_copy if not images else len(images) == 1 and images[0].kind != CELL
 
 
 def _kind_promised(file: PromisedFile) -> str:

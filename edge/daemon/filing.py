@@ -2,12 +2,14 @@
 
 A receiver files a result by both, and knows no folder. A second slide under the label of a first would take the place
 of its result, and its withdrawal would mark the first. A revision under another label than its folder's result would
-leave that one standing, and no later revision could take it back.
+leave that one standing, and no later revision could take it back. Control material is scanned under one label day after
+day: there the newest result is meant to take the place.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +25,8 @@ def label_objection(books: Books, slide: SlideRow, record: Mapping[str, Any]) ->
     """Return why the slide's new result must not be sent under its label; None where nothing stands in its way.
 
     MDSE-SPOOL-014: another slide's result stands under the same sample id and label, of whatever source (not every
-    format names it). MDSE-SPOOL-015: the folder's own result stands under another label.
+    format names it); not asked of control material. MDSE-SPOOL-015: the folder's own result stands under another
+    label.
     Raises EdgeError MDSE-JOURNAL-007 when the record of a result that stands cannot be read.
     """
     where, filed = f"slide {slide.id}", filed_under(record)
@@ -35,6 +38,8 @@ def label_objection(books: Books, slide: SlideRow, record: Mapping[str, Any]) ->
                 "MDSE-SPOOL-015", where=where, message_id=own.message_id, other=row_name(own.slide_id),
                 before=before[1], label=filed[1],
             )  # fmt: skip
+    if is_control(books, slide.source, filed[0]):
+        return None
     for other in other_slides(books, slide, filed[1]):
         standing = standing_result(books, other)
         if standing is not None and filed_under(record_of(books, standing)) == filed:
@@ -43,6 +48,12 @@ def label_objection(books: Books, slide: SlideRow, record: Mapping[str, Any]) ->
                 label=filed[1],
             )  # fmt: skip
     return None
+
+
+def is_control(books: Books, source: str, sample_id: str) -> bool:
+    """Tell whether the whole sample id is one of control material to the source: see `control_pattern`."""
+    pattern = next((section.control_pattern for section in books.config.sources if section.id == source), None)
+    return pattern is not None and re.fullmatch(pattern, sample_id) is not None
 
 
 def filed_under(record: Mapping[str, Any]) -> tuple[str, str]:

@@ -81,7 +81,10 @@ class BundleAnalyzer:
         from edge.writers.report_context import ReferenceIntervals
 
         slide = read_slide(
-            Path(order["folder"]), slide_key=order["slide_key"], sample_id_pattern=order["sample_id_pattern"]
+            Path(order["folder"]),
+            slide_key=order["slide_key"],
+            sample_id_pattern=order["sample_id_pattern"],
+            is_copy=True,
         )
         fields = dict(order["job"])
         fields["warnings"] = tuple(SlideWarning(code, text) for code, text in fields["warnings"])

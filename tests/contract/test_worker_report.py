@@ -1,7 +1,8 @@
-"""The worker writes its reports as the site's configuration says: language and reference intervals."""
+"""What the worker makes of an order: the report as the site's configuration says, the record from the daemon's copy."""
 
 from __future__ import annotations
 
+import json
 import re
 
 from bundles import PUBLIC_KEY, write_bundle, write_slide
@@ -55,3 +56,13 @@ def test_the_report_is_in_the_sites_language_beside_its_own_intervals(tmp_path):
     assert '<html lang="ja">' in page
     assert "Laboratory handbook 7" in page
     assert re.search(r">80 . 90 <strong>低値</strong>", page)
+
+
+def test_a_name_without_a_kind_is_not_missing_from_the_copy_which_holds_cells_only(tmp_path):
+    write_bundle(tmp_path / "bundle")
+    (tmp_path / "key.pem").write_bytes(PUBLIC_KEY)
+    folder = write_slide(tmp_path / "A0042_S1", ["SNE"] * 9, files=[{"name": "r1.png"}])
+    config = config_from_text(CONFIG.format(root=tmp_path))
+    analyzer = BundleAnalyzer(model_settings(config, device="cpu", cache=None))
+    record, _ = analyzer.analyze({**ORDER, "folder": str(folder)})
+    assert "META-INCOMPLETE" not in [warning["code"] for warning in json.loads(record)["warnings"]]

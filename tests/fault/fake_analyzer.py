@@ -41,7 +41,9 @@ class FakeAnalyzer:
 
     def analyze(self, order: Mapping[str, Any]) -> tuple[bytes, bytes]:
         folder = Path(order["folder"])
-        slide = read_slide(folder, slide_key=order["slide_key"], sample_id_pattern=order["sample_id_pattern"])
+        slide = read_slide(
+            folder, slide_key=order["slide_key"], sample_id_pattern=order["sample_id_pattern"], is_copy=True
+        )
         contents = [(folder / file.path).read_bytes() for file in slide.cell_files]
         for content in contents:
             make_trouble(content)

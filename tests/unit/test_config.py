@@ -136,6 +136,7 @@ def test_missing_or_misshapen_sections_are_faults_not_crashes(text: str) -> None
         ('path = "/srv/di60-export"', 'sample_id_pattern = "[0-9]+"'),
         ('path = "/srv/di60-export"', 'sample_id_pattern = "(a)(b)"'),
         ('path = "/srv/di60-export"', 'sample_id_pattern = "(?P<patient>[0-9]+)"'),
+        ('path = "/srv/di60-export"', f'control_pattern = "{"Q" * 201}"'),
         ('path = "/opt/mds-edge/bundle"', 'allow_demo = "yes"'),
         ('path = "/opt/mds-edge/bundle"', 'public_key = "key.pem"'),
         ('timezone = "Asia/Tokyo"', 'name = "two\\nlines"'),
@@ -161,6 +162,22 @@ def test_a_value_out_of_its_range_is_refused_at_its_line(after: str, line: str) 
     assert faults.startswith("line ")
     assert key in faults or "marker_required" in faults
     assert f"line {number}, " in faults or "marker_required" in faults
+
+
+def test_the_sample_ids_of_control_material_are_named_by_a_regular_expression_that_needs_no_group() -> None:
+    config = config_from_text(with_line('path = "/srv/di60-export"', 'control_pattern = "QC[0-9]+|XN-L[123]"'))
+    assert config.sources[0].control_pattern == "QC[0-9]+|XN-L[123]"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"), [("(", "is not a regular expression"), ("", "empty text"), (".*", "empty text")]
+)
+def test_a_control_pattern_that_cannot_name_control_material_is_refused_with_the_reason(
+    pattern: str, expected: str
+) -> None:
+    faults = faults_of(with_line('path = "/srv/di60-export"', f'control_pattern = "{pattern}"'))
+    assert "source[1].control_pattern" in faults
+    assert expected in faults
 
 
 @pytest.mark.parametrize("zone", ["JST+9:00", "Asia/Tokio", "", "../../etc/passwd", "/etc/localtime"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -172,6 +173,41 @@ def test_a_folder_that_was_used_for_another_sample_since_no_longer_takes_the_num
     assert workplace.work(1).state in FINISHED
     assert workplace.take("B1", 1, sample="0042").state in FINISHED
     assert workplace.take("C1", 1, sample="0099").reason_code == "MDSE-SPOOL-014"
+
+
+def name_controls(workplace: Workplace, pattern: str, source: str = "di60") -> None:
+    """Name the control material of a source in the configuration."""
+    config = workplace.books.config
+    (first,) = config.sources
+    named = first.model_copy(update={"id": source, "control_pattern": pattern})
+    sources = (named,) if source == first.id else (first, named)
+    books = dataclasses.replace(workplace.books, config=config.model_copy(update={"sources": sources}))
+    workplace.books = workplace.keeper.house.books = books
+
+
+def test_a_second_slide_of_control_material_under_the_same_number_gets_its_result(workplace: Workplace) -> None:
+    name_controls(workplace, "QC[0-9]")
+    assert workplace.take("A1", 1, sample="QC1").state in FINISHED
+    assert workplace.take("B1", 1, sample="QC1").state in FINISHED
+    assert workplace.standing() == {"A1": "1P", "B1": "1P"}
+
+
+def test_a_sample_whose_id_only_begins_like_that_of_control_material_is_none(workplace: Workplace) -> None:
+    name_controls(workplace, "QC[0-9]")
+    workplace.take("A1", 1, sample="QC12")
+    assert workplace.take("B1", 1, sample="QC12").reason_code == "MDSE-SPOOL-014"
+
+
+def test_the_control_material_of_another_source_does_not_count(workplace: Workplace) -> None:
+    name_controls(workplace, "QC[0-9]", source="dm9600")
+    workplace.take("A1", 1, sample="QC1")
+    assert workplace.take("B1", 1, sample="QC1").reason_code == "MDSE-SPOOL-014"
+
+
+def test_later_files_of_control_material_keep_the_number_of_its_result(workplace: Workplace) -> None:
+    name_controls(workplace, "0042")
+    workplace.take("A1", 1)
+    assert workplace.take_late(2).reason_code == "MDSE-SPOOL-015"
 
 
 def test_later_files_with_another_number_wait_until_the_result_is_withdrawn(workplace: Workplace) -> None:

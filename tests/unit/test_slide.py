@@ -481,6 +481,37 @@ def test_images_of_another_kind_that_the_metadata_lists_by_path_are_not_missing_
     assert read_slide(folder).warnings == ()
 
 
+def own_names(tmp_path: Path, *more: str) -> Path:
+    """Return a slide whose metadata lists one image of each kind, of names of their own, without kind and folder."""
+    files = [{"name": name} for name in ("1.png", "r1.png", "o1.png")]
+    return slide_folder(tmp_path, {"sample_id": "1", "files": files}, "1.png", "rbc/r1.png", "overview/o1.png", *more)
+
+
+def test_a_bare_name_without_a_kind_that_one_image_of_another_kind_has_is_not_missing_nor_a_cell(tmp_path):
+    folder = own_names(tmp_path)
+    for slide in (read_slide(folder), read_slide(cells_only(folder), is_copy=True)):
+        assert ([cell.path for cell in slide.cell_files], slide.warnings) == (["1.png"], ())
+
+
+def test_a_bare_name_without_a_kind_is_missing_while_no_image_or_more_than_one_has_it(tmp_path):
+    folder = own_names(tmp_path, "plt/r1.png")
+    assert "r1.png" in read_slide(folder).warnings[0].text
+    assert "o1.png" in read_slide(cells_only(folder)).warnings[0].text
+
+
+def test_a_bare_name_without_a_kind_is_a_cell_still_to_come_where_the_numbers_begin_anew_in_each_folder(tmp_path):
+    metadata = {"sample_id": "1", "files": [{"name": "1.png"}, {"name": "2.png"}]}
+    (warning,) = read_slide(slide_folder(tmp_path, metadata, "wbc/1.png", "rbc/1.png", "rbc/2.png")).warnings
+    assert (warning.code, "2.png" in warning.text) == ("META-INCOMPLETE", True)
+
+
+@pytest.mark.parametrize("promised", [{"name": "2.png", "kind": "wbc"}, {"name": "wbc/2.png"}])
+def test_what_the_metadata_calls_a_cell_is_missing_from_the_copy_and_is_no_image_of_another_kind(tmp_path, promised):
+    folder = slide_folder(tmp_path, {"sample_id": "1", "files": [promised]}, "wbc/1.png", "rbc/2.png")
+    for slide in (read_slide(folder), read_slide(folder, is_copy=True)):
+        assert [warning.code for warning in slide.warnings] == ["META-INCOMPLETE"]
+
+
 def test_a_bare_name_that_two_folders_of_cells_hold_speaks_of_neither_and_counts_as_missing(tmp_path):
     metadata = {"sample_id": "1", "files": [{"name": "0001.png", "preclass": "SNE"}]}
     slide = read_slide(slide_folder(tmp_path, metadata, "wbc/0001.png", "WBC/0001.png"))
