@@ -91,12 +91,14 @@ def _checklist(config: Config, arguments: argparse.Namespace) -> Checklist | Non
     if sent is None:
         return None
     checks = _wait(config, str(sent["message_id"]), "revision 1, preliminary", arguments.wait_s)
+    newest = sent
     for command, step in STEPS.items() if arguments.corrections else ():
-        decided = {"slide": sent["message_id"], "by": arguments.by, "reason": "site acceptance"}
+        decided = {"slide": newest["message_id"], "by": arguments.by, "reason": "site acceptance"}
         revised = _ask(config, {"command": command, **decided})
         if revised is None:
             return None
         checks += _wait(config, str(revised["message_id"]), step, arguments.wait_s)
+        newest = revised
     by_hand = BY_HAND + (BY_HAND_CORRECTIONS if arguments.corrections else ())
     checks += [Check(text, "by hand") for text in by_hand]
     facts = (
