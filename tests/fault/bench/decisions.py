@@ -6,7 +6,7 @@ nobody would have been told of, `duplicate` a result that left twice, after a ne
 everything else (`tests/fault/decision_judge.py`).
 
 Wrong rules for the controls: the same images under another name are another slide; an output never asks whether a newer
-result has left already; no gate stands before an analysis, and a withdrawal holds nothing.
+result has left already; nothing is asked before an analysis or of a decision, and files put back take nothing back.
 """
 
 from __future__ import annotations
@@ -19,10 +19,14 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 import edge.daemon.analysis as analysis_module
-import edge.daemon.corrections as corrections_module
+import edge.daemon.arrival as arrival_module
+import edge.daemon.decisions as decisions_module
 import edge.daemon.likeness as likeness_module
 import tests.fault.decision_world as world_module
+from edge.daemon.arrival import Arrival
+from edge.daemon.books import Books
 from edge.journal_results import ResultBook
+from edge.journal_rows import SlideRow
 from tests.fault.bench.contract import Bench, Outcome
 from tests.fault.decision_judge import DecisionError, OrderError, PatientError, StrandedError, TwiceError
 from tests.fault.decision_machine import DecisionMachine, shortened
@@ -88,10 +92,15 @@ def run_older_after_newer(number: int, work: Path) -> Outcome:
 
 
 def run_without_gate(number: int, work: Path) -> Outcome:
-    """Wrong: nothing is asked before an analysis, and a withdrawal holds nothing."""
+    """Wrong: nothing is asked before an analysis or of a decision, and files that are put back take nothing back."""
+
+    def note_nothing(books: Books, newest: SlideRow, known: SlideRow, arrival: Arrival, *, in_work: bool) -> SlideRow:
+        return books.journal.slides.amend(newest.id, "same files seen again", signature=arrival.signature)
+
     with (
         patch.object(analysis_module, "ask_gate", lambda *_: (None, None)),
-        patch.object(corrections_module, "hold_waiting", lambda *_, **__: None),
+        patch.object(decisions_module, "require_turn", lambda *_: None),
+        patch.object(arrival_module, "note_same_files", note_nothing),
     ):
         return run_schedules(number, work, short=False)
 
