@@ -12,6 +12,7 @@ import pytest
 from test_journal import intent, journal, path, revision, spooled  # noqa: F401 - two are fixtures
 
 import edge.journal as journal_module
+from edge.audit import verify_audit
 from edge.errors import EdgeError
 from edge.journal import (
     Journal,
@@ -314,3 +315,28 @@ def test_a_refused_result_is_answered_by_a_later_one_of_other_files_of_the_folde
     assert book.results.unanswered() == {"PARKED": 0, "REFUSED": 0}
     assert book.results.is_replaced(book.results.delivery(1))
     assert not book.results.is_replaced(book.results.delivery(2)), "it went to another output"
+
+
+def added_and_refused(book: Journal) -> None:
+    book.slides.add("di60", "TRIED", b"TRIED")
+    raise EdgeError("MDSE-JOURNAL-005", where="tried")
+
+
+def test_what_is_tried_leaves_neither_rows_nor_audit_and_the_chain_goes_on(book: Journal) -> None:
+    rows = book.connection.execute("SELECT count(*) FROM audit").fetchone()
+    with book.change():
+        with book.trial():
+            book.slides.add("di60", "TRIED", b"TRIED")
+        with pytest.raises(EdgeError), book.trial():
+            added_and_refused(book)
+    assert book.slides.newest("di60", "TRIED") is None
+    assert book.connection.execute("SELECT count(*) FROM audit").fetchone() == rows
+    book.slides.add("di60", "MEANT", b"MEANT")
+    assert verify_audit(book.connection).broken_at is None
+
+
+def test_slides_of_one_state_are_counted(book: Journal) -> None:
+    before = book.slides.count("SEEN")
+    for key in ("N1", "N2"):
+        book.slides.add("di60", key, key.encode())
+    assert (book.slides.count("SEEN"), book.slides.count("VANISHED")) == (before + 2, 0)
