@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import pytest
 from test_outbox import PAGE, RECORD, Place, place_with
 
 from edge.daemon.archive import store_result
@@ -14,6 +15,7 @@ from edge.daemon.intents import intents_for
 from edge.daemon.next_revision import last_revision
 from edge.daemon.requests import answer_request
 from edge.daemon.spool import MANIFEST_NAME, SpooledFile, manifest_bytes, manifest_digest, read_manifest
+from edge.errors import EdgeError
 from edge.journal_results import NewRevision
 from edge.journal_rows import SlideRow
 from edge.record_text import record_bytes
@@ -118,3 +120,10 @@ class Laboratory:
     def lose_copy(self, slide: SlideRow) -> None:
         """Let the copy in the spool go, as the retention does."""
         self.slides.amend(slide.id, "spooled images removed after retention", spool_name=None)
+
+
+def refused(laboratory: Laboratory, command: str, name: str, books: Any = None) -> EdgeError:
+    """Return the error with which a person's decision is refused."""
+    with pytest.raises(EdgeError) as failure:
+        laboratory.decide(command, name, books)
+    return failure.value

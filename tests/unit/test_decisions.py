@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from decided_slides import Laboratory
+from decided_slides import Laboratory, refused
 
 from edge.commands import journal as journal_command
 from edge.commands import result as result_command
 from edge.daemon.reconciliation import reconcile
-from edge.errors import EdgeError
 from edge.journal_results import NewRevision
 
 
@@ -21,12 +20,6 @@ def laboratory(tmp_path: Path) -> Iterator[Laboratory]:
     made = Laboratory(tmp_path)
     yield made
     made.books.journal.close()
-
-
-def refused(laboratory: Laboratory, command: str, name: str, books: object = None) -> EdgeError:
-    with pytest.raises(EdgeError) as failure:
-        laboratory.decide(command, name, books)
-    return failure.value
 
 
 def test_a_number_is_a_slide_key_and_with_its_mark_a_journal_number(laboratory: Laboratory) -> None:

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from decided_slides import Laboratory
+from decided_slides import Laboratory, refused
 from test_sources import Scanner
 
 from edge.daemon.analysis import AnalysisKeeper
 from edge.daemon.channel import Message
 from edge.daemon.house import House
 from edge.daemon.sources import SourceKeeper
-from edge.errors import EdgeError
 
 
 @pytest.fixture
@@ -24,12 +23,6 @@ def laboratory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Labo
     made = Laboratory(tmp_path)
     yield made
     made.books.journal.close()
-
-
-def refused(laboratory: Laboratory, command: str, name: str) -> EdgeError:
-    with pytest.raises(EdgeError) as failure:
-        laboratory.decide(command, name)
-    return failure.value
 
 
 def source_of(laboratory: Laboratory) -> SourceKeeper:

@@ -8,14 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from decided_slides import Laboratory
+from decided_slides import Laboratory, refused
 from test_decisions import elsewhere
 
 from edge.commands import result as result_command
 from edge.daemon.reconciliation import reconcile
 from edge.daemon.retention import purge_old_copies
 from edge.daemon.waiting import raise_alarms_for_people
-from edge.errors import EdgeError
 from edge.journal_rows import DeliveryIntent
 
 
@@ -24,12 +23,6 @@ def laboratory(tmp_path: Path) -> Iterator[Laboratory]:
     made = Laboratory(tmp_path)
     yield made
     made.books.journal.close()
-
-
-def refused(laboratory: Laboratory, command: str, name: str, books: object = None) -> EdgeError:
-    with pytest.raises(EdgeError) as failure:
-        laboratory.decide(command, name, books)
-    return failure.value
 
 
 def alarms(laboratory: Laboratory) -> str:
