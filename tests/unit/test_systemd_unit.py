@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import importlib.util
 import re
 import shutil
@@ -199,6 +200,26 @@ def test_the_mount_points_belong_to_root(repository: Path, tmp_path: Path) -> No
     assert (outcome.returncode, outcome.stderr) == (0, "")
     for name in ("srv/mds-edge/export", "srv/mds-edge/drop"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o755
+
+
+def test_the_passwords_of_the_shares_stay_roots_alone_at_every_boot(repository: Path) -> None:
+    rules = [
+        line.split()
+        for line in (repository / "systemd/tmpfiles.d/mds-edge.conf").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
+    for name in re.findall(r"credentials=([^,\s]+)", (repository / "systemd/cifs-mounts.fstab").read_text()):
+        if name == "FILE":
+            continue
+        touching = [tuple(rule[2:5]) for rule in rules if rule[0] == "z" and fnmatch.fnmatch(name, rule[1])]
+        assert touching == [("0600", "root", "root")], name
+
+
+def test_the_service_may_read_its_configuration_and_nobody_else_may_write_it(repository: Path) -> None:
+    text = (repository / "systemd/tmpfiles.d/mds-edge.conf").read_text()
+    config = config_from_text((repository / SAMPLE).read_text().replace("# public_key", "public_key"))
+    for path in (DEFAULT_CONFIG_PATH, config.bundle.public_key):
+        assert re.search(rf"^z {re.escape(str(path))} +0640 root mds-edge -$", text, flags=re.MULTILINE), path
 
 
 def test_the_example_of_a_share_closes_its_folders_to_others(repository: Path) -> None:
