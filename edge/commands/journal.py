@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edge.errors import EXIT_DONE, EXIT_INTERNAL, run_command
+from edge.errors import EXIT_BY_HAND, EXIT_DONE, EXIT_INTERNAL, run_command
 from edge.journal_rows import row_name
+from edge.journal_states import SLIDE_MOVES
 
 DESCRIPTION = """\
 Reads and changes the journal: through the daemon's control socket while it runs, else under the state folder's lock.
@@ -18,18 +20,26 @@ Reads and changes the journal: through the daemon's control socket while it runs
   status        how the daemon is (only while it runs)
   list          slides, newest first, of one state with --state
   show          everything about one slide: arrivals, results, deliveries, audit
-  requeue       try a held or quarantined slide again
-  release       let a held, late or doubtful slide pass
-  discard       close a slide without a result
+  requeue       try a held, quarantined or vanished slide again; or render its parked results again
+  release       let a held, late or doubtful slide pass, or one that vanished and was copied before
+  discard       close a slide without a result; or give up its other analysis, its parked or its refused results
   reanalyze     analyze a finished slide again with the present bundle
   verify-audit  walk the audit chain and say whether it is whole
   reconcile     account for every slide that was ever seen
-  adopt         a new state folder: count everything that is there now as delivered before
+  adopt         a new state folder: close every slide that the journal has seen, and take the drop folders over
   accept-clock  the machine's clock is right although the daemon doubts it
   purge         give back now what is older than the retention (only while the daemon runs)
 
 SLIDE is a slide key, source/slide key, a message id, or a journal number as list and show print it: row:12. A bare
 number is never a journal number, and a name that fits several slides is refused.
+
+adopt closes only what the journal has seen. With the daemon stopped, just started, or the share away that is nothing,
+the drop folders are taken over all the same, and everything in the export folder is sent: first read docs/operate.md,
+"A new state folder at an old site".
+
+exit status: 0 done; 2 refused, or no such slide; 6 answered, and a person has to look: the account does not add up, or
+adopt closed nothing; 70 the audit chain is broken, or a fault of ours; 75 no daemon answers, or another process has the
+books: try again; 78 configuration, journal, or not the state folder's owner while the daemon is down (sudo -u mds-edge)
 """
 EXAMPLES = """\
 examples:
@@ -37,8 +47,13 @@ examples:
   edge-journal show di60/A0042_S1
   edge-journal show row:12
   edge-journal release di60/A0042_S1 --by "K. Sato" --reason "late images belong to the slide"
+  sudo -u mds-edge edge-journal reconcile                 while the daemon is down
   edge-journal reanalyze di60/A0042_S1 --by "K. Sato" --reason "bundle wbc-2026.2 is in use"
 """
+NOTHING_ADOPTED = """\
+warning: NO SLIDE WAS CLOSED. If none was adopted before, this journal has seen none: the daemon is stopped or was just
+started, or the share is away. Then whatever is in the export folder will be analyzed and sent as new. If it was
+delivered before: systemctl stop mds-edge, and read docs/operate.md, "A new state folder at an old site"."""
 DECISIONS = ("requeue", "release", "discard", "reanalyze")
 SITE_DECISIONS = ("adopt", "accept-clock", "purge")
 
@@ -55,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--config", type=Path, default=Path("/etc/mds-edge/mds-edge.toml"), metavar="FILE",
                         help="configuration of the daemon (default %(default)s)")  # fmt: skip
-    parser.add_argument("--state", metavar="STATE", help="list: only slides in this state")
+    parser.add_argument("--state", metavar="STATE", help=f"list: only slides in this state: {', '.join(SLIDE_MOVES)}")
     parser.add_argument(
         "--limit", type=int, default=100, metavar="N", help="list: at most so many (default %(default)s)"
     )
@@ -86,11 +101,19 @@ def _run(arguments: argparse.Namespace) -> int:
         with opened_books(config) as books:
             reply = answer_request(books, request, uid=os.getuid())
     if not reply["ok"]:
-        import sys
-
         print(f"error: {reply.get('error', 'the daemon gave no reason')}", file=sys.stderr)
         return int(reply.get("exit", EXIT_INTERNAL))
     print(json.dumps(reply, ensure_ascii=False, indent=1) if arguments.json else _text(arguments.command, reply))
+    return _status(arguments.command, reply)
+
+
+def _status(command: str, reply: Mapping[str, Any]) -> int:
+    """Return the exit status of an answer, and say on standard error where it is no good news."""
+    if command == "reconcile" and not reply["whole"]:
+        return EXIT_BY_HAND
+    if command == "adopt" and not reply["slides"] and not reply["deliveries"]:
+        print(NOTHING_ADOPTED, file=sys.stderr)
+        return EXIT_BY_HAND
     return EXIT_DONE
 
 

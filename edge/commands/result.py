@@ -1,4 +1,4 @@
-"""`edge-result`: see what became of results; release, withdraw or send again one that the daemon holds."""
+"""`edge-result`: see what became of results; finalize, withdraw or send again one that the daemon holds."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ that names its predecessor, and is written into the audit trail with the name yo
 
 SLIDE is a slide key, source/slide key, a message id, or a journal number as edge-journal list prints it: row:12. A bare
 number is never a journal number, a sample id names no slide, and a name that fits several slides is refused.
+
+While the daemon is down the owner of the state folder may run it: sudo -u mds-edge edge-result ...
+
+exit status: 0 done; 2 refused, or no such result; 70 a fault of ours; 75 no daemon answers, or another process has the
+books: try again; 78 configuration, journal or user
 """
 EXAMPLES = """\
 examples:
@@ -63,7 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--reason", metavar="TEXT", help="why; goes into the audit trail and the result")
     parser.add_argument("--socket", type=Path, metavar="PATH", help="control socket of the daemon")
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="take the socket from here; works with the daemon down, too"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="configuration of the daemon (default /etc/mds-edge/mds-edge.toml, while no daemon listens at its usual "
+        "socket); while the daemon is down the answer comes from its books",
     )
     parser.add_argument("--json", action="store_true", help="print the daemon's reply as JSON")
     return parser
@@ -88,11 +97,12 @@ def _reply(arguments: argparse.Namespace, request: Mapping[str, Any]) -> Mapping
     """Ask the daemon; with a configuration at hand and no daemon running, take the lock and answer from the books."""
     from edge.daemon.control_client import DEFAULT_SOCKET, is_daemon_listening, reply_from_daemon
 
-    if arguments.config is None or arguments.socket is not None:
+    path = None if arguments.socket is not None else arguments.config or _installed_config()
+    if path is None:
         return reply_from_daemon(arguments.socket or DEFAULT_SOCKET, request)
     from edge.config import load_config
 
-    config = load_config(arguments.config)
+    config = load_config(path)
     if is_daemon_listening(config.health.socket):
         return reply_from_daemon(config.health.socket, request)
     from edge.daemon.books import opened_books
@@ -100,6 +110,23 @@ def _reply(arguments: argparse.Namespace, request: Mapping[str, Any]) -> Mapping
 
     with opened_books(config) as books:
         return answer_request(books, request, uid=os.getuid())
+
+
+def _installed_config() -> Path | None:
+    """Return the configuration in its usual place where it is needed: no daemon listens at the usual socket.
+
+    A running daemon is asked without it: a result must be withdrawn also while the file is being edited.
+    """
+    from edge.daemon.control_client import DEFAULT_SOCKET, is_daemon_listening
+
+    try:
+        if is_daemon_listening(DEFAULT_SOCKET):
+            return None
+    except OSError:
+        return None  # asking it says why it cannot be asked
+    from edge.config import DEFAULT_CONFIG_PATH
+
+    return DEFAULT_CONFIG_PATH if os.path.exists(DEFAULT_CONFIG_PATH) else None  # noqa: PTH110 - False where we may not look
 
 
 def _text(command: str, reply: Mapping[str, Any]) -> str:
