@@ -241,15 +241,18 @@ class LimitsSection(Section):
 
 
 class RetentionSection(Section):
-    """How long spooled images are kept."""
+    """How long spooled images are kept, and then the rows of finished slides."""
 
     days: Annotated[
         int,
         Field(ge=1, le=3650),
         Key(
-            "Days that the spooled images of a finished slide are kept. Records and audit stay.",
+            "Days that the spooled images of a finished slide are kept, and after that, once its folder has not been "
+            "listed for as long, its rows: from then on its result can no longer be finalized, withdrawn or sent "
+            "again. Records and audit stay.",
             "days",
-            "A month covers a query from the ward.",
+            "A month covers a query from the ward. Never below the time in which results are still finalized, "
+            "questioned or taken back.",
         ),
     ] = 30
 
@@ -266,7 +269,8 @@ class HealthSection(Section):
         Key(
             "Metrics in Prometheus text form, replaced as a whole.",
             "",
-            "Beside the socket; a node exporter can read it there.",
+            "Beside the socket, where a node exporter can read it. It goes when the daemon is stopped: monitoring must "
+            "take a missing or old file for an alarm.",
         ),
     ] = Path("/run/mds-edge/metrics.prom")
 

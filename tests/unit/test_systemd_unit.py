@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -14,6 +15,8 @@ import pytest
 from edge.config import DEFAULT_CONFIG_PATH, config_from_text
 from edge.config_reference import DOCUMENT, SAMPLE, config_document, main, sample_configuration
 from edge.config_sections import Config
+from edge.daemon.control import listen
+from edge.daemon.health import write_metrics
 
 EXPOSURE_TENTHS_MAX = 4
 GPU_EXPOSURE_TENTHS_MAX = 6
@@ -105,7 +108,30 @@ def test_the_engine_may_write_its_kernels(settings: dict[str, list[str]]) -> Non
 
 def test_callers_of_the_control_socket_keep_their_names(settings: dict[str, list[str]]) -> None:
     assert "PrivateUsers" not in settings
-    assert settings["RuntimeDirectoryMode"] == ["0750"]
+
+
+def test_a_node_exporter_may_read_the_metrics_and_nobody_else_may_connect_to_the_socket(
+    settings: dict[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert settings["RuntimeDirectoryMode"] == ["0755"]
+    closed = int(settings["UMask"][0], 8)
+    modes: list[int] = []
+    plain = Path.chmod
+
+    def chmod(path: Path, mode: int) -> None:
+        modes.append(path.stat().st_mode & 0o077)
+        plain(path, mode)
+        modes.append(path.stat().st_mode & 0o777)
+
+    monkeypatch.setattr(Path, "chmod", chmod)
+    monkeypatch.setattr("edge.daemon.health.metrics_text", lambda _: "mds_edge_model_ready 1\n")
+    before = os.umask(closed)
+    try:
+        listen(tmp_path / "s").close()
+        write_metrics(tmp_path / "m", {})
+    finally:
+        os.umask(before)
+    assert modes == [0, 0o660, 0, 0o644], "closed to others, then for the group; closed, then for everybody"
 
 
 @pytest.mark.case("S9")
@@ -116,8 +142,6 @@ def test_there_is_no_network_but_unix_sockets(settings: dict[str, list[str]]) ->
 
 @pytest.mark.case("S10")
 def test_the_environment_is_what_the_package_expects(settings: dict[str, list[str]]) -> None:
-    import os
-
     import edge  # noqa: F401  importing it sets the two variables
 
     for name in ("ORT_DISABLE_TELEMETRY", "OPENCV_IO_MAX_IMAGE_PIXELS"):
