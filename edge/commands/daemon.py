@@ -13,19 +13,28 @@ DESCRIPTION = """\
 Runs until it is stopped (SIGTERM). Every slide that arrives leaves a result or a stated reason; after a crash or a
 power cut it goes on where the journal says. Usually started by systemd (mds-edge.service).
 
-exit status: 0 stopped, 78 configuration or bundle cannot be used, 75 another daemon has the state folder or what the
-start needs fails at this moment: try again
+exit status: 0 stopped, or everything that was checked is well; 2 wrong options; 4 the bundle does not fit; 75 another
+daemon has the state folder or what the start needs fails at this moment: try again; 78 configuration or bundle cannot
+be used (systemd tries neither 4 nor 78 again)
+"""
+EXAMPLES = """\
+examples:
+  sudo -u mds-edge edge-daemon --config /etc/mds-edge/mds-edge.toml --check-config
+  edge-daemon --config mds-edge.toml --verbose
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon, or check the configuration and what it names."""
     parser = argparse.ArgumentParser(
-        "edge-daemon", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+        "edge-daemon", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration (docs/config.md)")
     parser.add_argument(
-        "--check-config", action="store_true", help="try the file, the folders and the bundle, then end"
+        "--check-config",
+        action="store_true",
+        help="try the file, the folders and the bundle, then end: as the service's user (sudo -u mds-edge edge-daemon "
+        "...); the unit's file rules are not tried",
     )
     parser.add_argument("--verbose", action="store_true", help="log at level DEBUG: then ids of slides are readable")
     # For tests alone: worker.py refuses it unless MDS_EDGE_TEST_ANALYZER is set, and only test results may leave.

@@ -21,12 +21,18 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Plays the laboratory information system: takes files from a drop folder (or messages over MLLP), reads HL7 ORU and OUL,
 LIS2-A2, both CSV forms, FHIR and the JSON record as a strict receiver does, answers, and prints what it understood. Its
-readers share no code with the writers. Exit status 5 when a file was wrong in itself (cut, malformed, contradicting).
+readers share no code with the writers.
+
+Only at a drop folder that no LIS reads, while nothing but tests is exported: what it answers counts as accepted, what
+it takes as collected, and nothing sends that again by itself. Run it as the service's user (sudo -u mds-edge);
+afterwards edge-result resend what a LIS should have had.
 
   --reader strict     takes our endings at once: whatever goes wrong while publishing shows itself
   --reader mirth      takes everything without a leading dot that is 1 s old; moves or deletes it (needs --delete)
   --reader senaite    takes everything at once, leaves it, and writes imported.csv and logs.log into the drop folder
   --reader openelis   takes our endings once unchanged for 3 s, leaves them, knows a file by its content
+
+exit status: 0 every file was whole; 2 wrong options; 5 a file was wrong in itself (cut, malformed, contradicting)
 """
 EXAMPLES = """\
 examples:

@@ -23,10 +23,13 @@ itself has no network. There is no encryption here; use a separate network or a 
 
 A message is sent at least once. Stopped between sending and writing the answer down, it is sent again, the same bytes
 with the same message id: the receiver must know a repeated message by its id (MSH-10).
+
+exit status: 0 stopped, or with --once all that waited was answered; 2 wrong options; 75 with --once something still
+waits; or another sender has the acknowledgement folder: try again
 """
 EXAMPLES = """\
 examples:
-  edge-mllp --drop /srv/mds-edge/drop/hl7 --ack /srv/mds-edge/drop/ack --to 10.0.0.5:2575
+  sudo -u mds-edge edge-mllp --drop /srv/mds-edge/drop/hl7 --ack /srv/mds-edge/drop/ack --to 10.0.0.5:2575
   edge-mllp --drop drop/hl7 --ack drop/ack --to localhost:2575 --once      send what waits and end
 """
 PAUSE_FIRST_S, PAUSE_LONGEST_S = 1.0, 300.0

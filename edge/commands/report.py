@@ -17,10 +17,15 @@ DESCRIPTION = """\
 Writes one HTML page that lists the newest revision of every slide in an archive of results, with links to the reports
 and the records, and shows how the score and the main shares of each sample id run through time. The page asks nothing
 of the network; it holds sample ids, so keep it where the archive may be kept.
+
+The archive itself is open to the service alone. For people, add an output of its own (format = "json", report = true,
+ack = "none": docs/report.md) and name its folder.
+
+exit status: 0 the page is written; 2 wrong options, no such folder, no record in it, or the page cannot be written
 """
 EXAMPLES = """\
 example:
-  edge-report /var/lib/mds-edge/archive --output /srv/lab/results.html
+  edge-report /srv/mds-edge/drop/review --output results.html
 """
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,10 @@ Then prints a checklist: what the machine saw, and what a person looks at in the
 
 Exit status 0: every configured output was confirmed. 6: nothing failed, but the machine cannot confirm an output (ack =
 "none", or a format without a mark for tests): a person must find the test at its receiver, and sign. 75: one still
-waits. 5: one was refused, stopped or not reached (an edited configuration that the daemon has not reloaded). The test
-stays in the journal and the archive, marked T, with your name.
+waits, or no daemon answers. 5: one was refused, stopped or not reached (an edited configuration that the daemon has not
+reloaded). 2: the daemon refused the test or a correction (edge-result show tells what was sent), or a page cannot be
+written (nothing was sent). 78: the configuration. The test stays in the journal and the archive, marked T, with your
+name.
 """
 EXAMPLES = """\
 examples:
@@ -46,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--sample", required=True, metavar="ID", help="sample id that your LIS keeps for tests; one "
                         "with leading zeros shows whether they survive")  # fmt: skip
     parser.add_argument("--corrections", action="store_true",
-                        help="then release the test as final and withdraw it, as two more revisions")  # fmt: skip
+                        help="then finalize the test and withdraw it, as two more revisions")  # fmt: skip
     parser.add_argument("--wait-s", type=float, default=120.0, metavar="N", help="time for each answer (default 120)")
     parser.add_argument("--config", type=Path, default=Path("/etc/mds-edge/mds-edge.toml"), metavar="FILE",
                         help="configuration of the daemon (default %(default)s)")  # fmt: skip
@@ -54,10 +57,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the checklist as Markdown")
     parser.add_argument("--json", action="store_true", help="print the checklist as JSON")
     arguments = parser.parse_args(argv)
-    for path in (arguments.html, arguments.markdown):
-        if path is not None and path.exists():
-            parser.error(f"{path} exists already; a signed checklist is not overwritten")
-    return run_command(lambda: _run(arguments))
+    with _new_pages(parser, [path for path in (arguments.html, arguments.markdown) if path is not None]):
+        return run_command(lambda: _run(arguments))
+
+
+@contextlib.contextmanager
+def _new_pages(parser: argparse.ArgumentParser, paths: Sequence[Path]) -> Iterator[None]:
+    """Make each page, empty, before a test is sent, and take away what stayed empty.
+
+    A page that cannot be written must not be found out about when the test was sent, finalized and withdrawn. Ends the
+    command (status 2) where a page is there already or cannot be made.
+    """
+    made: list[Path] = []
+    try:
+        for path in paths:
+            try:
+                path.touch(exist_ok=False)
+            except FileExistsError:
+                parser.error(f"{path} exists already; a signed checklist is not overwritten")
+            except OSError as error:
+                parser.error(f"{path} cannot be written ({error.strerror}); nothing was sent")
+            made.append(path)
+        yield
+    finally:
+        for path in made:
+            if path.is_file() and path.stat().st_size == 0:
+                path.unlink()
 
 
 def _run(arguments: argparse.Namespace) -> int:

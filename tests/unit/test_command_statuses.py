@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from collections.abc import Iterator
@@ -106,6 +107,15 @@ def test_edge_result_without_daemon_and_configuration_says_how_it_works_while_th
     told = capsys.readouterr().err
     assert "MDSE-DELIVERY-021" in told
     assert "--config" in told
+
+
+@pytest.mark.parametrize(
+    "name", ["daemon", "journal", "lis_simulator", "mllp", "plan", "report", "result", "run", "validate_site"]
+)
+def test_the_help_of_a_command_tells_its_exit_statuses(name: str, capsys: Any) -> None:
+    with pytest.raises(SystemExit):
+        importlib.import_module(f"edge.commands.{name}").main(["--help"])
+    assert re.search(r"exit status", capsys.readouterr().out, flags=re.IGNORECASE)
 
 
 def test_the_help_of_edge_journal_names_every_state(capsys: Any) -> None:

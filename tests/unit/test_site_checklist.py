@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import html
+from pathlib import Path
 
 import pytest
 
+from edge.commands import validate_site
 from edge.site_checklist import (
     Check,
     Checklist,
@@ -73,3 +75,24 @@ def test_what_the_receiver_said_can_break_neither_page_nor_table() -> None:
     for line in markdown_of_checklist(checklist).splitlines():
         assert line.replace("\\|", "").count("|") in (0, 3, 4), line
     assert hostile in text_of_checklist(checklist)
+
+
+@pytest.mark.parametrize("option", ["--html", "--markdown"])
+def test_a_page_that_cannot_be_written_is_found_before_anything_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    sent: list[object] = []
+    monkeypatch.setattr("edge.commands.validate_site._run", lambda arguments: sent.append(arguments) or 0)
+    page = tmp_path / "no-such-folder" / "page"
+    with pytest.raises(SystemExit) as ended:
+        validate_site.main(["--by", "K. Sato", "--sample", "000TEST1", option, str(page)])
+    assert ended.value.code == 2
+    assert sent == []
+    assert f"{page} cannot be written" in capsys.readouterr().err
+
+
+def test_no_empty_page_is_left_where_no_test_was_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.commands.validate_site._run", lambda _: 2)
+    page = tmp_path / "page"
+    assert validate_site.main(["--by", "K. Sato", "--sample", "000TEST1", "--html", str(page)]) == 2
+    assert not page.exists()
