@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import subprocess
@@ -152,6 +153,46 @@ def test_the_figures_of_the_science_page_are_those_of_the_committed_validation()
 def test_every_link_between_documents_leads_somewhere(page: Path) -> None:
     targets = {match[1] for match in LINK.finditer(page.read_text(encoding="utf-8"))}
     assert [target for target in sorted(targets) if not (page.parent / target).exists()] == []
+
+
+def shapes_of(text: ast.expr, module: ast.Module) -> set[str]:
+    """Return the texts that an expression can be, `*` for what is put in; those of a name from what it is given."""
+    if isinstance(text, ast.Constant):
+        return {str(text.value)}
+    if isinstance(text, ast.JoinedStr):
+        return {"".join(str(part.value) if isinstance(part, ast.Constant) else "*" for part in text.values)}
+    name = text.attr if isinstance(text, ast.Attribute) else text.id if isinstance(text, ast.Name) else ""
+    given: list[ast.expr] = []
+    for node in ast.walk(module):
+        if isinstance(node, ast.Assign):
+            (target,), value = node.targets, node.value
+            pairs = zip(target.elts, value.elts, strict=True) if isinstance(value, ast.Tuple) and isinstance(
+                target, ast.Tuple) else [(target, value)]  # fmt: skip
+            given += [part for to, part in pairs if isinstance(to, ast.Name) and to.id == name]
+    for node in ast.walk(module):
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            given += [found.value for found in ast.walk(node) if isinstance(found, ast.Return) and found.value]
+    return {shape for value in given for shape in shapes_of(value, module)}
+
+
+def alarms_of_the_code() -> set[str]:
+    found: set[str] = {"slides-*", "slides-DUPLICATE", "results-*"}  # made in a loop (edge/daemon/waiting.py)
+    for path in (REPOSITORY / "edge" / "daemon").glob("*.py"):
+        module = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(module):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "raise_alarm":
+                shapes = shapes_of(node.args[0], module)
+                assert shapes or path.name == "waiting.py", f"{path.name}:{node.lineno}: which alarm is this?"
+                found |= shapes
+    return found
+
+
+def test_every_alarm_of_the_code_is_explained_with_its_remedy_and_no_other() -> None:
+    part = (REPOSITORY / "docs" / "operate.md").read_text(encoding="utf-8").partition("\n## Alarms\n")[2]
+    rows = [line.split(" | ") for line in part.partition("\n## ")[0].splitlines() if line.startswith("| `")]
+    assert all(len(row) == 3 and len(row[2].rstrip(" |")) > 5 for row in rows)
+    named = {re.sub(r"\.\.\.|ID$|STATE$|^NAME", "*", name) for row in rows for name in re.findall(r"`([^`]+)`", row[0])}
+    assert named == alarms_of_the_code()
 
 
 def test_decisions_are_numbered_without_a_gap_and_each_bears_its_number() -> None:
