@@ -133,7 +133,7 @@ def _text(command: str, reply: Mapping[str, Any]) -> str:
     if command == "reconcile":
         return _text_of_account(reply)
     if command == "adopt":
-        told = f"{reply['slides']} slides and {reply['deliveries']} deliveries count as delivered before"
+        told = f"{reply['slides']} slides were closed and {reply['deliveries']} deliveries given up as delivered before"
         return f"{told}, {reply['drop_folders']} drop folders were taken over"
     if command == "purge":
         told = f"{reply['copies']} spooled copies and {reply['quarantined']} folders of the quarantine were removed"

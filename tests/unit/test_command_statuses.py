@@ -61,7 +61,9 @@ def test_an_adoption_that_closed_something_is_done(
 ) -> None:
     answered_with({"ok": True, "slides": slides, "deliveries": deliveries, "drop_folders": 1})
     assert journal_command.main(["adopt", *WHO, "--config", str(config)]) == 0
-    assert capsys.readouterr().err == ""
+    told = capsys.readouterr()
+    assert f"{slides} slides were closed and {deliveries} deliveries given up" in told.out
+    assert told.err == ""
 
 
 def test_nothing_is_adopted_of_a_journal_that_has_seen_nothing(config: Path, capsys: Any) -> None:
