@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import tomllib
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -94,3 +95,7 @@ def run_command(body: Callable[[], int]) -> int:
         # The reader of our output (head, less) went away: not an error of ours, and nothing more can be said to it.
         sys.stderr.close()
         return EXIT_DONE
+    except Exception as error:  # noqa: BLE001 - told with its traceback, and by a status of its own
+        traceback.print_exception(error)
+        print("error: not foreseen by this program; please report it with the lines above.", file=sys.stderr)
+        return EXIT_INTERNAL

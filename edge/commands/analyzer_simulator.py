@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge.commands.option_values import positive_number
 from edge.errors import EXIT_DONE, run_command
 
 if TYPE_CHECKING:
@@ -59,17 +60,19 @@ def _parser() -> argparse.ArgumentParser:
     cells.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder to write; must hold no labels yet"
     )
-    cells.add_argument("--count", type=_positive, default=1700, metavar="N", help="cells to draw (default 1700)")
+    cells.add_argument("--count", type=positive_number, default=1700, metavar="N", help="cells to draw (default 1700)")
     cells.add_argument("--seed", type=int, default=1, metavar="S", help="same seed, same cells (default 1)")
     cells.add_argument("--types", type=_codes, default=(), metavar="A,B", help="cell types, in turn (default: all 17)")
-    cells.add_argument("--size-px", type=_positive, default=360, metavar="P", help="side of a picture (default 360)")
+    cells.add_argument(
+        "--size-px", type=positive_number, default=360, metavar="P", help="side of a picture (default 360)"
+    )
     cells.add_argument(
         "--findings-mean", type=float, default=0.9, metavar="M", help="mean number of findings a cell (default 0.9)"
     )
     cells.add_argument("--json", action="store_true", help="print the summary as JSON")
     cells.set_defaults(body=_cells)
     slides = commands.add_parser("slides", help="export a number of slides", epilog=EXAMPLES, formatter_class=raw)
-    slides.add_argument("--count", type=_positive, default=3, metavar="N", help="slides to export (default 3)")
+    slides.add_argument("--count", type=positive_number, default=3, metavar="N", help="slides to export (default 3)")
     slides.add_argument(
         "--labels",
         action="store_true",
@@ -79,7 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     slides.set_defaults(body=_slides)
     run = commands.add_parser("run", help="export slides without end", epilog=EXAMPLES, formatter_class=raw)
     run.add_argument("--every-s", type=float, default=60.0, metavar="T", help="pause between slides (default 60)")
-    run.add_argument("--count", type=_positive, default=None, metavar="N", help="stop after N slides (default: never)")
+    run.add_argument(
+        "--count", type=positive_number, default=None, metavar="N", help="stop after N slides (default: never)"
+    )
     _add_slide_options(run)
     run.set_defaults(body=_run)
     return parser
@@ -256,13 +261,6 @@ def _listing(origins: dict[str, int]) -> str:
     ordered = sorted(origins.items(), key=lambda item: -item[1])
     shown = [f"{count} {name}" for name, count in ordered[:4]]
     return ", ".join(shown) + (f", {len(ordered) - 4} more reasons" if len(ordered) > 4 else "")
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return number
 
 
 def _codes(text: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge.commands.option_values import positive_number
 from edge.errors import EXIT_DONE, EdgeError, run_command
 
 if TYPE_CHECKING:
@@ -53,11 +54,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--slide", type=Path, action="append", metavar="DIR", help="a slide folder; may be given again")
-    what.add_argument("--synthetic", type=_positive, default=2, metavar="N", help="draw N slides (default 2)")
+    what.add_argument("--synthetic", type=positive_number, default=2, metavar="N", help="draw N slides (default 2)")
     parser.add_argument(
-        "--cells", type=_positive, default=200, metavar="C", help="cells of a drawn slide (default 200)"
+        "--cells", type=positive_number, default=200, metavar="C", help="cells of a drawn slide (default 200)"
     )
-    parser.add_argument("--runs", type=_positive, default=3, metavar="R", help="analyses of each slide (default 3)")
+    parser.add_argument(
+        "--runs", type=positive_number, default=3, metavar="R", help="analyses of each slide (default 3)"
+    )
     _add_model(parser.add_argument_group("the model"))
     out = parser.add_argument_group("what comes out")
     out.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -86,13 +89,7 @@ def _add_model(group: Any) -> None:
         metavar="DIR",
         help="keep compiled networks and the tuned layout here, as edge-daemon does",
     )
-    group.add_argument("--threads", type=_positive, metavar="N", help="processor threads (default: all cores)")
-
-
-def _positive(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
-    return int(text)
+    group.add_argument("--threads", type=positive_number, metavar="N", help="processor threads (default: all cores)")
 
 
 def _bench(arguments: argparse.Namespace) -> int:

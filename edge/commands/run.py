@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.commands.option_values import positive_number, sample_id_pattern
 from edge.errors import EXIT_DONE, EdgeError, run_command
 
 if TYPE_CHECKING:
@@ -52,9 +53,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--engine", default="cpu", metavar="E", help="cpu, gpu, auto, or with a precision: cpu-fp32 (default cpu)"
     )
-    parser.add_argument("--threads", type=int, metavar="N", help="processor threads (default: all)")
+    parser.add_argument("--threads", type=positive_number, metavar="N", help="processor threads (default: all)")
     parser.add_argument(
-        "--sample-id-pattern", metavar="RE", help="take the sample id from the folder's name; one group"
+        "--sample-id-pattern",
+        type=sample_id_pattern,
+        metavar="RE",
+        help="take the sample id from the folder's name; one group",
     )
     parser.add_argument("--assess-all", action="store_true", help="assess every target, requested by the slide or not")
     parser.add_argument("--json", action="store_true", help="print the record instead of the page")

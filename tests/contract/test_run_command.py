@@ -108,6 +108,26 @@ def test_a_time_without_an_offset_is_a_usage_error(site, moment):
     assert caught.value.code == 2
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("--sample-id-pattern", "[", "is not a regular expression"),
+        ("--sample-id-pattern", "A.*", "must have exactly one group"),
+        ("--sample-id-pattern", "(A)(.*)", "must have exactly one group"),
+        ("--threads", "-3", "is no number from 1 on"),
+        ("--threads", "0", "is no number from 1 on"),
+        ("--threads", "two", "is no number from 1 on"),
+    ],
+)
+def test_a_value_that_no_slide_could_be_read_with_is_a_usage_error_that_says_why(site, option, value, reason, capsys):
+    with pytest.raises(SystemExit) as caught:
+        run_on(site, f"{option}={value}")
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert option in said
+    assert reason in said
+
+
 def test_page_and_report_are_in_the_language_that_is_asked_for(site, tmp_path, capsys):
     assert run_on(site, "--language", "ja", "--html", str(tmp_path / "r.html")) == 0
     assert "次に行うこと" in capsys.readouterr().out

@@ -86,3 +86,31 @@ def test_a_command_prints_one_line_and_returns_the_status_of_the_error(capsys):
 
     assert run_command(body) == 4
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("unforeseen", [ValueError("a wrong turn"), OSError(5, "Input/output error"), RecursionError()])
+def test_an_unforeseen_error_ends_with_70_and_keeps_its_traceback(capsys, unforeseen):
+    def body() -> int:
+        raise unforeseen
+
+    assert run_command(body) == 70
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "in body" in said
+    assert said.splitlines()[-1].startswith("error: not foreseen")
+
+
+def test_an_end_that_was_asked_for_keeps_its_own_status():
+    def body() -> int:
+        raise SystemExit(2)
+
+    with pytest.raises(SystemExit) as ended:
+        run_command(body)
+    assert ended.value.code == 2
+
+
+def test_systemd_starts_the_daemon_again_after_an_unforeseen_error(repository):
+    unit = (repository / "systemd" / "mds-edge.service").read_text(encoding="utf-8")
+    assert "\nRestart=always\n" in unit
+    (never,) = re.findall(r"^RestartPreventExitStatus=(.+)$", unit, re.MULTILINE)
+    assert "70" not in never.split()
