@@ -35,6 +35,7 @@ from edge.counting_interval import counting_interval, more_cells_to_halve
 from edge.findings import applicability_from_catalogue
 from edge.gates import count_film, sufficiency_of
 from edge.intervals import clopper_pearson
+from edge.profile_scope import scope_from_bundle
 from edge.score import score_from_margin
 from edge.simulator.films import FILM_KINDS, draw_patient
 from edge.slide_profile import SlideProfile, intervals_from_profile, profile_from_counts
@@ -218,7 +219,7 @@ def timing(scorer: Scorer) -> dict[str, Any]:
     random = np.random.default_rng([SEED, 3])
     catalogue, gates = scorer.bundle.catalogue, scorer.bundle.manifest.decision.gates
     spec, trees, calibration = scorer.spec, scorer.trees, scorer.spec.calibration
-    cohort = scorer.bundle.manifest.cohort[spec.target]
+    cohort, scope = scorer.bundle.manifest.cohort[spec.target], scope_from_bundle(scorer.bundle, spec)
     scored: list[tuple[float, float]] = []
     rest: list[tuple[float, float]] = []
     for number in range(TIMED):
@@ -234,7 +235,9 @@ def timing(scorer: Scorer) -> dict[str, Any]:
 
         def what_else(profile: SlideProfile = profile, score: float = score, interval: Any = interval) -> None:
             more_cells_to_halve(profile, interval, trees=trees, calibration=calibration, catalogue=catalogue)
-            count_changes(profile, score, spec=spec, gates=gates, cohort=cohort, trees=trees, catalogue=catalogue)
+            count_changes(
+                profile, score, spec=spec, gates=gates, cohort=cohort, trees=trees, catalogue=catalogue, scope=scope
+            )
 
         rest.append(_milliseconds(what_else)[0])
     return {

@@ -16,6 +16,7 @@ from edge.bundle.manifest import AssessmentSpec, Cohort, Gates
 from edge.catalogue import Catalogue
 from edge.findings import applicability_from_catalogue
 from edge.gates import outside_cohort
+from edge.profile_scope import ProfileScope, within_scope
 from edge.score import scores_from_margins
 from edge.slide_profile import SlideProfile, parameters_from_counts
 from edge.trees import TreeModel
@@ -44,11 +45,12 @@ def count_changes(
     cohort: Cohort,
     trees: TreeModel,
     catalogue: Catalogue,
+    scope: ProfileScope | None,
 ) -> tuple[CountChange, ...]:
     """Return up to five single-count changes that put the score on the other side, the smallest first.
 
-    A film that could not be scored (too few cells, too many blasts, unlike the cohort) is no answer. Empty where no
-    count changed by at most 40 cells moves the score over the threshold. Raises EdgeError MDSE-TREES-005.
+    A film that could not be scored (too few cells, too many blasts, unlike the cohort, out of scope) is no answer.
+    Empty where no count changed by at most 40 cells turns the call. Raises EdgeError MDSE-TREES-005.
     """
     counts, shown, order = _counts_in_catalogue_order(profile, catalogue)
     trials = _trials(counts, shown, order, profile, trees, catalogue)
@@ -57,6 +59,7 @@ def count_changes(
     like_cohort = outside_cohort(values, profile.names, cohort).sum(axis=1) <= cohort.outside_allowed
     scorable = _scorable(trials.counts, spec, gates, catalogue) & like_cohort
     turned = ((scores >= spec.threshold) != (score >= spec.threshold)) & scorable
+    turned[turned] = within_scope(values[turned], profile.names, scope)
     best: dict[int, CountChange] = {}
     steps = np.abs(trials.needed - profile.numerators[trials.columns])
     # The smallest step first; among equals what was met on the film before what was not, and the clearer score.

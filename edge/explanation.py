@@ -14,6 +14,7 @@ from edge.count_changes import count_changes
 from edge.counting_interval import more_cells_to_halve
 from edge.findings import CellFindings
 from edge.gates import Sufficiency
+from edge.profile_scope import ProfileScope
 from edge.slide_profile import SlideProfile
 from edge.trees import TreeModel
 
@@ -29,6 +30,7 @@ def explain_assessment(
     explainer: Explainer,
     cohort: CohortSlides | None,
     ranges: Cohort,
+    scope: ProfileScope | None,
     catalogue: Catalogue,
 ) -> Assessment:
     """Return the assessment with its explanation; one without a score is returned as it is.
@@ -42,15 +44,16 @@ def explain_assessment(
     more = more_cells_to_halve(
         profile, assessment.interval, trees=trees, calibration=spec.calibration, catalogue=catalogue
     )
+    changed = count_changes(
+        profile, assessment.score, spec=spec, gates=gates, cohort=ranges, trees=trees, catalogue=catalogue, scope=scope
+    )
     return replace(
         assessment,
         contributions=rows,
         groups=groups_from_contributions(contributions, catalogue),
         sufficiency=with_more_cells(assessment.sufficiency, more),
         contrast=contrast_rows(rows, profile, cohort),
-        what_would_change=count_changes(
-            profile, assessment.score, spec=spec, gates=gates, cohort=ranges, trees=trees, catalogue=catalogue
-        ),
+        what_would_change=changed,
     )
 
 

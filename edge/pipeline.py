@@ -281,6 +281,7 @@ def _assess(
                 explainer=model.explainers[spec.target],
                 cohort=model.cohorts[spec.target],
                 ranges=model.manifest.cohort[spec.target],
+                scope=model.scopes[spec.target],
                 catalogue=model.catalogue,
             )
         assessments.append(explained)

@@ -29,6 +29,8 @@ from edge.gates import PROFILE_OOD, Reason
 from edge.slide_profile import PER_100_SUFFIX, SlideProfile
 
 MAX_ARRAY_BYTES = 4 << 20
+# Many profiles against many films: 32 MB of differences at a time.
+_NUMBERS_AT_ONCE = 4 << 20
 _ARRAYS = {
     "columns": ArraySpec("int32", 1),
     "fill": ArraySpec("float32", 1),
@@ -107,6 +109,21 @@ def reasons_out_of_scope(profile: SlideProfile, scope: ProfileScope | None) -> t
         text = f"the film lies {distance:.2f} from the nearest class of the training cohort"
         return (Reason(PROFILE_OOD, f"{text}, at most {scope.distance_limit:.2f} may be"),)
     return ()
+
+
+def within_scope(
+    profiles: NDArray[np.float64], names: tuple[str, ...], scope: ProfileScope | None
+) -> NDArray[np.bool_]:
+    """Return which of many profiles float64 [N, P] `reasons_out_of_scope` finds no fault with, bool [N]."""
+    within = np.ones(len(profiles), np.bool_)
+    if scope is None:
+        return within
+    rows = max(1, _NUMBERS_AT_ONCE // max(scope.centres.size, scope.others.size))
+    for start in range(0, len(profiles), rows):
+        distances, nearness = measures_from_profiles(profiles[start : start + rows], names, scope)
+        far = distances > scope.distance_limit
+        within[start : start + rows] = ~(far if scope.others_limit is None else far | (nearness > scope.others_limit))
+    return within
 
 
 def stabilized(profiles: NDArray[np.float64], names: tuple[str, ...]) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ import pytest
 from edge.bundle.manifest import AssessmentSpec, Calibration, Cohort, Gates, Minimum
 from edge.catalogue import load_catalogue
 from edge.count_changes import LARGEST_STEP, ROWS_SHOWN, count_changes
+from edge.profile_scope import ProfileScope, reasons_out_of_scope
 from edge.score import score_from_margin
 from edge.slide_profile import profile_from_counts
 from edge.trees import TreeModel
@@ -33,11 +34,13 @@ EVERYTHING = Cohort(
 )
 
 
-def changes(found, margin_of_row, *, spec=SPEC, used=None, cohort=EVERYTHING):
+def changes(found, margin_of_row, *, spec=SPEC, used=None, cohort=EVERYTHING, scope=None):
     margins = lambda rows: np.array([margin_of_row(row) for row in rows], np.float64)  # noqa: E731 - one line says it
     trees = TreeModel("mds_aa", "treelite", len(NAMES), margins, used)
     score = score_from_margin(margin_of_row(found.values.astype(np.float32)), spec.calibration)
-    return count_changes(found, score, spec=spec, gates=GATES, cohort=cohort, trees=trees, catalogue=CATALOGUE)
+    return count_changes(
+        found, score, spec=spec, gates=GATES, cohort=cohort, trees=trees, catalogue=CATALOGUE, scope=scope
+    )
 
 
 def rising(name, limit):
@@ -137,3 +140,51 @@ def test_a_film_unlike_the_cohort_is_no_answer():
     assert "NE04_rate" not in {row.name for row in changes(found, rising("NE04_rate", 0.2), cohort=narrow)}
     one_may = narrow.model_copy(update={"outside_allowed": 1})
     assert "NE04_rate" in {row.name for row in changes(found, rising("NE04_rate", 0.2), cohort=one_may)}
+
+
+def scope_of(*names, limit, others=(), others_limit=None):
+    """A scope that compares these parameters, its one class at zero: a film lies as far out as their arcsin(sqrt)."""
+    columns = np.array([NAMES.index(name) for name in names], np.int32)
+    compared = len(columns)
+    return ProfileScope(
+        columns=columns, fill=np.zeros(compared, np.float32), whitening=np.eye(compared, dtype=np.float32),
+        centres=np.zeros((1, compared), np.float32),
+        others=np.array(others, np.float32).reshape(-1, compared),
+        distance_limit=limit, others_limit=others_limit,
+    )  # fmt: skip
+
+
+def test_a_film_that_the_question_is_not_about_is_no_answer():
+    found, margin = profile(shown={"NE04": 6}), rising("NE04_rate", 0.2)
+    far = scope_of("NE04_rate", limit=np.arcsin(np.sqrt(0.15)))
+    assert reasons_out_of_scope(found, far) == ()
+    assert "NE04_rate" in {row.name for row in changes(found, margin)}
+    assert "NE04_rate" not in {row.name for row in changes(found, margin, scope=far)}
+    wide = scope_of("NE04_rate", limit=np.arcsin(np.sqrt(0.25)))
+    assert changes(found, margin, scope=wide) == changes(found, margin)
+
+
+def test_a_film_more_like_films_of_neither_class_is_no_answer():
+    found, margin = profile(shown={"NE04": 6}), rising("NE04_rate", 0.2)
+    near_others = scope_of("NE04_rate", limit=9.0, others=[np.arcsin(np.sqrt(0.3))], others_limit=0.1)
+    assert reasons_out_of_scope(found, near_others) == ()
+    named = {row.name: row for row in changes(found, margin, scope=near_others)}
+    assert "NE04_rate" not in named
+    assert set(named) < {row.name for row in changes(found, margin)} | set(named)
+    permissive = scope_of("NE04_rate", limit=9.0, others=[np.arcsin(np.sqrt(0.3))], others_limit=9.0)
+    assert changes(found, margin, scope=permissive) == changes(found, margin)
+
+
+def test_every_film_that_is_named_would_have_been_scored():
+    counts, shown = {"SNE": 55, "LY": 40, "PMY": 2, "ERB": 3}, {"NE04": 9, "NE01": 2}
+    scope = scope_of("SNE_share", "NE04_rate", "PMY_share", limit=0.6, others=[[0.6, 0.7, 0.3]], others_limit=0.32)
+    found = profile(counts, shown)
+    places = [NAMES.index(name) for name in ("NE04_rate", "SNE_share", "PMY_share", "ERB_per_100_wbc")]
+    margin = lambda row: float(np.dot(np.nan_to_num(row[places]), [12.0, -4.0, 30.0, 0.1])) - 0.25  # noqa: E731 - one line says it
+    answers = changes(found, margin, scope=scope)
+    assert answers
+    assert answers != changes(found, margin)
+    for change in answers:
+        film = [dict(counts), dict(shown)]
+        film[change.code not in CATALOGUE.type_codes][change.code] = change.needed
+        assert reasons_out_of_scope(profile(*film), scope) == ()
