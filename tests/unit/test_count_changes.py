@@ -168,9 +168,8 @@ def test_a_film_more_like_films_of_neither_class_is_no_answer():
     found, margin = profile(shown={"NE04": 6}), rising("NE04_rate", 0.2)
     near_others = scope_of("NE04_rate", limit=9.0, others=[np.arcsin(np.sqrt(0.3))], others_limit=0.1)
     assert reasons_out_of_scope(found, near_others) == ()
-    named = {row.name: row for row in changes(found, margin, scope=near_others)}
+    named = {row.name for row in changes(found, margin, scope=near_others)}
     assert "NE04_rate" not in named
-    assert set(named) < {row.name for row in changes(found, margin)} | set(named)
     permissive = scope_of("NE04_rate", limit=9.0, others=[np.arcsin(np.sqrt(0.3))], others_limit=9.0)
     assert changes(found, margin, scope=permissive) == changes(found, margin)
 
