@@ -105,22 +105,25 @@ def _keygen(options: argparse.Namespace) -> int:
 
 
 def _sign(options: argparse.Namespace) -> int:
+    from edge.bundle.digest import sha256_hex
     from edge.bundle.reader import MANIFEST_NAME, open_bundle
     from edge.bundle.signature import public_from_private, sign_manifest, verify_signature
 
     private = _read_key(options.key)
     public = public_from_private(private)
+    partial = options.bundle / f".{_SIGNATURE_NAME}.partial"
+    _remove(partial)  # of a signing that was cut short: it is no part of the bundle that is checked now
     bundle = open_bundle(options.bundle, public_key=None)  # only a bundle that is whole gets a signature
     manifest = (options.bundle / MANIFEST_NAME).read_bytes()
+    if sha256_hex(manifest) != bundle.digest:
+        raise EdgeError("MDSE-BUNDLE-020", where=str(options.bundle), reason="it changed while it was being checked")
     signature = sign_manifest(manifest, private)
     verify_signature(manifest, signature, public)
-    partial = options.bundle / f".{_SIGNATURE_NAME}.partial"
-    partial.unlink(missing_ok=True)
     try:
         _write_new(partial, signature, 0o644)
-        partial.replace(options.bundle / _SIGNATURE_NAME)
+        _replace(partial, options.bundle / _SIGNATURE_NAME)
     finally:
-        partial.unlink(missing_ok=True)
+        _remove(partial)
     signed = open_bundle(options.bundle, public_key=public)
     if signed.digest != bundle.digest:
         raise EdgeError("MDSE-BUNDLE-020", where=str(options.bundle), reason="it changed while it was being signed")
@@ -238,6 +241,22 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
+    except OSError as error:
+        raise EdgeError("MDSE-BUNDLE-020", where=str(path), reason=os.strerror(error.errno or 0)) from error
+
+
+def _replace(source: Path, target: Path) -> None:
+    try:
+        source.replace(target)
+    except OSError as error:
+        raise EdgeError("MDSE-BUNDLE-020", where=str(target), reason=os.strerror(error.errno or 0)) from error
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except NotADirectoryError:
+        return  # it cannot be there; what is in the folder's place is named when the bundle is opened
     except OSError as error:
         raise EdgeError("MDSE-BUNDLE-020", where=str(path), reason=os.strerror(error.errno or 0)) from error
 
