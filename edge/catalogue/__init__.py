@@ -8,11 +8,14 @@ catalogue, which wins over the packaged one, so that a laboratory's list needs n
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from edge.errors import EdgeError
+from edge.strict_json import object_from_json
 
 SCHEMA = "mds-edge.catalogue/1"
 
@@ -86,11 +89,11 @@ def load_catalogue() -> Catalogue:
 def catalogue_from_json(data: bytes) -> Catalogue:
     """Parse and check a catalogue. Raises EdgeError MDSE-CATALOGUE-001 naming the first fault."""
     try:
-        document = json.loads(data)
+        document = object_from_json(data.decode("utf-8"))
         catalogue = Catalogue(
-            source=str(document["source"]),
-            cell_types=tuple(CellType(**row) for row in document["cell_types"]),
-            findings=tuple(Finding(**{**row, "applies_to": tuple(row["applies_to"])}) for row in document["findings"]),
+            source=_checked(document, "source"),
+            cell_types=tuple(CellType(**row) for row in _rows(document, "cell_types")),
+            findings=tuple(Finding(**row) for row in _rows(document, "findings")),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise EdgeError("MDSE-CATALOGUE-001", where="catalogue.json", reason=repr(error)) from error
@@ -105,6 +108,32 @@ def json_from_catalogue(catalogue: Catalogue) -> bytes:
     """Return the canonical JSON of a catalogue, as it is written into a bundle."""
     document = {"schema": SCHEMA, **asdict(catalogue)}
     return (json.dumps(document, indent=1, ensure_ascii=True) + "\n").encode("ascii")
+
+
+def _rows(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return the rows of a list of the document with every field checked. Raises ValueError naming the first fault."""
+    rows = document[name]
+    if not isinstance(rows, list):
+        raise ValueError(f"{name} is not a list")
+    for place, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise ValueError(f"{name}[{place}] is no object")
+    return [{field: _checked(row, field, f"{name}[{place}].") for field in row} for place, row in enumerate(rows)]
+
+
+def _checked(fields: Mapping[str, Any], name: str, where: str = "") -> Any:
+    """Return a field: text, for `leucocyte` a bool, for `applies_to` a tuple of texts. Raises ValueError otherwise."""
+    value = fields[name]
+    if name == "leucocyte":
+        right, wanted = isinstance(value, bool), "true or false"
+    elif name == "applies_to":
+        right = isinstance(value, list) and all(isinstance(code, str) for code in value)
+        value, wanted = (tuple(value) if right else value), "a list of texts"
+    else:
+        right, wanted = isinstance(value, str), "text"
+    if not right:
+        raise ValueError(f"{where}{name} is {value!r}, not {wanted}")
+    return value
 
 
 def _first_fault(catalogue: Catalogue) -> str | None:

@@ -55,6 +55,19 @@ def test_a_catalogue_survives_the_round_trip_through_a_bundle():
         (lambda d: d["findings"][0].update(applies_to=["XXX"]), "unknown cell type"),
         (lambda d: d["findings"][0].update(code="NE-1"), "letters and digits"),
         (lambda d: d["findings"][0].pop("name"), "name"),
+        (lambda d: d["findings"][0].update(colour="red"), "colour"),
+        (lambda d: d["cell_types"][0].update(code=7), "cell_types[0].code is 7, not text"),
+        (lambda d: d["cell_types"][2].update(leucocyte="no"), "cell_types[2].leucocyte is 'no', not true or false"),
+        (lambda d: d["cell_types"][2].update(leucocyte=1), "cell_types[2].leucocyte is 1, not true or false"),
+        (lambda d: d["cell_types"][1].update(group=None), "cell_types[1].group is None, not text"),
+        (lambda d: d["findings"][3].update(code=12), "findings[3].code is 12, not text"),
+        (lambda d: d["findings"][3].update(name={"en": "x"}), "findings[3].name is {'en': 'x'}, not text"),
+        (lambda d: d["findings"][0].update(applies_to="SNE"), "findings[0].applies_to is 'SNE', not a list"),
+        (lambda d: d["findings"][0].update(applies_to=[["SNE"]]), "findings[0].applies_to is [['SNE']], not a list"),
+        (lambda d: d["findings"][0].update(applies_to=[1]), "findings[0].applies_to is [1], not a list"),
+        (lambda d: d.update(source=3), "source is 3, not text"),
+        (lambda d: d.update(findings={"NE01": {}}), "findings is not a list"),
+        (lambda d: d["cell_types"].insert(0, "SNE"), "cell_types[0] is no object"),
     ],
 )
 def test_a_faulty_catalogue_is_refused_with_the_reason(change, reason):
@@ -65,6 +78,16 @@ def test_a_faulty_catalogue_is_refused_with_the_reason(change, reason):
     assert reason in str(refusal.value)
 
 
-def test_catalogue_bytes_that_are_no_json_are_refused():
+@pytest.mark.parametrize("data", [b"\xff{", b"[]", b"7", b'"schema"', b"[" * 100_000, b'{"schema": 1, "schema": 2}'])
+def test_catalogue_bytes_that_are_no_json_object_are_refused(data):
     with pytest.raises(EdgeError, match="MDSE-CATALOGUE-001"):
-        catalogue_from_json(b"\xff{")
+        catalogue_from_json(data)
+
+
+def test_a_field_of_a_type_that_stands_twice_is_refused():
+    data = json_from_catalogue(load_catalogue()).replace(
+        b'"leucocyte": true', b'"leucocyte": false, "leucocyte": true', 1
+    )
+    with pytest.raises(EdgeError, match="MDSE-CATALOGUE-001") as refusal:
+        catalogue_from_json(data)
+    assert "stands twice" in str(refusal.value)
