@@ -300,6 +300,12 @@ def test_a_field_that_cannot_be_used_is_named(tmp_path, field, value):
     assert caught.value.code == "MDSE-SLIDE-005"
 
 
+@pytest.mark.parametrize("more", [{"unit": "cells"}, {"rbc": -1}, {"total": None, "by": {"person": "x"}}])
+def test_what_else_stands_beside_the_expected_cells_is_left_alone(tmp_path, more):
+    slide = read_slide(slide_folder(tmp_path, {"sample_id": "1", "expected": {"WBC": 200, **more}}))
+    assert slide.expected_wbc == 200
+
+
 @pytest.mark.parametrize("time", ["2026-11-23T17:00:00", "yesterday", "23.11.2026 17:00"])
 def test_a_time_without_zone_is_not_used_and_said(tmp_path, time):
     slide = read_slide(slide_folder(tmp_path, {"sample_id": "1", "acquired_at": time}))
