@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Shows the whole product on this machine in less than a minute: edge-daemon runs as a process of its own; a simulated
 analyzer exports slides into a folder, file by file, the way a slow copy to a share does; a simulated LIS collects the
-HL7 files, checks them and acknowledges. Everything it shows is simulated and marked as a test.
+HL7 files, checks them and acknowledges. Everything it shows is simulated. Results of the demo bundle are marked as
+tests; those of a bundle that you give with --bundle are marked as that bundle's are.
 """
 EXAMPLES = """\
 examples:
@@ -54,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _demonstrate(arguments: argparse.Namespace) -> int:
     from edge.demo import DEMO_BUNDLE, DEMO_PUBLIC_KEY
-    from edge.demo.outcome import table_of_outcomes
+    from edge.demo.outcome import marks_of_outcomes, table_of_outcomes
     from edge.demo.stage import Players, set_stage
 
     root = arguments.keep or Path(tempfile.mkdtemp(prefix="mds-edge-demo-"))
@@ -68,7 +69,7 @@ def _demonstrate(arguments: argparse.Namespace) -> int:
         progress.tell("edge-daemon is ready (its own process, journal and spool)")
         outcomes = _play(stage, players, arguments, progress)
     print()
-    print("SIMULATED slides, demo bundle: every result is marked as a test (MSH-11 T). Not for any clinical use.")
+    print(marks_of_outcomes(outcomes))
     print()
     print(table_of_outcomes(outcomes))
     print()

@@ -66,6 +66,20 @@ def table_of_outcomes(outcomes: Iterable[SlideOutcome]) -> str:
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 
+def marks_of_outcomes(outcomes: Iterable[SlideOutcome]) -> str:
+    """Return the sentence that says how the published results are marked: as tests, or as any patient's are."""
+    records = [outcome.record for outcome in outcomes]
+    if not records:
+        return "SIMULATED slides; no result was published. Not for any clinical use."
+    if all(record["mode"] == "T" for record in records):
+        return "SIMULATED slides, demo bundle: every result is marked as a test (MSH-11 T). Not for any clinical use."
+    use = records[0]["provenance"]["bundle"]["intended_use"]
+    return (
+        f"SIMULATED slides, bundle for {use} use: the results are NOT marked as tests (MSH-11 P). "
+        "Not for any clinical use: keep these files from every real LIS."
+    )
+
+
 def _row(outcome: SlideOutcome) -> tuple[str, ...]:
     record = outcome.record
     assessment = record["assessments"][0] if record["assessments"] else None

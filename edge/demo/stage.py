@@ -29,7 +29,7 @@ state_dir = {state}
 
 [bundle]
 path = {bundle}
-{public_key}allow_demo = true          # this bundle is for demonstration: every result is marked as a test
+{public_key}allow_demo = true          # a bundle for demonstration will do: its results are marked as tests
 
 [[source]]
 id = "di60"
