@@ -51,8 +51,10 @@ class Model:
 
     @property
     def trees_kind(self) -> str:
-        """Return "compiled" when every target runs its native library, else "treelite"."""
+        """Return "compiled" when every target runs its native library, else "treelite"; "none" without a target."""
         kinds = {model.kind for model in self.trees.values()}
+        if not kinds:
+            return "none"
         return "compiled" if kinds == {"compiled"} else "treelite"
 
     @property

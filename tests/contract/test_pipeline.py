@@ -145,6 +145,20 @@ def test_a_site_may_use_fewer_targets_than_the_bundle_has(tmp_path, model):
     assert analyze(folder, model, rules=Rules(targets=("another",))).record["assessments"] == []
 
 
+def test_the_record_of_a_bundle_without_a_target_names_no_trees(tmp_path, model):
+    contents = bundle_contents()
+    document = manifest_document(contents) | {"assessments": [], "cohort": {}}
+    folder = write_slide(tmp_path / "A1_S1", TYPES)
+    counting = open_model(write_bundle(tmp_path / "bundle", contents, document), public_key=PUBLIC_KEY, threads=2)
+    try:
+        record = analyze(folder, counting).record
+    finally:
+        counting.close()
+    assert record["assessments"] == []
+    assert record["provenance"]["trees"] == "none"
+    assert analyze(folder, model).record["provenance"]["trees"] == "compiled"
+
+
 def test_a_target_that_was_ordered_and_that_the_site_does_not_use_is_a_warning(tmp_path, model):
     folder = write_slide(tmp_path / "A1_S1", TYPES, targets=[TARGET])
     record = analyze(folder, model, rules=Rules(targets=("another",))).record
