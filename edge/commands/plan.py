@@ -28,7 +28,8 @@ examples
 A plan belongs to one GPU model, driver, TensorRT and bundle. The daemon builds it by itself when one of
 them changes; slides run on the CPU meanwhile.
 
-exit status  0 done   4 the network or the plan is refused   75 no GPU   78 a library is missing"""
+exit status  0 done   2 usage   4 the network or the plan is refused   75 no GPU, or the plan cannot be written
+             78 a library is missing"""
 
 _DEMO_BUNDLE = Path(__file__).resolve().parent.parent / "demo" / "bundle"
 
@@ -75,10 +76,11 @@ def _run(options: argparse.Namespace) -> int:
     bundle = open_bundle(options.bundle, public_key=_key(options))
     if options.action == "key":
         facts = _key_facts(bundle, _choice(bundle, options))
-    elif options.targets:
-        facts = _build_elsewhere(bundle, options)
     else:
-        facts = _build_here(bundle, _choice(bundle, options), options)
+        try:
+            facts = _build_elsewhere(bundle, options) if options.targets else _build_here(bundle, options)
+        except OSError as error:
+            raise EdgeError("MDSE-PLAN-008", where=str(options.plans), reason=error.strerror or str(error)) from error
     text = "\n".join(f"{name.replace('_', ' '):20} {value}" for name, value in facts.items())
     print(json.dumps(facts, indent=1) if options.json else text)
     return EXIT_DONE
@@ -118,12 +120,12 @@ def _key_facts(bundle: Bundle, choice: EngineChoice) -> dict[str, Any]:
         device.close()
 
 
-def _build_here(bundle: Bundle, choice: EngineChoice, options: argparse.Namespace) -> dict[str, Any]:
+def _build_here(bundle: Bundle, options: argparse.Namespace) -> dict[str, Any]:
     from edge.engines.plan_cache import plan_facts
     from edge.engines.tensorrt_plan import BATCH_SIZES
     from edge.gpu_plans import build_proved_plan
 
-    sizes = options.batch_sizes or BATCH_SIZES
+    choice, sizes = _choice(bundle, options), options.batch_sizes or BATCH_SIZES
     made = build_proved_plan(bundle, choice, options.plans, batch_sizes=sizes, report=_report)
     return plan_facts(made.key) | {
         "file": str(made.path),
@@ -143,8 +145,10 @@ def _build_elsewhere(bundle: Bundle, options: argparse.Namespace) -> dict[str, A
     from edge.gpu_plans import build_foreign_plan
 
     _require_gpu_request(options.engine)
-    _, _, precision = options.engine.partition("-")
-    choice = choose_engine(bundle.manifest.engines, {"rtx"}, f"rtx-{precision}" if precision else "rtx")
+    library, dash, precision = options.engine.partition("-")
+    if library == "tensorrt":
+        raise EdgeError("MDSE-PLAN-009", where=options.engine)
+    choice = choose_engine(bundle.manifest.engines, {"rtx"}, f"rtx{dash}{precision}")
     sizes = options.batch_sizes or BATCH_SIZES
     built = build_foreign_plan(bundle, choice, tuple(options.targets), batch_sizes=sizes, report=_report)
     name = f"{bundle.manifest.name}-{choice.precision}-{'-'.join(options.targets)}.plan"

@@ -51,7 +51,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--bundle", type=Path, metavar="B", help="model bundle (default: the demo bundle)")
     parser.add_argument("--public-key", type=Path, metavar="K", help="PEM of the key that must have signed the bundle")
     parser.add_argument(
-        "--engine", default="cpu", metavar="E", help="cpu, gpu, auto, or with a precision: cpu-fp32 (default cpu)"
+        "--engine",
+        default="cpu",
+        metavar="E",
+        help="cpu, gpu, tensorrt, rtx, auto, or one with a precision: cpu-fp32 (default cpu)",
     )
     parser.add_argument("--threads", type=positive_number, metavar="N", help="processor threads (default: all)")
     parser.add_argument(

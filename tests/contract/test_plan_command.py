@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 from gpu_libraries import library_folder, run_with
 
+from edge import gpu_plans
 from edge.commands.plan import main
 from edge.engines.installed import libraries_of_machine
+from edge.engines.tensorrt_plan import BuiltPlan
 
 BUILD = """
 import sys
@@ -40,6 +44,56 @@ def test_without_a_gpu_the_command_says_what_the_bundle_and_the_machine_have(cap
 def test_a_request_that_is_not_for_a_gpu_is_refused(request_, capsys):
     assert main(["key", "--engine", request_]) == 78
     assert "MDSE-ENGINE-002" in capsys.readouterr().err
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """The builds that were asked for: TensorRT for RTX is not here, and its plan is a few bytes."""
+    asked = []
+
+    def build(_bundle, choice, targets, **_more):
+        asked.append((choice.library, choice.precision, targets))
+        return BuiltPlan(b"a plan", b"", timing_cache_was_used=False, quantized_layers={}, build_s=1.0)
+
+    monkeypatch.setattr(gpu_plans, "build_foreign_plan", build)
+    return asked
+
+
+@pytest.mark.parametrize("request_", ["tensorrt", "tensorrt-fp16"])
+def test_a_plan_for_other_gpus_is_never_built_by_another_library_than_the_one_asked_for(
+    request_, built, tmp_path, capsys
+):
+    assert main(["build", "--for", "SM89", "--engine", request_, "--plans", str(tmp_path / "plans")]) == 2
+    assert f"MDSE-PLAN-009 {request_}" in capsys.readouterr().err
+    assert built == []
+    assert not (tmp_path / "plans").exists()
+
+
+@pytest.mark.parametrize("request_", ["gpu", "rtx", "gpu-fp16", "rtx-fp16"])
+def test_a_plan_for_other_gpus_is_built_by_tensorrt_for_rtx(request_, built, tmp_path):
+    assert main(["build", "--for", "SM89", "--engine", request_, "--plans", str(tmp_path / "plans")]) == 0
+    assert built == [("rtx", "fp16", ("SM89",))]
+
+
+@pytest.mark.parametrize("request_", ["gpu-", "rtx-"])
+def test_a_request_without_the_precision_that_it_begins_is_refused(request_, built, tmp_path, capsys):
+    assert main(["build", "--for", "SM89", "--engine", request_, "--plans", str(tmp_path / "plans")]) == 78
+    assert "MDSE-ENGINE-002" in capsys.readouterr().err
+    assert built == []
+
+
+@pytest.mark.usefixtures("built")
+def test_a_full_disk_is_told_with_the_folder_and_leaves_no_half_plan(tmp_path, monkeypatch, capsys):
+    def full(_descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert main(["build", "--for", "SM89", "--plans", str(tmp_path / "plans")]) == 75
+    said = capsys.readouterr().err
+    assert f"MDSE-PLAN-008 {tmp_path / 'plans'}: " in said
+    assert "No space left on device" in said
+    assert "Traceback" not in said
+    assert list((tmp_path / "plans").iterdir()) == []
 
 
 @pytest.mark.parametrize("sizes", ["", "0", "1,,2", "-1", "a", "9999"])
