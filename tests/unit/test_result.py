@@ -29,6 +29,7 @@ from edge.record_text import ADDED, KEYS
 from edge.result import Job, Provenance, build_result, record_bytes, reject_slide, revise_record
 from edge.slide import Analyzer, CellFile, Slide, SlideWarning
 from edge.slide_profile import intervals_from_profile, profile_slide
+from edge.writers.strings import words
 
 CATALOGUE = load_catalogue()
 NOTHING = np.zeros(0, np.float32)
@@ -461,6 +462,20 @@ def test_the_page_about_the_record_names_every_warning_about_a_slide(repository)
     codes = set(re.findall(r'"((?:META|EMPTY|LINKS|NESTED|DUPLICATE|UNREADABLE)-[A-Z]+)"', text))
     assert len(codes) == 10
     assert all(code in page for code in codes)
+
+
+def test_the_pages_about_record_and_score_name_every_code_that_a_report_has_words_for(repository):
+    pages = "".join((repository / "docs" / name).read_text(encoding="utf-8") for name in ("record.md", "score.md"))
+    rows = [line.partition("|")[2].partition("|")[0] for line in pages.splitlines() if line.startswith("|")]
+    named = {code for row in rows for code in re.findall(r"[A-Z]+(?:-[A-Z]+)*", row)}
+    assert set(words("code")) - named == set()
+
+
+def test_the_example_record_warns_of_nothing_that_no_slide_is_warned_of(repository):
+    record = json.loads((repository / "docs" / "examples" / "record.json").read_bytes())
+    assert record["warnings"]
+    reasons = [reason for assessment in record["assessments"] for reason in assessment["reasons"]]
+    assert {row["code"] for row in (*record["warnings"], *reasons)} - set(words("code")) == set()
 
 
 def test_a_target_that_an_earlier_revision_reported_and_this_one_does_not_is_taken_back():
