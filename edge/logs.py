@@ -33,6 +33,7 @@ _OPEN_PARTS = frozenset("CATALOGUE BUNDLE ENGINE TREES CONFIG BENCH CONVERT TRAI
 _OPEN_FACT = re.compile(
     r"(count|limit|size|mode|owner|errno|attempts?|line|format|device|.*_(px|bytes|s|ms|count|max|min))"
 )
+_CODE = re.compile(r"\bMDSE-([A-Z]+)-[0-9]{3}\b")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _PLAIN_VALUE = re.compile(r"[A-Za-z0-9_.,:/+~@-]{1,200}")
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
@@ -87,8 +88,14 @@ class JournalFormatter(logging.Formatter):
         return f"{entry.what.format_map(facts)} {entry.remedy.format_map(facts)}"
 
     def _guarded(self, name: str, value: str) -> str:
-        """Return a fact of an error as it may be read by everyone; of a reason, everything but what it quotes."""
+        """Return a fact of an error as it may be read by everyone; of a reason, everything but what it quotes.
+
+        A reason that repeats another error names that one's place, a slide or a file, without quotes: its code stays.
+        """
         if name == "reason":
+            repeated = list(_CODE.finditer(value))
+            if any(code[1] not in _OPEN_PARTS for code in repeated):
+                return " ".join((*(code[0] for code in repeated), self.pseudonym(value)))
             return _QUOTED.sub(lambda quoted: self.pseudonym(quoted[0][1:-1]), value)
         return value if _OPEN_FACT.fullmatch(name) else self.pseudonym(value)
 

@@ -78,6 +78,26 @@ def test_a_fact_of_an_error_that_nobody_declared_harmless_is_a_pseudonym() -> No
     assert "expected identity ~" in stream.getvalue()
 
 
+@pytest.mark.case("S11")
+def test_a_reason_that_repeats_an_error_about_a_slide_keeps_its_code_alone() -> None:
+    first = EdgeError("MDSE-IMAGE-006", where="wbc/A0042_0001.jpg", reason="premature end")
+    error = EdgeError("MDSE-SLIDE-008", where="A0042_S1", refused=9, images=10, reason=str(first))
+    stream = lines()
+    log_error(LOGGER, error)
+    assert "A0042" not in stream.getvalue()
+    assert "the first: MDSE-IMAGE-006 ~" in stream.getvalue()
+    stream = lines(level=logging.DEBUG)
+    log_error(LOGGER, error)
+    assert "wbc/A0042_0001.jpg" in stream.getvalue()
+
+
+def test_a_reason_that_repeats_an_error_about_the_bundle_stays_readable() -> None:
+    stream = lines()
+    first = EdgeError("MDSE-BUNDLE-005", where="cells.onnx")
+    log_error(LOGGER, EdgeError("MDSE-DAEMON-002", where="/srv/bundle", reason=str(first)))
+    assert "the bundle cannot be used: MDSE-BUNDLE-005 cells.onnx: " in stream.getvalue()
+
+
 def test_an_error_about_the_configuration_is_readable_in_full() -> None:
     stream = lines()
     log_error(LOGGER, EdgeError("MDSE-CONFIG-001", where="/etc/mds-edge.toml", reason="No such file"))
