@@ -18,10 +18,9 @@ from convert.assessment_report import save_assessment
 from convert.slide_cohort import Cohort, SlideReading, cohort_from_slides, write_profiles
 from convert.slide_labels import read_slide_labels, read_unlabelled_slides
 from convert.train_assessment import AssessmentTraining, TrainedAssessment, train_assessment
+from convert.training_request import REST
 from edge.bundle.reader import Bundle, open_bundle
 from edge.model import open_model
-
-REST = "OTHER"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,20 +11,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convert.training_request import fault_of_cells, fault_of_slides
 from edge.errors import run_command
 
 if TYPE_CHECKING:
     from convert.cell_training import CellTraining
     from convert.dataset import Origin
 
-SMALLEST_SIZE_PX = 32  # of convert/network.py, repeated here because importing it loads TensorFlow
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-    fault = _fault_of_cells(arguments) if arguments.what == "cells" else _fault_of_slides(arguments)
+    fault = fault_of_cells(arguments) if arguments.what == "cells" else fault_of_slides(arguments)
     if fault:
         parser.error(fault)
     # TensorFlow prints pages about its build before the first useful line.
@@ -110,38 +109,6 @@ def _add_slides(slides: argparse.ArgumentParser) -> None:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _fault_of_slides(arguments: argparse.Namespace) -> str | None:
-    two = arguments.positive is not None and arguments.negative is not None
-    if arguments.classes is None and not two:
-        return "give --positive and --negative, or --classes for more than two"
-    if arguments.classes is not None and (arguments.positive is not None or arguments.negative is not None):
-        return "--classes takes the place of --positive and --negative"
-    if arguments.classes is not None and not 3 <= len(set(arguments.classes)) == len(arguments.classes):
-        return "--classes needs three or more different classes; for two give --positive and --negative"
-    if two and arguments.positive == arguments.negative:
-        return "--positive and --negative must differ"
-    if (arguments.rounds is not None and arguments.rounds < 1) or arguments.repeats < 1:
-        return "--rounds and --repeats must be at least 1"
-    if arguments.specificity is not None and not 0 < arguments.specificity <= 1:
-        return "--specificity must be above 0 and at most 1"
-    return None
-
-
-def _fault_of_cells(arguments: argparse.Namespace) -> str | None:
-    if not arguments.folders and not arguments.drawn:
-        return "give a folder of cells"
-    if arguments.epochs is None and arguments.minutes is None:
-        return "give --epochs, --minutes or both: a training must know when it ends"
-    given = (arguments.epochs, arguments.minutes, arguments.batch, arguments.rate)
-    if any(value is not None and value <= 0 for value in given):
-        return "--epochs, --minutes, --batch and --rate must be positive"
-    if not 0 < arguments.width <= 2:
-        return "--width must be above 0 and at most 2"
-    if min(arguments.size, arguments.start_size or arguments.size) < SMALLEST_SIZE_PX:
-        return f"--size and --start-size must be at least {SMALLEST_SIZE_PX} px"
-    return None
 
 
 def _train_cells(arguments: argparse.Namespace) -> int:

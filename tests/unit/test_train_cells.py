@@ -15,7 +15,7 @@ keras = pytest.importorskip("keras")
 from convert.augmentation import Augmentation, augmented_cell  # noqa: E402
 from convert.cell_scores import scores_from_predictions  # noqa: E402
 from convert.cell_training import CellTraining  # noqa: E402
-from convert.commands.train import SMALLEST_SIZE_PX, main  # noqa: E402
+from convert.commands.train import main  # noqa: E402
 from convert.dataset import LabelledCell  # noqa: E402
 from convert.decision_fit import area_under_curve, finding_threshold, temperature_from_validation  # noqa: E402
 from convert.network import SMALLEST_SIZE_PX as NETWORK_SMALLEST_SIZE_PX  # noqa: E402
@@ -30,6 +30,7 @@ from convert.training_batches import (  # noqa: E402
     targets_from_cells,
 )
 from convert.training_loss import masked_findings_loss, positive_weights  # noqa: E402
+from convert.training_request import SMALLEST_SIZE_PX  # noqa: E402
 from convert.training_schedule import Schedule  # noqa: E402
 from convert.training_state import TrainingState, load_state, save_state  # noqa: E402
 from edge.catalogue import load_catalogue  # noqa: E402
