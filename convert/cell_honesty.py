@@ -20,7 +20,12 @@ from convert.calibration_cells import in_equal_numbers
 from convert.cell_calibration import BINS, calibration_document
 from convert.cell_pixels import pixels_from_cells
 from convert.dataset import LabelledCell
-from convert.decision_fit import calibration_from_validation, temperature_from_validation, tempered
+from convert.decision_fit import (
+    calibration_from_validation,
+    temperature_from_validation,
+    temperatures_after,
+    tempered,
+)
 from convert.deterministic_npz import npz_from_arrays
 from convert.engine_proof import ProofMaterial, ProvedEngine, with_views
 from convert.outlier_fit import arrays_from_rule, outlier_rule_from_reference
@@ -71,11 +76,13 @@ def fitted_decision(
         outputs = outputs_of_onnx(graph, images, progress, threads=threads or 0)
     place = {code: index for index, code in enumerate(catalogue.type_codes)}
     truth = np.array([place[cell.cell_type] for cell in cells], np.int64)[rows]
+    steps = temperatures_after(float(decision["temperature"]))
     if with_offsets:
-        step, offsets = calibration_from_validation(outputs.cell_type, truth, copies=_VIEWS)
+        step, offsets = calibration_from_validation(outputs.cell_type, truth, copies=_VIEWS, within=steps)
         offset_of: dict[str, Any] = {"type_offset": dict(zip(catalogue.type_codes, offsets.tolist(), strict=True))}
     else:
-        step, offsets, offset_of = temperature_from_validation(outputs.cell_type, truth), np.zeros(len(place)), {}
+        step, offset_of = temperature_from_validation(outputs.cell_type, truth, within=steps), {}
+        offsets = np.zeros(len(place))
     limits = unidentified_limits(tempered(outputs.cell_type, step, offsets), truth, catalogue, evidence)
     temperature = round(float(decision["temperature"]) * step, 4)
     return {**decision, "temperature": temperature, **offset_of, "unidentified_below": limits}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special  # type: ignore[import-untyped]  # scipy ships no type information
+
+from convert.readable_number import rounded_between
 
 # With fewer positive cells a fitted threshold would be their accident.
 FEWEST_POSITIVES = 10
@@ -16,16 +20,29 @@ LOWEST_SPECIFICITY = 0.95
 FEWEST_OF_A_TYPE = 20
 _PULL_OF_OFFSET = 3.0  # a ridge penalty: as if some cells had been seen that fit without an offset
 _SMALLEST_PROBABILITY = 1e-9
-_TEMPERATURES = np.exp(np.linspace(np.log(0.2), np.log(5.0), 400))
+# Where cells can be separated, a likelihood alone would sharpen without end.
+SMALLEST_TEMPERATURE, LARGEST_TEMPERATURE = 0.2, 5.0
+TEMPERATURES = (SMALLEST_TEMPERATURE, LARGEST_TEMPERATURE)
+_LARGEST_THRESHOLD, _SMALLEST_THRESHOLD = 0.98, 0.02
 
 
-def temperature_from_validation(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
+def temperatures_after(temperature: float) -> tuple[float, float]:
+    """Return the bounds of a second temperature where a first was applied: both together stay within theirs.
+
+    A first one out of bounds may stay as it is.
+    """
+    return min(SMALLEST_TEMPERATURE / temperature, 1.0), max(LARGEST_TEMPERATURE / temperature, 1.0)
+
+
+def temperature_from_validation(
+    probabilities: NDArray[np.float32], truth: NDArray[np.int64], *, within: tuple[float, float] = TEMPERATURES
+) -> float:
     """Return the temperature with the lowest negative log-likelihood, every cell weighing the same.
 
     Below 1 it sharpens: a network trained with smoothed labels is less certain than it is right. Weighing the types
     alike instead would calibrate a mixture of cells that no film shows. `probabilities` float32 [N, T] are the softmax
     of the logits, whose logarithm is the logits up to a constant; `truth` int64 [N] are type indices. The search grid
-    is 0.2 to 5 in steps below one percent.
+    runs from one bound of `within` to the other, 0.2 to 5 in steps below one percent.
     """
     logits = np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST_PROBABILITY))
     rows = np.arange(len(truth))
@@ -36,17 +53,23 @@ def temperature_from_validation(probabilities: NDArray[np.float32], truth: NDArr
         log_likelihood = scaled[rows, truth] - np.log(np.exp(scaled).sum(axis=1))
         return -float(np.mean(log_likelihood))
 
-    return round(float(min(_TEMPERATURES, key=loss)), 4)
+    grid = np.exp(np.linspace(np.log(within[0]), np.log(within[1]), 400))
+    return round(float(min(grid, key=loss)), 4)
 
 
 def calibration_from_validation(
-    probabilities: NDArray[np.float32], truth: NDArray[np.int64], *, copies: int
+    probabilities: NDArray[np.float32],
+    truth: NDArray[np.int64],
+    *,
+    copies: int,
+    within: tuple[float, float] = TEMPERATURES,
 ) -> tuple[float, NDArray[np.float64]]:
     """Return the temperature and the offset of every type, float64 [T], with the lowest negative log-likelihood.
 
     Bias-corrected temperature scaling (Alexandari, Kundaje and Shrikumar, ICML 2020): a network that was shown all
     types alike often names some more often than they are. An offset is drawn towards 0, and is 0 for a type of fewer
-    than FEWEST_OF_A_TYPE cells. `probabilities` float32 [N, T] and `truth` int64 [N] hold each cell `copies` times.
+    than FEWEST_OF_A_TYPE cells; the temperature lies within its bounds. `probabilities` float32 [N, T] and `truth`
+    int64 [N] hold each cell `copies` times.
     """
     logits = np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST_PROBABILITY))
     rows, types = np.arange(len(truth)), probabilities.shape[1]
@@ -63,10 +86,32 @@ def calibration_from_validation(
         by_scale = (rest * logits).sum() * scale / copies
         return float(value + _PULL_OF_OFFSET * (offsets**2).sum() / 2), np.concatenate([[by_scale], by_offset])
 
-    fitted = optimize.minimize(loss, np.zeros(1 + types), jac=True, method="L-BFGS-B").x
+    fitted = _minimum_within(within, loss, 1 + types)
     return round(float(np.exp(-fitted[0])), 4), np.asarray(
         np.round(np.where(free, fitted[1:], 0.0), 4) + 0.0, np.float64
     )
+
+
+def _minimum_within(
+    temperatures: tuple[float, float],
+    loss: Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]],
+    count: int,
+) -> NDArray[np.float64]:
+    """Return the weights float64 [count] with the lowest loss whose first, minus the log temperature, is allowed.
+
+    The loss is convex in scale and offsets: where its lowest lies beyond a bound, the best within lies on that bound.
+    """
+    fitted = optimize.minimize(loss, np.zeros(count), jac=True, method="L-BFGS-B").x
+    bound = float(np.clip(fitted[0], -np.log(temperatures[1]), -np.log(temperatures[0])))
+    if fitted[0] == bound:
+        return np.asarray(fitted, np.float64)
+
+    def loss_on_bound(offsets: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        value, slope = loss(np.concatenate([[bound], offsets]))
+        return value, slope[1:]
+
+    offsets = optimize.minimize(loss_on_bound, np.zeros(count - 1), jac=True, method="L-BFGS-B").x
+    return np.concatenate([[bound], offsets])
 
 
 def tempered(
@@ -79,11 +124,12 @@ def tempered(
 
 
 def finding_threshold(probabilities: NDArray[np.float32], target: NDArray[np.float32]) -> float:
-    """Return the most sensitive threshold with at least 95 % specificity among annotated cells.
+    """Return the threshold with the best balanced accuracy among those with at least 95 % specificity.
 
     With too few positive cells to fit it is that specificity's threshold, at least 0.5; with too few of both it is 0.5.
     `probabilities` and `target` are float32 [N] for one finding; `target` is 1, 0, or negative for "not annotated". A
-    finding is present at or above the threshold, which lies midway between two neighbouring probabilities.
+    finding is present at or above the threshold, which lies midway between two neighbouring probabilities, but at 0.98
+    where no cell lies between, and never below 0.02. Only negatives at a probability of 1 can leave less specificity.
     """
     annotated = target >= 0
     values, shown = probabilities[annotated].astype(np.float64), target[annotated] == 1
@@ -91,8 +137,7 @@ def finding_threshold(probabilities: NDArray[np.float32], target: NDArray[np.flo
     if negatives < FEWEST_POSITIVES:
         return NEUTRAL_THRESHOLD
     if positives < FEWEST_POSITIVES:
-        specific = float(np.quantile(values[~shown], LOWEST_SPECIFICITY))
-        return round(min(max(NEUTRAL_THRESHOLD, specific), 0.98), 4)
+        return _specific_threshold(np.sort(values[~shown]))
     order = np.argsort(values, kind="stable")
     values, shown = values[order], shown[order]
     # Cutting before index i calls i.. present.
@@ -107,7 +152,25 @@ def finding_threshold(probabilities: NDArray[np.float32], target: NDArray[np.flo
     cut = int(best[len(best) // 2])
     below = values[cut - 1] if cut > 0 else 0.0
     above = values[cut] if cut < len(values) else 1.0
-    return round(float(np.clip((below + above) / 2, 0.02, 0.98)), 4)
+    return _midway(float(below), float(above))
+
+
+def _specific_threshold(negatives: NDArray[np.float64]) -> float:
+    """Return the threshold, at least 0.5, that spares 95 % of the sorted probabilities of negative cells."""
+    middle = round(max(NEUTRAL_THRESHOLD, float(np.quantile(negatives, LOWEST_SPECIFICITY))), 4)
+    if middle <= _LARGEST_THRESHOLD and np.mean(negatives < middle) >= LOWEST_SPECIFICITY:
+        return middle
+    # Ties of the last one to be spared are spared with it.
+    last = negatives[int(np.ceil(LOWEST_SPECIFICITY * len(negatives) - 1e-9)) - 1]
+    spared = int(np.searchsorted(negatives, last, side="right"))
+    return _midway(float(last), float(negatives[spared]) if spared < len(negatives) else 1.0)
+
+
+def _midway(below: float, above: float) -> float:
+    middle = max((below + above) / 2, _SMALLEST_THRESHOLD)
+    if middle > _LARGEST_THRESHOLD > below:
+        middle = _LARGEST_THRESHOLD
+    return rounded_between(middle, below, max(above, middle), 4)
 
 
 def area_under_curve(probabilities: NDArray[np.float32], shown: NDArray[np.bool_]) -> float | None:
