@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.readable_number import rounded_between
 from convert.score_fit import calibration_from_margins, scores_from_calibration, threshold_from_scores
 from convert.slide_cohort import Cohort
 from convert.tree_fit import Candidate, contributions_from_trees, fit_trees, margins_from_trees
@@ -97,8 +98,7 @@ def choose(cohort: Cohort, settings: NestedSettings, seeds: Sequence[int]) -> Ch
         candidate=settings.candidates[place],
         losses=tuple(float(loss) for loss in losses.mean(axis=1)),
         calibration=calibrations[place],
-        # Three decimals: people read it beside the score, and a receiver gets it as the bound of a reference range.
-        threshold=round(threshold_from_scores(scores, cohort.positive, specificity=settings.specificity), 3),
+        threshold=_readable(threshold_from_scores(scores, cohort.positive, specificity=settings.specificity), scores),
         margins=margins[place],
         folds=folds,
     )
@@ -157,6 +157,12 @@ def _families(candidates: Sequence[Candidate]) -> Iterator[tuple[Candidate, list
         members.setdefault(replace(candidate, rounds=0), []).append((place, candidate))
     for family, found in members.items():
         yield replace(family, rounds=max(candidate.rounds for _, candidate in found)), found
+
+
+def _readable(threshold: float, scores: NDArray[np.float64]) -> float:
+    """Round to three decimals, for people read it beside the score; to more where three would change a slide's call."""
+    below = float(scores[scores < threshold].max(initial=-np.inf))
+    return rounded_between(threshold, below, float(scores[scores >= threshold].min(initial=np.inf)), 3)
 
 
 def _log_losses(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -243,6 +244,20 @@ def test_calibration_of_separated_classes_stays_finite():
     assert 0 < slope < 5
     assert scores[positive].max() < 1
     assert scores[~positive].min() > 0
+
+
+def test_a_threshold_is_rounded_only_as_far_as_no_slide_changes_its_call(monkeypatch):
+    cohort = cohort_of()
+    # Scores that differ in the fifth decimal only, and scores that three decimals tell apart.
+    crowded = 0.50041 + np.where(cohort.positive, 3e-5, 0.0) + np.linspace(0, 1e-5, len(cohort.slides))
+    apart = np.where(cohort.positive, 0.8, 0.2)
+    for scores, decimals in ((crowded, 6), (apart, 3)):
+        monkeypatch.setattr("convert.nested_validation.scores_from_calibration", lambda *_, kept=scores: kept)
+        chosen = choose(cohort, replace(SETTINGS, specificity=0.95), [1])
+        assert np.mean(scores[~cohort.positive] < chosen.threshold) >= 0.95
+        exact = threshold_from_scores(scores, cohort.positive, specificity=0.95)
+        assert np.array_equal(scores >= chosen.threshold, scores >= exact)
+        assert chosen.threshold == round(chosen.threshold, decimals)
 
 
 def test_the_threshold_lies_between_the_classes_or_keeps_the_specificity():
