@@ -4,13 +4,14 @@ Distance alone cannot tell a healthy film from the cohort: films of the healthy 
 middle than many a patient's film (measured: docs/slide-training.md). So the trainer takes films known to be of neither
 class (`--others`); without them only what lies far out is caught. How the measures are made: edge/profile_scope.py.
 
-Both limits come from profiles held out by patient: 1 % of the cohort may lie beyond the distance, 4 % nearer to the
-others. Together that costs one slide in twenty a score, and the second is the one that spares healthy people.
+Both limits are set by profiles that were held out by patient when they were measured: 1 % of them may lie beyond the
+distance, 4 % nearer to the others. So one in twenty of these very slides gets no score, by construction; what the scope
+costs other slides is counted on patients who had no part in the limits either, by doing all of it again without them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,8 @@ _PLACES = 6
 
 def fit_scope(cohort: Cohort, others: Sequence[Cohort], seed: int) -> tuple[ProfileScope, dict[str, Any]]:
     """Return the scope with its limits, and the shares flagged among slides held out, as JSON values."""
-    limits, shares = _held_out_limits(cohort, others, seed)
-    scope = _fitted(cohort, others, limits)
+    scope = _limited(cohort, others, [seed])
+    shares = _held_out_shares(cohort, others, seed)
     return scope, {"parameters": len(scope.columns), "cohort_slides": len(cohort.slides), **shares}
 
 
@@ -107,34 +108,58 @@ def _whitening(within: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.linalg.inv(np.linalg.cholesky(correlation)).T / spread[:, None], np.float64)
 
 
-def _held_out_limits(
-    cohort: Cohort, others: Sequence[Cohort], seed: int
-) -> tuple[tuple[float, float | None], dict[str, Any]]:
-    unlimited = (np.inf, np.inf if others else None)
-    folds = patient_folds(cohort, _FOLDS, [seed, 3])
-    other_folds = [patient_folds(group, _FOLDS, [seed, 4]) for group in others]
+def _limited(cohort: Cohort, others: Sequence[Cohort], seeds: Sequence[int]) -> ProfileScope:
+    """Return the scope of these slides with limits from measures that each fold got from all other folds."""
     own = np.empty((2, len(cohort.slides)))
-    theirs = [np.empty((2, len(group.slides))) for group in others]
-    for fold in range(_FOLDS):
-        kept = [group.taken(f != fold) for group, f in zip(others, other_folds, strict=True)]
-        scope = _fitted(cohort.taken(folds != fold), kept, unlimited)
-        own[:, folds == fold] = measures_from_profiles(cohort.profiles[folds == fold], cohort.names, scope)
-        for group, f, measures in zip(others, other_folds, theirs, strict=True):
-            measures[:, f == fold] = measures_from_profiles(group.profiles[f == fold], cohort.names, scope)
+    for scope, held_out, _ in _without_each_fold(cohort, others, seeds, _unlimited):
+        own[:, held_out] = measures_from_profiles(cohort.profiles[held_out], cohort.names, scope)
     distance_limit = _quantile(own[0], 1 - ALLOWED_FAR_SHARE)
     others_limit = _quantile(own[1], 1 - ALLOWED_NEAR_SHARE) if others else None
-    limits = (distance_limit, others_limit)
-    shares = {
-        "cohort_flagged": _flagged(own, limits),
+    return _fitted(cohort, others, (distance_limit, others_limit))
+
+
+def _unlimited(cohort: Cohort, others: Sequence[Cohort], _: int) -> ProfileScope:
+    return _fitted(cohort, others, (np.inf, np.inf if others else None))
+
+
+def _held_out_shares(cohort: Cohort, others: Sequence[Cohort], seed: int) -> dict[str, Any]:
+    """Return what scopes flag whose statistics and limits were both set without the patients of the slide."""
+
+    def limited(kept: Cohort, kept_others: Sequence[Cohort], fold: int) -> ProfileScope:
+        return _limited(kept, kept_others, [seed, 5, fold])
+
+    own = np.empty(len(cohort.slides), np.bool_)
+    theirs = [np.empty(len(group.slides), np.bool_) for group in others]
+    for scope, held_out, others_out in _without_each_fold(cohort, others, [seed], limited):
+        own[held_out] = _flagged(cohort.profiles[held_out], cohort.names, scope)
+        for group, out, flagged in zip(others, others_out, theirs, strict=True):
+            flagged[out] = _flagged(group.profiles[out], cohort.names, scope)
+    return {
+        "cohort_flagged": round(float(own.mean()), 4),
         "other_slides": sum(len(group.slides) for group in others),
-        "others_flagged": _flagged(np.concatenate(theirs, axis=1), limits) if others else None,
+        "others_flagged": round(float(np.concatenate(theirs).mean()), 4) if others else None,
     }
-    return limits, shares
 
 
-def _flagged(measures: NDArray[np.float64], limits: tuple[float, float | None]) -> float:
-    beyond = (measures[0] > limits[0]) | (measures[1] > (np.inf if limits[1] is None else limits[1]))
-    return round(float(beyond.mean()), 4)
+def _without_each_fold(
+    cohort: Cohort,
+    others: Sequence[Cohort],
+    seeds: Sequence[int],
+    fit: Callable[[Cohort, Sequence[Cohort], int], ProfileScope],
+) -> Iterator[tuple[ProfileScope, NDArray[np.bool_], list[NDArray[np.bool_]]]]:
+    """Yield per fold the scope of all other patients, and which slides of cohort and others it held out, bool [N]."""
+    folds = patient_folds(cohort, _FOLDS, [*seeds, 3])
+    other_folds = [patient_folds(group, _FOLDS, [*seeds, 4]) for group in others]
+    for fold in range(_FOLDS):
+        kept = [group.taken(own != fold) for group, own in zip(others, other_folds, strict=True)]
+        scope = fit(cohort.taken(folds != fold), kept, fold)
+        yield scope, folds == fold, [own == fold for own in other_folds]
+
+
+def _flagged(profiles: NDArray[np.float64], names: tuple[str, ...], scope: ProfileScope) -> NDArray[np.bool_]:
+    distance, nearness = measures_from_profiles(profiles, names, scope)
+    limit = np.inf if scope.others_limit is None else scope.others_limit
+    return np.asarray((distance > scope.distance_limit) | (nearness > limit), np.bool_)
 
 
 def _quantile(measures: NDArray[np.float64], level: float) -> float:

@@ -222,7 +222,7 @@ def _print_assessment(report: Mapping[str, Any], path: Path) -> None:
     )
     others = scope["others_flagged"]
     others_text = "no films of neither class were shown" if others is None else f"{others:.1%} of films of neither"
-    print(f"out of scope, held out: {scope['cohort_flagged']:.1%} of the cohort; {others_text}")
+    print(f"out of scope, held out from its limits too: {scope['cohort_flagged']:.1%} of the cohort; {others_text}")
     print(f"wrote {path}")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("xgboost")
 
-from cohorts import CATALOGUE, NAMES, cohort_of, films_of
+from cohorts import CATALOGUE, NAMES, changed, cohort_of, films_of
 
 from convert.scope_fit import document_from_scope, file_from_document, fit_scope
 from edge.assessment import assess_profile
@@ -45,9 +45,18 @@ def test_healthy_films_are_told_from_the_cohort_once_such_films_were_shown(fitte
     scope, shares = fitted
     assert flagged(films_of({"NORMAL": 60}, 3), scope) >= 0.85
     assert flagged(films_of({"MDS": 60, "AA": 60}, 4), scope) <= 0.08
-    assert shares["cohort_flagged"] <= 0.05
-    assert shares["others_flagged"] >= 0.8
+    assert shares["cohort_flagged"] <= 0.12
+    assert shares["others_flagged"] >= 0.7
     assert (shares["cohort_slides"], shares["other_slides"]) == (111, 40)
+
+
+def test_what_the_scope_costs_is_counted_on_patients_who_set_no_limit():
+    """The farthest of sixty films sets the limit that one in a hundred may pass: counted on itself it never would."""
+    cohort = films_of({"MDS": 40, "AA": 20}, 1)
+    profiles = cohort.profiles.copy()
+    profiles[0] = films_of({"MDS": 1}, 5, invented=0.3).profiles[0]
+    _, shares = fit_scope(changed(cohort, profiles=profiles), [], 1)
+    assert shares["cohort_flagged"] >= 1 / 60 - 1e-4
 
 
 def test_without_other_films_only_what_lies_far_out_is_flagged(cohort):
@@ -169,4 +178,4 @@ def test_no_limit_is_set_by_slides_that_the_fit_has_seen():
     _, shares = fit_scope(cohort, [], 1)
     again = fit_scope(cohort, [], 1)[1]
     assert shares == again
-    assert shares["cohort_flagged"] <= 0.05
+    assert shares["cohort_flagged"] <= 0.12
