@@ -31,23 +31,35 @@ def pixels_from_cells(
     """Return the cells' pixels, uint8 [N, size_px, size_px, 3] RGB, in the order of `cells`.
 
     With a cache folder the array is a read-only memory map. Raises EdgeError MDSE-IMAGE-* naming the file that cannot
-    be read, MDSE-TRAIN-003 where two files with the same content carry different types; several together as -017.
+    be read, MDSE-TRAIN-003 where two files with the same content carry different types; several together as -017. A
+    cache file that is damaged is MDSE-TRAIN-007.
     """
     if cache_folder is None:
         return _decoded(cells, size_px)
     cache_folder.mkdir(parents=True, exist_ok=True)
     cached = cache_folder / f"cells-{size_px}px-{_digest(cells, size_px)}.npy"
     if not cached.exists():
-        decoded = _decoded(cells, size_px)
-        # Renamed when complete, so that an interrupted run leaves no half-written cache behind.
-        handle, temporary = tempfile.mkstemp(dir=cache_folder, suffix=".part")
-        with os.fdopen(handle, "wb") as stream:
-            np.save(stream, decoded, allow_pickle=False)
-        Path(temporary).replace(cached)
-    pixels: NDArray[np.uint8] = np.load(cached, mmap_mode="r", allow_pickle=False)
+        _write_whole(cached, _decoded(cells, size_px))
+    try:
+        pixels: NDArray[np.uint8] = np.load(cached, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise EdgeError("MDSE-TRAIN-007", where=str(cached)) from error
     if pixels.shape != (len(cells), size_px, size_px, 3) or pixels.dtype != np.uint8:
         raise EdgeError("MDSE-TRAIN-007", where=str(cached))
     return pixels
+
+
+def _write_whole(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write the array and rename it when it is on the disk: neither an interrupted run nor a power cut leaves half."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            np.save(stream, pixels, allow_pickle=False)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
 
 
 def _digest(cells: Sequence[LabelledCell], size_px: int) -> str:

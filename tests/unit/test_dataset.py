@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 
 import cv2
 import numpy as np
@@ -251,3 +252,27 @@ def test_the_real_labels_hold_eleven_types_with_hundreds_of_cells(real_cells_dir
     frequent = {code for code, count in labelled.counts("training").items() if count > 200}
     assert frequent == {"SNE", "BNE", "MMY", "MY", "PMY", "LY", "MO", "EO", "BA", "LP", "ERB"}
     assert any("151 rows left out: no cell type" in notice for notice in labelled.notices)
+
+
+def test_a_cache_that_a_power_cut_left_in_part_is_named_with_its_remedy(tmp_path):
+    labelled = read(tmp_path, "file,cell_type\na.jpg,SNE\n", ["a.jpg"])
+    cache = tmp_path / "cache"
+    pixels_from_cells(labelled.cells, 24, cache)
+    (cached,) = cache.iterdir()
+    whole = cached.read_bytes()
+    for kept in (0, 5, len(whole) // 2):
+        cached.write_bytes(whole[:kept])
+        with pytest.raises(EdgeError, match=cached.name) as raised:
+            pixels_from_cells(labelled.cells, 24, cache)
+        assert code_of(raised) == "MDSE-TRAIN-007"
+
+
+def test_cached_pixels_are_on_the_disk_before_they_have_their_name(tmp_path, monkeypatch):
+    labelled = read(tmp_path, "file,cell_type\na.jpg,SNE\n", ["a.jpg"])
+    names_at_flush = []
+    flush = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: (names_at_flush.append(list((tmp_path / "c").iterdir())), flush(handle))
+    )
+    pixels_from_cells(labelled.cells, 24, tmp_path / "c")
+    assert [[path.suffix for path in names] for names in names_at_flush] == [[".part"]]
