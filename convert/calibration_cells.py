@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from convert.dataset import LabelledCell, read_labelled_cells
+from convert.dataset import LABELS_NAME, LabelledCell, LabelledCells, read_labelled_cells
 from edge.catalogue import Catalogue
 from edge.errors import EdgeError
 
@@ -41,17 +41,27 @@ class ChosenCells:
 
 
 def choose_cells(
-    folder: Path, catalogue: Catalogue, *, calibration_count: int = CALIBRATION_CELLS, for_int8: bool = True
+    folder: Path,
+    catalogue: Catalogue,
+    *,
+    labels_name: str = LABELS_NAME,
+    leave_out: Collection[str] = (),
+    calibration_count: int = CALIBRATION_CELLS,
+    for_int8: bool = True,
 ) -> ChosenCells:
-    """Read a folder of labelled real cells and choose.
+    """Read a folder of labelled real cells and choose; drawn cells among them are left out with a notice.
+
+    `labels_name` and `leave_out` as in `read_labelled_cells`.
 
     Calibration: the types in equal numbers as far as they reach, in the order of a digest of the file's name. Raises
-    EdgeError MDSE-CONVERT-001 (no labels.csv), MDSE-TRAIN-* (its content), MDSE-CONVERT-026 where fewer than 64 cells
+    EdgeError MDSE-CONVERT-001 (no label file), MDSE-TRAIN-* (its content), MDSE-CONVERT-026 where fewer than 64 cells
     remain for the calibration of int8.
     """
-    if not (folder / "labels.csv").is_file():
-        raise EdgeError("MDSE-CONVERT-001", where=str(folder / "labels.csv"), kind="label")
-    labelled = read_labelled_cells([(folder, "real")], catalogue)
+    if not (folder / labels_name).is_file():
+        raise EdgeError("MDSE-CONVERT-001", where=str(folder / labels_name), kind="label")
+    labelled = _real_ones(
+        read_labelled_cells([(folder, "real")], catalogue, labels_name=labels_name, leave_out=leave_out)
+    )
     candidates = [cell for cell in labelled.cells if cell.split != "test"]
     calibration = in_equal_numbers(candidates, calibration_count)
     if for_int8 and len(calibration) < FEWEST_CALIBRATION_CELLS:
@@ -64,6 +74,13 @@ def choose_cells(
         labelled.of("validation"),
         (*labelled.notices, *audit),
     )
+
+
+def _real_ones(labelled: LabelledCells) -> LabelledCells:
+    real = tuple(cell for cell in labelled.cells if cell.origin == "real")
+    drawn = len(labelled.cells) - len(real)
+    notice = (f"{drawn} drawn cells left out: neither calibration nor proof may rest on them",) if drawn else ()
+    return LabelledCells(real, (*labelled.notices, *notice))
 
 
 def in_equal_numbers(cells: Sequence[LabelledCell], count: int) -> tuple[LabelledCell, ...]:

@@ -27,6 +27,8 @@ from edge.errors import EdgeError
 Split = Literal["training", "validation", "test"]
 Origin = Literal["real", "drawn"]
 LABELS_NAME = "labels.csv"
+# The simulator names its cells so: in a folder of real cells they would be believed to be some.
+DRAWN_PREFIX = "drawn-"
 
 _KNOWN_COLUMNS = ("file", "cell_type", "patient", "preclass")
 
@@ -87,6 +89,8 @@ def read_labelled_cells(
     leave_out: Collection[str] = (),
 ) -> LabelledCells:
     """Read the label files of several folders; `leave_out` names types that are meant to be left out.
+
+    Files named drawn-... are drawn cells whatever their folder is.
 
     Raises EdgeError MDSE-TRAIN-001 (no or malformed label file), -002 (a value that is no label), -003 (a file under
     two labels or twice, or the same bytes under two labels or in two splits), -004 (a file that is not there); several
@@ -151,6 +155,11 @@ def _read_folder(
             by_file[name] = cell
         except EdgeError as fault:
             reading.faults.add(fault)
+    disguised = sum(cell.origin != origin for cell in by_file.values())
+    if disguised:
+        notices.append(
+            f"{labels}: {disguised} files are named {DRAWN_PREFIX}...: they are drawn cells and count as such"
+        )
     notices.extend(f"{labels}: {count} rows left out: {reason}" for reason, count in sorted(left_out.items()))
     return list(by_file.values()), notices
 
@@ -236,7 +245,7 @@ def _cell_from_row(
         findings=_findings_from_row(row, code, findings, where),
         patient=patient,
         split=split_from_key(patient or relative.name),
-        origin=origin,
+        origin="drawn" if relative.name.startswith(DRAWN_PREFIX) else origin,
         labels=labels,
         preclass=(row.get("preclass") or "").strip() or None,
     )

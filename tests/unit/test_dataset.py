@@ -150,6 +150,17 @@ def test_the_same_bytes_under_two_types_or_in_two_splits_are_refused_before_anyt
     assert len(read_labelled_cells(folders, CATALOGUE).cells) == 2
 
 
+def test_a_file_named_as_a_drawn_cell_is_one_whatever_its_folder_is_called(tmp_path):
+    labelled = read(
+        tmp_path, "file,cell_type\nSNE/drawn-1-000001.jpg,SNE\nb.jpg,LY\n", ["SNE/drawn-1-000001.jpg", "b.jpg"]
+    )
+    assert {cell.cell_id: cell.origin for cell in labelled.cells} == {
+        "SNE/drawn-1-000001.jpg": "drawn",
+        "b.jpg": "real",
+    }
+    assert any("1 files are named drawn-" in notice for notice in labelled.notices)
+
+
 def test_a_folder_without_labels_is_named(tmp_path):
     with pytest.raises(EdgeError, match=r"labels\.csv") as raised:
         read_labelled_cells([(tmp_path, "real")], CATALOGUE)

@@ -52,6 +52,32 @@ def test_too_few_cells_never_calibrate(tmp_path):
     assert choose_cells(tmp_path, CATALOGUE, for_int8=False).calibration
 
 
+def test_drawn_cells_in_the_folder_neither_calibrate_nor_prove(tmp_path):
+    write_labels(tmp_path, {"SNE": 100, "LY": 100})
+    rows = (tmp_path / "labels.csv").read_text()
+    for number in range(60):
+        name = f"drawn-1-{number:06d}.jpg"
+        (tmp_path / name).write_bytes(name.encode())
+        rows += f"{name},BL\n"
+    (tmp_path / "labels.csv").write_text(rows)
+    chosen = choose_cells(tmp_path, CATALOGUE)
+    every = (*chosen.calibration, *chosen.parity, *chosen.training, *chosen.validation)
+    assert {cell.cell_type for cell in every} == {"SNE", "LY"}
+    assert any("60 drawn cells left out" in notice for notice in chosen.notices)
+
+
+def test_cells_are_chosen_by_the_same_label_file_and_types_as_a_training(tmp_path):
+    write_labels(tmp_path, {"SNE": 100, "LY": 100})
+    (tmp_path / "x.jpg").write_bytes(b"x")
+    rows = (tmp_path / "labels.csv").read_text() + "x.jpg,PLASMA\n"
+    (tmp_path / "labels.csv").rename(tmp_path / "second.csv")
+    (tmp_path / "second.csv").write_text(rows)
+    with pytest.raises(EdgeError):
+        choose_cells(tmp_path, CATALOGUE, labels_name="second.csv")
+    chosen = choose_cells(tmp_path, CATALOGUE, labels_name="second.csv", leave_out=("PLASMA",))
+    assert any("1 rows left out: type PLASMA" in notice for notice in chosen.notices)
+
+
 class Scorer:
     """Scores and calls that a test lays down: per slide one pair for the original, one for the engine."""
 
