@@ -124,7 +124,7 @@ def cohort_from_slides(root: Path, labelled: Sequence[LabelledSlide], model: Mod
     if not rows:
         raise EdgeError("MDSE-TRAIN-015", where=str(root), positive=0, negative=0, needed=1)
     cohort = _cohort_from_rows(rows, model, reading.positive)
-    raise_together(_copies(cohort, str(root)), str(root))
+    require_no_copies([(root, cohort)])
     return cohort
 
 
@@ -135,19 +135,23 @@ def _require_folders(root: Path, labelled: Sequence[LabelledSlide]) -> None:
     raise_together([EdgeError("MDSE-TRAIN-014", where=str(root / name), reason=reason) for name in absent], str(root))
 
 
-def _copies(cohort: Cohort, where: str) -> list[EdgeError]:
-    """Return a fault for every slide with the very counts of an earlier one: the same film under two names.
+def require_no_copies(folders: Sequence[tuple[Path, Cohort]]) -> None:
+    """Refuse every slide with the very counts of an earlier one, of any folder: the same film under two names.
 
-    Only slides of a size at which chance does not repeat 114 numbers and what they rest on.
+    Only slides of a size at which chance does not repeat 114 numbers and what they rest on. Raises EdgeError
+    MDSE-TRAIN-014, several together as -017.
     """
     first: dict[bytes, str] = {}
     faults = []
-    for row, slide in enumerate(cohort.slides):
-        earlier = first.setdefault(cohort.profiles[row].tobytes() + cohort.denominators[row].tobytes(), slide)
-        if earlier != slide and cohort.leucocytes[row] >= _FEWEST_TO_COMPARE:
-            reason = f"the slides {earlier} and {slide} hold the same cells"
-            faults.append(EdgeError("MDSE-TRAIN-014", where=where, reason=reason))
-    return faults
+    for root, cohort in folders:
+        for row, slide in enumerate(cohort.slides):
+            name = slide if len(folders) == 1 else str(root / slide)
+            counts = cohort.profiles[row].tobytes() + cohort.denominators[row].tobytes()
+            if counts in first and cohort.leucocytes[row] >= _FEWEST_TO_COMPARE:
+                reason = f"the slides {first[counts]} and {name} hold the same cells"
+                faults.append(EdgeError("MDSE-TRAIN-014", where=str(root), reason=reason))
+            first.setdefault(counts, name)
+    raise_together(faults, ", ".join(str(root) for root, _ in folders))
 
 
 def _cohort_from_rows(rows: Sequence[tuple[LabelledSlide, SlideProfile, bool]], model: Model, positive: str) -> Cohort:

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from convert.assessment_report import save_assessment
-from convert.slide_cohort import Cohort, SlideReading, cohort_from_slides, write_profiles
+from convert.slide_cohort import Cohort, SlideReading, cohort_from_slides, require_no_copies, write_profiles
 from convert.slide_labels import read_slide_labels, read_unlabelled_slides
 from convert.train_assessment import AssessmentTraining, TrainedAssessment, train_assessment
 from convert.training_request import REST
@@ -62,6 +62,7 @@ def train_slides(
         ]
     finally:
         model.close()
+    require_no_copies([(request.folder, cohort), *zip(request.others, others, strict=True)])
     request.out.parent.mkdir(parents=True, exist_ok=True)
     write_profiles(request.out.with_suffix(".profiles.csv"), cohort)
     for number, group in enumerate(others, start=1):

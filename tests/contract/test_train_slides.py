@@ -141,6 +141,23 @@ def test_the_same_film_under_two_names_is_refused(damaged, bundle, capsys):
     assert "S0 and S3 hold the same cells" in said
 
 
+def test_a_film_of_the_cohort_that_comes_again_among_the_others_is_refused(damaged, bundle, tmp_path, capsys):
+    film = ["SNE"] * 30 + ["LY"] * 25 + ["EO"] * 5
+    shutil.rmtree(damaged / "S0")
+    write_slide(damaged / "S0", film)
+    others = tmp_path / "others"
+    rows = ["slide,patient"]
+    for number in range(10):
+        write_slide(others / f"N{number}", film if number == 4 else [*COMMON, *["SNE"] * (10 + number)])
+        rows.append(f"N{number},H{number}")
+    (others / "slides.csv").write_text("\n".join(rows) + "\n")
+    status, said = refusal(damaged, bundle, capsys, "--others", str(others))
+    assert status == 2
+    assert "MDSE-TRAIN-014" in said
+    assert f"{damaged / 'S0'} and {others / 'N4'} hold the same cells" in said
+    assert not (damaged / "t.json").exists()
+
+
 @pytest.mark.parametrize(
     "extra",
     [
