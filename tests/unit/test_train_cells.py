@@ -12,6 +12,8 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
+from small_trainings import arguments_for, write_coloured_cells  # noqa: E402
+
 from convert.augmentation import Augmentation, augmented_cell  # noqa: E402
 from convert.cell_scores import scores_from_predictions  # noqa: E402
 from convert.cell_training import CellTraining  # noqa: E402
@@ -19,7 +21,7 @@ from convert.commands.train import main  # noqa: E402
 from convert.dataset import LabelledCell  # noqa: E402
 from convert.decision_fit import area_under_curve, finding_threshold, temperature_from_validation  # noqa: E402
 from convert.network import SMALLEST_SIZE_PX as NETWORK_SMALLEST_SIZE_PX  # noqa: E402
-from convert.train_cells import cells_that_judge, learn, macro_recall  # noqa: E402
+from convert.train_cells import cells_that_judge  # noqa: E402
 from convert.trained_model import evidence_from_cells  # noqa: E402
 from convert.training_batches import (  # noqa: E402
     NOT_ANNOTATED,
@@ -29,6 +31,7 @@ from convert.training_batches import (  # noqa: E402
     sampling_weights,
     targets_from_cells,
 )
+from convert.training_loop import learn, macro_recall  # noqa: E402
 from convert.training_loss import masked_findings_loss, positive_weights  # noqa: E402
 from convert.training_request import SMALLEST_SIZE_PX  # noqa: E402
 from convert.training_schedule import Schedule  # noqa: E402
@@ -136,6 +139,25 @@ def test_the_image_size_changes_during_training_and_the_best_epoch_is_of_the_fin
     assert state.best_epoch == 4
 
 
+def test_the_small_size_never_ends_a_training_before_an_epoch_at_the_final_size():
+    training = CellTraining(size_px=96, start_size_px=64, start_share=0.5, epochs=12, patience=2)
+    learner = CountingLearner(64, recalls=[9, 5, 5, 5, 5, 5, 6, 5, 5])
+    state = learned(training, learner, steps=1)
+    assert learner.sizes == [64] * 6 + [96] * 3
+    assert (state.best_epoch, state.best_recall) == (7, pytest.approx(0.6))
+
+
+def test_weights_that_never_saw_the_final_size_are_judged_there_and_it_is_said():
+    said, kept = [], []
+    training = CellTraining(size_px=96, start_size_px=64, start_share=0.9, epochs=2)
+    state = learned(training, CountingLearner(64, recalls=[9, 4, 2]), steps=10, said=said, kept=kept)
+    assert state.size_px == 96
+    assert (state.best_epoch, state.best_recall) == (2, pytest.approx(0.2))
+    assert (state.rows[-1]["size_px"], state.rows[-1]["validation_macro_recall"]) == (64, pytest.approx(0.2))
+    assert "before its images reached 96 px" in said[-1]
+    assert kept == [1, 2, 2]
+
+
 def test_a_time_budget_ends_the_training_and_lowers_the_rate_first():
     ticks = iter(range(10_000))
     training = CellTraining(size_px=96, start_size_px=64, start_share=0.5, budget_s=200.0)
@@ -193,24 +215,7 @@ def test_a_checkpoint_holds_every_array_in_order(tmp_path):
 
 @pytest.fixture(scope="module")
 def coloured_cells(tmp_path_factory):
-    """Dark red squares are SNE, dark blue ones LY."""
-    folder = tmp_path_factory.mktemp("cells")
-    random = np.random.default_rng(0)
-    rows = []
-    for number in range(40):
-        name = f"c{number}.png"
-        cell_type = "SNE" if number % 2 else "LY"
-        pixels = np.full((40, 40, 3), 225, np.uint8)
-        pixels[10:30, 10:30] = (40, 40, 170) if cell_type == "SNE" else (170, 60, 40)  # BGR
-        cv2.imwrite(str(folder / name), np.clip(pixels + random.normal(0, 6, pixels.shape), 0, 255).astype(np.uint8))
-        rows.append(f"{name},{cell_type}")
-    (folder / "labels.csv").write_text("\n".join(["file,cell_type", *rows]) + "\n", encoding="utf-8")
-    return folder
-
-
-def arguments_for(folder, out, *extra):
-    fixed = ["--width", "0.1", "--size", "32", "--batch", "16", "--epochs", "1"]
-    return ["cells", str(folder), "--out", str(out), *fixed, *extra]
+    return write_coloured_cells(tmp_path_factory.mktemp("cells"))
 
 
 @pytest.fixture(scope="module")
