@@ -23,6 +23,7 @@ from convert.dataset import LabelledCell, LabelledCells, Origin
 from convert.decision_fit import finding_threshold, temperature_from_validation, tempered
 from convert.keras_learner import predict_cells
 from convert.train_cells import Trained
+from convert.trained_files import write_model_and_card
 from convert.training_batches import targets_from_cells
 from convert.training_log import draw_training_curves, write_training_csv
 from convert.unidentified_fit import FEWEST_CELLS, unidentified_limits
@@ -99,8 +100,7 @@ def save_trained(
         "validation": validation,
         "training": {"epochs": len(trained.rows), "kept_epoch": trained.best_epoch, "keras": keras.version()},
     }
-    trained.model.save(out)
-    out.with_suffix(".card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    write_model_and_card(trained.model, card, out)
     write_training_csv(out.with_suffix(".log.csv"), trained.rows)
     draw_training_curves(out.with_suffix(".curves.png"), trained.rows, trained.best_epoch)
     say(f"wrote {out}, {out.with_suffix('.card.json').name}, {out.with_suffix('.log.csv').name}")

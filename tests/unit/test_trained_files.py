@@ -1,0 +1,65 @@
+"""What a training takes up again or starts from is what it was made of, and no card lies beside another model."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+keras = pytest.importorskip("keras")
+
+from small_trainings import arguments_for, write_coloured_cells  # noqa: E402
+
+from convert.commands.train import main  # noqa: E402
+
+LEFT_OUT = "--allow-missing-types"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder of cells beside the model trained on it."""
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "cells").mkdir()
+    write_coloured_cells(folder / "cells")
+    assert main(arguments_for(folder / "cells", folder / "m.keras", LEFT_OUT, "--intended-use", "demo")) == 0
+    return folder
+
+
+@pytest.fixture
+def copy(made, tmp_path):
+    shutil.copytree(made, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def resumed(copy):
+    return main(arguments_for(copy / "cells", copy / "m.keras", LEFT_OUT, "--intended-use", "demo", "--resume"))
+
+
+class PowerCutError(Exception):
+    """Stands for a process that ends there."""
+
+
+@pytest.mark.parametrize("moment", ["the new model is written", "the new model is in place"])
+def test_a_process_that_ends_while_it_saves_leaves_no_card_beside_another_model(copy, moment, monkeypatch):
+    model, card = copy / "m.keras", copy / "m.card.json"
+    card.write_text("of the old model")
+    old, real_save, real_replace = model.read_bytes(), keras.Model.save, Path.replace
+
+    def save(network, path):
+        real_save(network, path)
+        if moment == "the new model is written":
+            raise PowerCutError
+
+    def replace(path, target):
+        moved = real_replace(path, target)
+        if Path(target) == model and moment == "the new model is in place":
+            raise PowerCutError
+        return moved
+
+    monkeypatch.setattr(keras.Model, "save", save)
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(PowerCutError):
+        resumed(copy)
+    assert not card.exists() or model.read_bytes() == old
+    assert not list(copy.glob("*.part*"))
