@@ -17,6 +17,7 @@ import keras
 
 from convert.native_messages import native_messages_kept
 from convert.onnx_layers import WRITERS
+from convert.training_request import MODEL_SUFFIX
 from edge.errors import EdgeError
 
 # The layers that the writer knows, and what holds them together.
@@ -62,6 +63,9 @@ def read_architecture(path: Path) -> dict[str, Any]:
     """Return config.json of a .keras archive. Raises EdgeError MDSE-CONVERT-001 or -002."""
     if not path.is_file():
         raise EdgeError("MDSE-CONVERT-001", where=str(path), kind="model")
+    if path.suffix != MODEL_SUFFIX:
+        # Keras goes by the name: a file called otherwise is loaded as HDF5, which nobody has looked at.
+        raise EdgeError("MDSE-CONVERT-002", where=str(path), reason=f"its name does not end in {MODEL_SUFFIX}")
     try:
         with zipfile.ZipFile(path) as archive:
             if archive.getinfo("config.json").file_size > LARGEST_CONFIG_BYTES:

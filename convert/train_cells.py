@@ -20,6 +20,7 @@ from convert.cell_pixels import pixels_from_cells
 from convert.cell_training import CellTraining, Learner, network_for
 from convert.dataset import LabelledCell
 from convert.keras_learner import KerasLearner, predict_cells
+from convert.keras_model import load_keras_model
 from convert.training_batches import TrainingBatches, sampling_weights, targets_from_cells
 from convert.training_loop import learn
 from convert.training_loss import positive_weights
@@ -141,7 +142,9 @@ def _restore(learner: Learner, state: TrainingState, initial: Path | None) -> No
     if initial is None:
         return
     try:
-        source = keras.models.load_model(initial, compile=False, safe_mode=True)
-        learner.set_weights(source.get_weights())
-    except (OSError, ValueError, RuntimeError) as error:
+        # Opened as a conversion opens it: a downloaded file is read before Keras builds anything of it.
+        learner.set_weights(load_keras_model(initial).get_weights())
+    except EdgeError as error:
+        raise EdgeError("MDSE-TRAIN-009", where=str(initial), reason=f"{error.code}: {error.text}") from error
+    except (ValueError, RuntimeError) as error:
         raise EdgeError("MDSE-TRAIN-009", where=str(initial), reason=str(error).splitlines()[0]) from error

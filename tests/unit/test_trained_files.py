@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ keras = pytest.importorskip("keras")
 from small_trainings import arguments_for, write_coloured_cells  # noqa: E402
 
 from convert.commands.train import main  # noqa: E402
+from convert.keras_model import read_architecture  # noqa: E402
+from edge.errors import EdgeError  # noqa: E402
 
 LEFT_OUT = "--allow-missing-types"
 
@@ -63,3 +66,24 @@ def test_a_process_that_ends_while_it_saves_leaves_no_card_beside_another_model(
         resumed(copy)
     assert not card.exists() or model.read_bytes() == old
     assert not list(copy.glob("*.part*"))
+
+
+def test_initial_weights_are_looked_at_as_a_conversion_looks_at_them(made, tmp_path, capsys):
+    """A file that is an archive to whoever looks and HDF5 to Keras, which goes by the name."""
+    network = keras.models.load_model(made / "m.keras", compile=False)
+    network.save(tmp_path / "plain.h5")
+    both = tmp_path / "both.h5"
+    both.write_bytes((tmp_path / "plain.h5").read_bytes() + (made / "m.keras").read_bytes())
+    assert zipfile.is_zipfile(both)
+    assert main(arguments_for(made / "cells", tmp_path / "n.keras", LEFT_OUT, "--init", str(both))) == 2
+    said = capsys.readouterr().err
+    assert "MDSE-TRAIN-009" in said
+    assert "MDSE-CONVERT-002" in said
+
+
+def test_a_network_under_a_name_that_keras_reads_as_another_format_is_refused(made, tmp_path):
+    other = tmp_path / "m.h5"
+    shutil.copy(made / "m.keras", other)
+    with pytest.raises(EdgeError, match=r"\.keras") as raised:
+        read_architecture(other)
+    assert raised.value.code == "MDSE-CONVERT-002"
