@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.cell_identity import cells_sha256
 from convert.cell_pixels import pixels_from_cells
 from convert.cell_training import CellTraining, Learner, network_for
 from convert.dataset import LabelledCell
@@ -67,7 +68,8 @@ def train_network(
     started = clock()
     keras.utils.set_random_seed(training.seed)
     targets = targets_from_cells(training_cells, catalogue)
-    identity = {**asdict(training), "cells": len(training_cells), "types": list(catalogue.type_codes)}
+    cells = cells_sha256(training_cells, validation_cells)
+    identity = {**asdict(training), "cells": cells, "types": list(catalogue.type_codes)}
     state = load_state(checkpoint, identity) if resume else TrainingState(identity)
     batches = TrainingBatches(
         pixels_from_cells(training_cells, round(training.size_px * _CACHE_SCALE), cache_folder),

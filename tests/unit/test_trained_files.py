@@ -12,8 +12,11 @@ keras = pytest.importorskip("keras")
 
 from small_trainings import arguments_for, write_coloured_cells  # noqa: E402
 
+from convert.cell_identity import cells_sha256  # noqa: E402
 from convert.commands.train import main  # noqa: E402
+from convert.dataset import read_labelled_cells, split_from_key  # noqa: E402
 from convert.keras_model import read_architecture  # noqa: E402
+from edge.catalogue import load_catalogue  # noqa: E402
 from edge.errors import EdgeError  # noqa: E402
 
 LEFT_OUT = "--allow-missing-types"
@@ -37,6 +40,33 @@ def copy(made, tmp_path):
 
 def resumed(copy):
     return main(arguments_for(copy / "cells", copy / "m.keras", LEFT_OUT, "--intended-use", "demo", "--resume"))
+
+
+def exchange_two_labels(cells, split):
+    """Give two cells of one split each other's type: every number of cells stays."""
+    labels = cells / "labels.csv"
+    rows = [line.split(",") for line in labels.read_text().splitlines()]
+    one, two = (next(r for r in rows[1:] if r[1] == code and split_from_key(r[0]) == split) for code in ("SNE", "LY"))
+    one[1], two[1] = two[1], one[1]
+    labels.write_text("\n".join(map(",".join, rows)) + "\n")
+
+
+@pytest.mark.parametrize("split", ["training", "validation"])
+def test_a_checkpoint_of_as_many_other_cells_is_refused(copy, split, capsys):
+    exchange_two_labels(copy / "cells", split)
+    assert resumed(copy) == 2
+    said = capsys.readouterr().err
+    assert "MDSE-TRAIN-008" in said
+    assert "it differs in cells" in said
+
+
+def test_a_checkpoint_fits_the_same_cells_in_another_place(copy):
+    catalogue = load_catalogue()
+    there = read_labelled_cells([(copy / "cells", "real")], catalogue).cells
+    shutil.copytree(copy / "cells", copy / "elsewhere")
+    elsewhere = read_labelled_cells([(copy / "elsewhere", "real")], catalogue).cells
+    assert cells_sha256(there) == cells_sha256(elsewhere)
+    assert cells_sha256(there, there[:1]) != cells_sha256(there[:1], there)
 
 
 class PowerCutError(Exception):
