@@ -19,7 +19,7 @@ from convert.keras_model import read_architecture  # noqa: E402
 from edge.catalogue import load_catalogue  # noqa: E402
 from edge.errors import EdgeError  # noqa: E402
 
-LEFT_OUT = "--allow-missing-types"
+MISSING_TYPES = "--allow-missing-types"
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
     (folder / "cells").mkdir()
     write_coloured_cells(folder / "cells")
-    assert main(arguments_for(folder / "cells", folder / "m.keras", LEFT_OUT, "--intended-use", "demo")) == 0
+    assert main(arguments_for(folder / "cells", folder / "m.keras", MISSING_TYPES, "--intended-use", "demo")) == 0
     return folder
 
 
@@ -39,7 +39,7 @@ def copy(made, tmp_path):
 
 
 def resumed(copy):
-    return main(arguments_for(copy / "cells", copy / "m.keras", LEFT_OUT, "--intended-use", "demo", "--resume"))
+    return main(arguments_for(copy / "cells", copy / "m.keras", MISSING_TYPES, "--intended-use", "demo", "--resume"))
 
 
 def exchange_two_labels(cells, split):
@@ -105,7 +105,7 @@ def test_initial_weights_are_looked_at_as_a_conversion_looks_at_them(made, tmp_p
     both = tmp_path / "both.h5"
     both.write_bytes((tmp_path / "plain.h5").read_bytes() + (made / "m.keras").read_bytes())
     assert zipfile.is_zipfile(both)
-    assert main(arguments_for(made / "cells", tmp_path / "n.keras", LEFT_OUT, "--init", str(both))) == 2
+    assert main(arguments_for(made / "cells", tmp_path / "n.keras", MISSING_TYPES, "--init", str(both))) == 2
     said = capsys.readouterr().err
     assert "MDSE-TRAIN-009" in said
     assert "MDSE-CONVERT-002" in said
