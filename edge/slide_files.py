@@ -28,8 +28,11 @@ KINDS = ("wbc", "rbc", "plt", "overview")
 # The largest slide seen in public holds some 400 cells; beyond this the folder is no slide.
 SLIDE_FILES_MAX = 5_000
 
-_NUMBERED = re.compile(r"(?:^|_)(?P<kind>wbc|rbc|plt|overview)_[0-9]+(?:_[a-z][a-z0-9]*)?$")
-_PRECLASS = re.compile(r"(?:^|_)[0-9]+_(?P<preclass>[A-Za-z][A-Za-z0-9]{0,31})$")
+# A large platelet or a clump of platelets is an object that is counted: behind the running number this is its class.
+CLASS_OF_CELLS = "plt"
+PRECLASS_LENGTH_MAX = 32
+_NUMBERED = re.compile(r"(?:^|_)(?P<kind>wbc|rbc|plt|overview)_[0-9]+(?:_[a-z][a-z0-9]*)*$")
+_PRECLASS = re.compile(r"(?:^|_)[0-9]+_(?P<preclass>[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z][A-Za-z0-9]*)*)$")
 _TOKENS = re.compile(r"[^a-z0-9]+")
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -67,7 +70,8 @@ def kind_of(path: str) -> str:
     """Return the kind of an image: its sub-folder's name, else a token of its file name, else `wbc`.
 
     The token before the running number counts first (`<slide_key>_<kind>_<nnnn>[_<PRECLASS>]`), so that a slide key
-    that holds the word `rbc` changes nothing; any other place counts after that (`overview-1.jpg`).
+    that holds the word `rbc` changes nothing; any other place counts after that (`overview-1.jpg`), not `PLT` behind
+    the number (`0001_PLT.jpg`): that is the class of a cell.
     """
     parts = PurePosixPath(path).parts
     if len(parts) > 1 and parts[0].lower() in KINDS:
@@ -76,13 +80,19 @@ def kind_of(path: str) -> str:
     numbered = _NUMBERED.search(stem)
     if numbered:
         return numbered["kind"]
-    return next((token for token in _TOKENS.split(stem) if token in KINDS), "wbc")
+    found = _PRECLASS.search(stem)
+    before, behind = (stem[: found.start("preclass")], found["preclass"]) if found else (stem, "")
+    tokens = [*_TOKENS.split(before), *(token for token in _TOKENS.split(behind) if token != CLASS_OF_CELLS)]
+    return next((token for token in tokens if token in KINDS), "wbc")
 
 
 def preclass_of(path: str) -> str | None:
-    """Return the analyzer's class from a file name that ends in `<number>_<CLASS>`; None when there is none."""
+    """Return the analyzer's class from a file name that ends in `<number>_<CLASS>`; None when there is none.
+
+    Words of letters and digits, joined by `_`, of 32 characters together at most.
+    """
     found = _PRECLASS.search(PurePosixPath(path).stem)
-    return found["preclass"] if found else None
+    return found["preclass"] if found and len(found["preclass"]) <= PRECLASS_LENGTH_MAX else None
 
 
 def list_slide_files(folder: Path) -> tuple[str, ...]:
