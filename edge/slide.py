@@ -10,7 +10,7 @@ import errno
 import hashlib
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from edge.errors import EdgeError, printable
@@ -40,6 +40,10 @@ __all__ = [
 
 # What opening says of a link (O_NOFOLLOW), a socket, or a folder on the way that became something else.
 NOT_A_FILE = (errno.ELOOP, errno.ENXIO, errno.ENOTDIR)
+# What the metadata files of one slide must agree on, and how an error calls it.
+IDENTITY_FIELDS = {
+    "sample_id": "samples", "patient_id": "patients", "order_id": "orders", "slide_no": "slide numbers"
+}  # fmt: skip
 HASHED_BYTES_MAX = 64 * 1024 * 1024
 META_INCOMPLETE = "META-INCOMPLETE"
 """The code of the warning that the metadata promises more than the folder holds: the daemon waits while it stands."""
@@ -158,7 +162,10 @@ def read_slide_metadata(folder: Path, *, slide_key: str) -> SlideMetadata:
 
 
 def _read_metadata(folder: Path, listing: SlideListing, key: str) -> SlideMetadata:
-    """Return the first metadata file's content; a second one may add nothing, but must not name another sample."""
+    """Return the first metadata file's content, with the sample id of a further one where it has none.
+
+    A further file adds nothing else, and may not name another sample, patient, order or slide number.
+    """
     found: list[SlideMetadata] = []
     with open_folder(folder) as folder_fd:
         for name in (listing.metadata, *listing.further_metadata):
@@ -174,10 +181,13 @@ def _read_metadata(folder: Path, listing: SlideListing, key: str) -> SlideMetada
                     raise
                 raise EdgeError("MDSE-SLIDE-004", where=where, reason="it is a link or a special file") from error
             found.append(metadata_from_bytes(name, data, where=where))
-    ids = {metadata.sample_id for metadata in found if metadata.sample_id is not None}
-    if len(ids) > 1:
-        raise EdgeError("MDSE-SLIDE-002", where=key, first="one metadata file", second="another")
-    return found[0] if found else SlideMetadata()
+    for field, differing in IDENTITY_FIELDS.items():
+        if len({getattr(metadata, field) for metadata in found} - {None}) > 1:
+            raise EdgeError(
+                "MDSE-SLIDE-002", where=key, first="one metadata file", second="another", differing=differing
+            )
+    named = next((metadata.sample_id for metadata in found if metadata.sample_id is not None), None)
+    return replace(found[0], sample_id=named) if found else SlideMetadata()
 
 
 def _sample_id(metadata: SlideMetadata, key: str, pattern: str | None) -> tuple[str, bool]:
@@ -189,7 +199,9 @@ def _sample_id(metadata: SlideMetadata, key: str, pattern: str | None) -> tuple[
             raise EdgeError("MDSE-SLIDE-001", where=key)
         return named, True
     if named is not None and named != metadata.sample_id:
-        raise EdgeError("MDSE-SLIDE-002", where=key, first="the metadata", second="the folder's name")
+        raise EdgeError(
+            "MDSE-SLIDE-002", where=key, first="the metadata", second="the folder's name", differing="samples"
+        )
     return metadata.sample_id, False
 
 

@@ -138,10 +138,31 @@ def test_the_three_formats_say_the_same(tmp_path, name, text):
 
 def test_the_first_metadata_file_wins_but_another_sample_in_the_second_stops_the_slide(tmp_path):
     folder = slide_folder(tmp_path, {"sample_id": "42", "order_id": "J"})
-    (folder / "slide.csv").write_text("sample_id,42\norder_id,C\n")
-    assert read_slide(folder).order_id == "J"
+    (folder / "slide.csv").write_text("sample_id,42\npatient_id,C\n")
+    assert (read_slide(folder).order_id, read_slide(folder).patient_id) == ("J", None)
     (folder / "slide.csv").write_text("sample_id,43\n")
     assert code_of(read_slide, folder) == "MDSE-SLIDE-002"
+
+
+@pytest.mark.parametrize(("field", "said"), [("patient_id", "patients"), ("order_id", "orders"), ("slide_no", "slide")])
+def test_metadata_files_that_name_different_patients_orders_or_slide_numbers_stop_the_slide(tmp_path, field, said):
+    folder = slide_folder(tmp_path, {"sample_id": "42", field: 1 if field == "slide_no" else "1"})
+    (folder / "slide.csv").write_text(f"sample_id,42\n{field},1\n")
+    assert read_slide(folder).sample_id == "42"
+    (folder / "slide.xml").write_text(f'<slide {field}="2"/>')
+    with pytest.raises(EdgeError, match=f"different {said}") as caught:
+        read_slide(folder)
+    assert caught.value.code == "MDSE-SLIDE-002"
+
+
+def test_a_sample_id_that_only_a_further_metadata_file_gives_is_the_slides_and_no_other_than_the_folders_name(tmp_path):
+    folder = slide_folder(tmp_path, {"order_id": "J"}, name="A0043_S1")
+    (folder / "slide.xml").write_text('<slide sample_id="B999"/>')
+    slide = read_slide(folder)
+    assert (slide.sample_id, slide.order_id, slide.warnings) == ("B999", "J", ())
+    assert code_of(read_slide, folder, sample_id_pattern="(.*)_S1") == "MDSE-SLIDE-002"
+    (folder / "slide.xml").write_text('<slide sample_id="A0043"/>')
+    assert read_slide(folder, sample_id_pattern="(.*)_S1").warnings == ()
 
 
 # ---- whose slide it is
