@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 
 from edge.errors import EdgeError
 from edge.image_headers import ImageHeader, check_png_rows, png_of_pixels_only, read_header
-from edge.slide import CellFile, Slide
+from edge.slide import Slide
+from edge.slide_cells import CellFile
 from edge.slide_files import open_folder, read_file_below
 
 DECODER_VERSION = "strict-v1"
@@ -166,6 +167,8 @@ def read_cell(
             raise EdgeError("MDSE-IMAGE-008", where=cell_file.path, reason=_reason(error)) from error
         if cell_file.sha256 is not None and hashlib.sha256(data).hexdigest() != cell_file.sha256:
             raise EdgeError("MDSE-IMAGE-009", where=cell_file.path)
+        if cell_file.unread is not None:
+            raise EdgeError("MDSE-IMAGE-008", where=cell_file.path, reason=cell_file.unread)
         return CellImage(cell_file.cell_id, decode_image(data, where=cell_file.path, limits=limits, memory=memory))
     except EdgeError as error:
         return RefusedCell(cell_file.cell_id, error.code, str(error))

@@ -7,25 +7,16 @@ contradict each other, and the slide is refused with its own code, so that the d
 from __future__ import annotations
 
 import errno
-import hashlib
 import re
-from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from edge.errors import EdgeError, printable
-from edge.slide_files import (
-    SlideFile,
-    SlideListing,
-    list_slide_files,
-    list_slide_folder,
-    open_folder,
-    preclass_of,
-    read_file_below,
-)
+from edge.slide_cells import CellFile, cells_of_slide
+from edge.slide_files import SlideListing, list_slide_files, list_slide_folder, open_folder, read_file_below
 from edge.slide_metadata import SlideMetadata, metadata_from_bytes, opaque_id
 from edge.slide_metadata_formats import METADATA_BYTES_MAX
-from edge.slide_promises import kind_contradicted, missing_file, promised_of_images
+from edge.slide_promises import kind_contradicted, missing_file
 
 __all__ = [
     "META_INCOMPLETE",
@@ -44,23 +35,8 @@ NOT_A_FILE = (errno.ELOOP, errno.ENXIO, errno.ENOTDIR)
 IDENTITY_FIELDS = {
     "sample_id": "samples", "patient_id": "patients", "order_id": "orders", "slide_no": "slide numbers"
 }  # fmt: skip
-HASHED_BYTES_MAX = 64 * 1024 * 1024
 META_INCOMPLETE = "META-INCOMPLETE"
 """The code of the warning that the metadata promises more than the folder holds: the daemon waits while it stands."""
-
-
-@dataclass(frozen=True, slots=True)
-class CellFile:
-    """One cell image of a slide: its id, its path below the slide folder (posix), size, digest and pre-class.
-
-    `sha256` is the export's own digest where its metadata gives one, else that of the bytes found.
-    """
-
-    cell_id: str
-    path: str
-    size_bytes: int
-    sha256: str | None
-    preclass: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +58,7 @@ class SlideWarning:
 
 @dataclass(frozen=True, slots=True)
 class Slide:
-    """One slide: identity, origin, requested targets and its cell images in order of name.
+    """One slide: identity, origin, requested targets and its cell images in order of name, empty files among them.
 
     `slide_key` is the folder's name with control characters and undecodable bytes escaped. `expected_wbc` is the
     number of cell images that the metadata promises. `is_stat`: the metadata calls the order urgent.
@@ -125,16 +101,17 @@ def read_slide(
     try:
         listing = list_slide_folder(folder)
         metadata = _read_metadata(folder, listing, key)
-        cell_files = _cell_files(folder, listing, metadata, hash_files=hash_files)
+        cell_files = cells_of_slide(folder, listing, metadata, hash_files=hash_files)
     except OSError as error:
         raise EdgeError("MDSE-SLIDE-010", where=key, reason=error.strerror or str(error)) from error
     sample_id, from_name = _sample_id(metadata, key, sample_id_pattern)
-    if not cell_files:
+    present = tuple(cell for cell in cell_files if cell.size_bytes)
+    if not present:
         raise EdgeError("MDSE-SLIDE-003", where=key, other=len(listing.other) + len(listing.empty) + len(listing.links))
     warnings = (
-        *_metadata_warnings(listing, metadata, cell_files, from_name=from_name, is_copy=is_copy),
+        *_metadata_warnings(listing, metadata, present, from_name=from_name, is_copy=is_copy),
         *_folder_warnings(listing),
-        *_duplicate_warnings(cell_files, key),
+        *_duplicate_warnings(present, key),
     )
     return Slide(
         slide_key=key,
@@ -205,42 +182,6 @@ def _sample_id(metadata: SlideMetadata, key: str, pattern: str | None) -> tuple[
     return metadata.sample_id, False
 
 
-def _cell_files(
-    folder: Path, listing: SlideListing, metadata: SlideMetadata, *, hash_files: bool
-) -> tuple[CellFile, ...]:
-    promised = promised_of_images(listing, metadata)
-    cells: list[tuple[SlideFile, str | None, str | None]] = []
-    with open_folder(folder) as folder_fd:
-        for image in listing.images:
-            says = promised.get(image.path)
-            # The metadata may take a cell away but makes none: images of other kinds are not in the daemon's copy.
-            if image.kind != "wbc" or (says and says.kind not in (None, "wbc")):
-                continue
-            digest = says.sha256 if says else None
-            if digest is None and hash_files:
-                digest = _digest(folder_fd, image.path)
-            cells.append((image, digest, (says.preclass if says else None) or preclass_of(image.path)))
-    stems = Counter(PurePosixPath(image.path).stem for image, _, _ in cells)
-    return tuple(
-        CellFile(_cell_id(image.path, stems), image.path, image.size_bytes, digest, preclass)
-        for image, digest, preclass in cells
-    )
-
-
-def _cell_id(path: str, stems: Counter[str]) -> str:
-    """Return the file name without its ending, or the whole path where two images share that name."""
-    stem = PurePosixPath(path).stem
-    return printable(stem if stems[stem] == 1 else path)
-
-
-def _digest(folder_fd: int, path: str) -> str | None:
-    """Return the SHA-256 of one image; None when it cannot be read, which `load_cells` then reports for this cell."""
-    try:
-        return hashlib.sha256(read_file_below(folder_fd, path, bytes_max=HASHED_BYTES_MAX)).hexdigest()
-    except (OSError, EdgeError):
-        return None
-
-
 def _metadata_warnings(
     listing: SlideListing, metadata: SlideMetadata, cells: tuple[CellFile, ...], *, from_name: bool, is_copy: bool
 ) -> list[SlideWarning]:
@@ -275,7 +216,7 @@ def _missing(listing: SlideListing, metadata: SlideMetadata, cells: tuple[CellFi
 
 def _folder_warnings(listing: SlideListing) -> list[SlideWarning]:
     left_out = (
-        ("EMPTY-FILES", listing.empty, "image files hold no byte and were left out"),
+        ("EMPTY-FILES", listing.empty, "image files hold no byte"),
         ("LINKS-IGNORED", listing.links, "links or special files were left out"),
         ("NESTED-FOLDERS", listing.nested, "folders inside the slide's folder were left out"),
     )

@@ -201,6 +201,20 @@ def test_too_many_unreadable_images_reject_the_slide(tmp_path, model, broken):
     assert f"{broken} of 25" in str(caught.value)
 
 
+@pytest.mark.parametrize(("empty", "rejected"), [(2, False), (3, True)])
+def test_empty_images_are_images_that_cannot_be_used(tmp_path, model, empty, rejected):
+    folder = write_slide(tmp_path / "A1_S1", TYPES)
+    for number in range(1, empty + 1):
+        (folder / "wbc" / f"{number:04d}.png").write_bytes(b"")
+    if rejected:
+        with pytest.raises(EdgeError, match="MDSE-SLIDE-008"):
+            analyze(folder, model)
+    else:
+        record = analyze(folder, model).record
+        assert (record["images"], record["unreadable"], len(record["cells"])) == (25, 2, 23)
+        assert {"EMPTY-FILES", "UNREADABLE-IMAGES"} <= set(codes(record["warnings"]))
+
+
 def test_the_site_says_how_many_unreadable_images_are_too_many(tmp_path, model):
     folder = write_slide(tmp_path / "A1_S1", TYPES)
     for number in range(1, 7):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import pickle
@@ -20,10 +21,11 @@ import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge import slide_cells
 from edge.errors import EdgeError
 from edge.image_headers import png_of_pixels_only
 from edge.images import CellImage, ImageLimits, RefusedCell, decode_image, load_cells
-from edge.slide import Analyzer, CellFile, Slide
+from edge.slide import Analyzer, CellFile, Slide, read_slide
 
 RED, GREEN, BLUE = (200, 30, 40), (30, 180, 60), (40, 50, 210)
 
@@ -464,6 +466,24 @@ def test_a_cell_whose_bytes_are_not_the_listed_ones_is_refused(tmp_path):
     assert load_cells(slide_of(tmp_path, "0001.jpg", sha256=hashlib.sha256(data).hexdigest())).cells
     (refused,) = load_cells(slide_of(tmp_path, "0001.jpg", sha256="0" * 64)).refused
     assert refused.code == "MDSE-IMAGE-009"
+
+
+def test_a_cell_that_could_not_be_read_with_its_slide_is_refused_also_where_it_can_be_read_later(tmp_path, monkeypatch):
+    data = jpeg(picture())
+    for name in ("0001.jpg", "0002.jpg"):
+        (tmp_path / name).write_bytes(data if name == "0001.jpg" else png(picture()))
+    (tmp_path / "slide.json").write_text('{"sample_id": "1"}')
+    whole = slide_cells.read_file_below
+
+    def failing(folder_fd: int, path: str, *, bytes_max: int) -> bytes:
+        if path == "0001.jpg":
+            raise OSError(errno.EIO, "Input/output error")
+        return whole(folder_fd, path, bytes_max=bytes_max)
+
+    monkeypatch.setattr(slide_cells, "read_file_below", failing)
+    loaded = load_cells(read_slide(tmp_path))
+    assert [cell.cell_id for cell in loaded.cells] == ["0002"]
+    assert [(cell.code, "Input/output error" in cell.text) for cell in loaded.refused] == [("MDSE-IMAGE-008", True)]
 
 
 def test_a_file_larger_than_the_limit_is_refused_without_reading_it_whole(tmp_path):

@@ -572,6 +572,47 @@ def test_two_images_of_one_name_get_ids_of_their_own(tmp_path):
     assert [cell.cell_id for cell in slide.cell_files] == ["wbc/0001.jpg", "wbc/0001.png", "0002"]
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("0001.jpg", "wbc/0001.jpg", "0001.jpg.png"),
+        ("0001.jpg", "wbc/0001.jpg", "0001.jpg.png", "0001.jpg.png.png"),
+        ("a\nb.jpg", "a\\nb.jpg"),
+        ("a\nb.jpg", "a\\nb.jpg", "a\\\\nb.jpg.jpg", "a\\nb.jpg.jpg"),
+    ],
+)
+def test_no_two_images_have_one_id_whatever_their_names(tmp_path, names):
+    slide = read_slide(slide_folder(tmp_path, {"sample_id": "1"}, *names))
+    ids = [cell.cell_id for cell in slide.cell_files]
+    assert len(set(ids)) == len(names)
+    assert all(cell_id.isprintable() for cell_id in ids)
+
+
+def test_an_empty_cell_image_is_a_cell_that_cannot_be_used_and_no_cell_that_is_there(tmp_path):
+    metadata = {"sample_id": "1", "expected": {"wbc": 3}, "files": [{"name": "0009.jpg", "kind": "overview"}]}
+    folder = slide_folder(tmp_path, metadata, "0001.jpg", "0002.jpg")
+    (folder / "rbc").mkdir()
+    for name in ("0003.jpg", "0004.jpg", "0009.jpg", "rbc/0001.jpg"):
+        (folder / name).touch()
+    slide = read_slide(folder)
+    assert [(cell.path, cell.size_bytes > 0) for cell in slide.cell_files] == [
+        ("0001.jpg", True),
+        ("0002.jpg", True),
+        ("0003.jpg", False),
+        ("0004.jpg", False),
+    ]
+    assert [(warning.code, warning.text[:6]) for warning in slide.warnings] == [
+        ("META-INCOMPLETE", "2 of 3"),
+        ("EMPTY-FILES", "4 imag"),
+    ]
+
+
+def test_a_slide_of_empty_images_alone_holds_no_cell(tmp_path):
+    folder = slide_folder(tmp_path, {"sample_id": "1"}, "rbc/0001.jpg")
+    (folder / "0001.jpg").touch()
+    assert code_of(read_slide, folder) == "MDSE-SLIDE-003"
+
+
 @pytest.mark.case("A11")
 @pytest.mark.parametrize("names", [("Thumbs.db",), ("rbc/0001.jpg", "overview/1.jpg"), ("notes.txt",)])
 def test_a_slide_without_cells_is_refused(tmp_path, names):
