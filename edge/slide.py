@@ -7,6 +7,7 @@ contradict each other, and the slide is refused with its own code, so that the d
 from __future__ import annotations
 
 import errno
+import itertools
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -124,7 +125,7 @@ def read_slide(
         targets=metadata.targets,
         patient_id=metadata.patient_id,
         cell_files=cell_files,
-        expected_wbc=dict(metadata.expected).get("wbc"),
+        expected_wbc=metadata.expected_wbc,
         warnings=warnings,
         is_stat=metadata.is_stat,
     )
@@ -144,10 +145,10 @@ def _read_metadata(folder: Path, listing: SlideListing, key: str) -> SlideMetada
     A further file adds nothing else, and may not name another sample, patient, order or slide number.
     """
     found: list[SlideMetadata] = []
+    names = ((listing.metadata,) if listing.metadata else ()) + listing.further_metadata
+    _require_one_spelling(names, key)
     with open_folder(folder) as folder_fd:
-        for name in (listing.metadata, *listing.further_metadata):
-            if name is None:
-                continue
+        for name in names:
             where = f"{key}/{name}"
             try:
                 data = read_file_below(folder_fd, name, bytes_max=METADATA_BYTES_MAX)
@@ -165,6 +166,13 @@ def _read_metadata(folder: Path, listing: SlideListing, key: str) -> SlideMetada
             )
     named = next((metadata.sample_id for metadata in found if metadata.sample_id is not None), None)
     return replace(found[0], sample_id=named) if found else SlideMetadata()
+
+
+def _require_one_spelling(names: tuple[str, ...], key: str) -> None:
+    """Raise MDSE-SLIDE-004 for `Slide.json` beside `slide.json`: which of the two is meant is never guessed."""
+    for first, second in itertools.pairwise(names):
+        if first.lower() == second.lower():
+            raise EdgeError("MDSE-SLIDE-004", where=f"{key}/{first}", reason=f"{second} stands beside it")
 
 
 def _sample_id(metadata: SlideMetadata, key: str, pattern: str | None) -> tuple[str, bool]:
@@ -192,13 +200,15 @@ def _metadata_warnings(
         )
     if metadata.time_refused is not None:
         warnings.append(
-            SlideWarning("META-TIME", "The time of acquisition has no time zone or is not ISO 8601; it was not used.")
+            SlideWarning(
+                "META-TIME", "The time of acquisition has no time zone, is not ISO 8601 or cannot be; it was not used."
+            )
         )
     if missing := _missing(listing, metadata, cells, is_copy=is_copy):
         warnings.append(SlideWarning(META_INCOMPLETE, missing))
     if contradicted := kind_contradicted(listing, metadata):
         warnings.append(SlideWarning("META-KIND", contradicted))
-    expected = dict(metadata.expected).get("wbc")
+    expected = metadata.expected_wbc
     if expected is not None and len(cells) > expected:
         warnings.append(
             SlideWarning("META-COUNT", f"{len(cells)} cell images are there, {expected} were promised by the metadata.")
@@ -208,7 +218,7 @@ def _metadata_warnings(
 
 def _missing(listing: SlideListing, metadata: SlideMetadata, cells: tuple[CellFile, ...], *, is_copy: bool) -> str:
     """Say what the metadata promises and the folder does not hold; "" when all is there."""
-    expected = dict(metadata.expected).get("wbc")
+    expected = metadata.expected_wbc
     if expected is not None and len(cells) < expected:
         return f"{len(cells)} of {expected} promised cell images are there."
     return missing_file(listing, metadata, is_copy=is_copy)

@@ -21,8 +21,6 @@ from pathlib import Path, PurePosixPath
 from edge.errors import EdgeError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
-# First found wins, in this order.
-METADATA_NAMES = ("slide.json", "slide.xml", "slide.csv")
 IGNORED_PATTERNS = (".*", "*.tmp", "*.part", "*.crdownload", "~$*", "thumbs.db", "desktop.ini")
 KINDS = ("wbc", "rbc", "plt", "overview")
 # The largest slide seen in public holds some 400 cells; beyond this the folder is no slide.
@@ -37,6 +35,20 @@ _TOKENS = re.compile(r"[^a-z0-9]+")
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+class MetadataNames(tuple[str, ...]):
+    """Names of metadata files. `in` asks whatever the case: where scripts write `Slide.json`, nobody tells it apart."""
+
+    __slots__ = ()
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether a file of this name holds metadata."""
+        return isinstance(name, str) and super().__contains__(name.lower())
+
+
+# First found wins, in this order.
+METADATA_NAMES = MetadataNames(("slide.json", "slide.xml", "slide.csv"))
+
+
 @dataclass(frozen=True, slots=True)
 class SlideFile:
     """One image of a slide: its path below the folder (posix), its kind (`wbc`, `rbc`, `plt`, `overview`), its stat."""
@@ -49,7 +61,10 @@ class SlideFile:
 
 @dataclass(frozen=True, slots=True)
 class SlideListing:
-    """What a slide folder holds: images in order of name, the metadata file, and what was left out and why."""
+    """What a slide folder holds: images in order of name, the metadata files, and what was left out and why.
+
+    Metadata files stand under their own names, as `METADATA_NAMES` orders them; two spellings of one are both there.
+    """
 
     images: tuple[SlideFile, ...]
     metadata: str | None
@@ -112,7 +127,7 @@ def list_slide_folder(folder: Path) -> SlideListing:
     left_out: dict[str, list[str]] = {"empty": [], "links": [], "nested": [], "other": []}
     metadata: set[str] = set()
     _list_level(folder, "", images, left_out, metadata)
-    chosen = [name for name in METADATA_NAMES if name in metadata]
+    chosen = sorted(metadata, key=lambda name: (METADATA_NAMES.index(name.lower()), name))
     return SlideListing(
         images=tuple(sorted(images, key=lambda file: file.path)),
         metadata=chosen[0] if chosen else None,

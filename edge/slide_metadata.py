@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from edge.errors import EdgeError
 from edge.slide_metadata_formats import mapping_from_metadata
@@ -17,6 +17,9 @@ from edge.slide_metadata_formats import mapping_from_metadata
 ID_LENGTH_MAX = 64
 TEXT_LENGTH_MAX = 80
 COUNT_MAX = 100_000
+# A clock that was never set says 1 or 1970 or 9999; no zone of the earth is further from UTC (FHIR takes no other).
+YEAR_MIN, YEAR_MAX = 1990, 2100
+OFFSET_MAX = timedelta(hours=14)
 # As people write it, and as HL7 (tables 0027, 0485) and LIS2-A2 (field O.6) do: stat, as soon as possible.
 STAT_WORDS = frozenset({"STAT", "URGENT", "ASAP", "S", "A"})
 _TARGET = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -38,7 +41,8 @@ class PromisedFile:
 class SlideMetadata:
     """The checked fields of a metadata file; what it does not say is None or empty.
 
-    `acquired_at` is ISO 8601 with an offset; a time without one is kept in `time_refused` and not used.
+    `acquired_at` is ISO 8601 with an offset of whole minutes, in a year that can be; any other time is kept in
+    `time_refused` and not used. `expected_wbc` is the number of cell images promised.
     """
 
     sample_id: str | None = None
@@ -51,7 +55,7 @@ class SlideMetadata:
     analyzer_serial: str | None = None
     analyzer_software: str | None = None
     targets: tuple[str, ...] = ()
-    expected: tuple[tuple[str, int], ...] = ()
+    expected_wbc: int | None = None
     files: tuple[PromisedFile, ...] = ()
     is_stat: bool = False
 
@@ -79,7 +83,7 @@ def metadata_from_bytes(name: str, data: bytes, *, where: str) -> SlideMetadata:
         analyzer_serial=_text(analyzer, "analyzer.serial", where),
         analyzer_software=_text(analyzer, "analyzer.software", where),
         targets=_targets(fields, where),
-        expected=_expected(fields, where),
+        expected_wbc=_expected_wbc(fields, where),
         files=_files(fields, where),
         is_stat=_is_stat(fields.get("priority")),
     )
@@ -130,14 +134,20 @@ def _count(fields: Mapping[str, object], path: str, where: str, most: int = COUN
 
 
 def _time(text: str | None) -> tuple[str | None, str | None]:
-    """Return (ISO 8601 with offset, None), or (None, what was refused): a time zone is never guessed."""
+    """Return (ISO 8601 with offset, None), or (None, what was refused): a time zone is never guessed.
+
+    A time that no analyzer can have written is refused, too: no message could carry it.
+    """
     if text is None:
         return None, None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None, text
-    return (moment.isoformat(), None) if moment.tzinfo else (None, text)
+    offset = moment.utcoffset()
+    if offset is None or offset % timedelta(minutes=1) or abs(offset) > OFFSET_MAX:
+        return None, text
+    return (moment.isoformat(), None) if YEAR_MIN <= moment.year <= YEAR_MAX else (None, text)
 
 
 def _mapping(fields: Mapping[str, object], name: str, where: str) -> Mapping[str, object]:
@@ -167,10 +177,13 @@ def _targets(fields: Mapping[str, object], where: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(targets))
 
 
-def _expected(fields: Mapping[str, object], where: str) -> tuple[tuple[str, int], ...]:
+def _expected_wbc(fields: Mapping[str, object], where: str) -> int | None:
+    """Return the number of cells that is promised. Other fields of `expected` are not ours to judge."""
     expected = _mapping(fields, "expected", where)
-    counts = ((kind.lower(), _count(expected, f"expected.{kind}", where)) for kind in expected if kind.lower() == "wbc")
-    return tuple((kind, count) for kind, count in counts if count is not None)
+    names = [name for name in expected if name.lower() == "wbc"]
+    if len(names) > 1:
+        raise _bad(where, "expected.wbc", "stands twice")
+    return _count(expected, f"expected.{names[0]}", where) if names else None
 
 
 def _files(fields: Mapping[str, object], where: str) -> tuple[PromisedFile, ...]:

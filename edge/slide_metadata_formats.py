@@ -21,7 +21,7 @@ _CSV_DELIMITERS = ",;\t"
 
 
 def mapping_from_metadata(name: str, data: bytes) -> Mapping[str, object]:
-    """Return the fields of a metadata file; `name` (`slide.json`, `slide.xml`, `slide.csv`) chooses the parser.
+    """Return the fields of a metadata file; its ending (`.json`, `.xml`, `.csv`, in any case) chooses the parser.
 
     Raises ValueError saying what is wrong: size, encoding, syntax, a doubled field, an entity, too much depth.
     """
@@ -32,7 +32,7 @@ def mapping_from_metadata(name: str, data: bytes) -> Mapping[str, object]:
         ".xml": _mapping_from_xml,
         ".csv": _mapping_from_csv,
     }
-    return parsers[name[name.rindex(".") :]](data)
+    return parsers[name[name.rindex(".") :].lower()](data)
 
 
 def _text_from_utf8(data: bytes) -> str:

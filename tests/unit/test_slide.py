@@ -327,11 +327,63 @@ def test_what_else_stands_beside_the_expected_cells_is_left_alone(tmp_path, more
     assert slide.expected_wbc == 200
 
 
-@pytest.mark.parametrize("time", ["2026-11-23T17:00:00", "yesterday", "23.11.2026 17:00"])
-def test_a_time_without_zone_is_not_used_and_said(tmp_path, time):
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2026-11-23T17:00:00",
+        "yesterday",
+        "23.11.2026 17:00",
+        "0001-01-01T00:00:00+09:00",
+        "9999-12-31T23:59:59-05:00",
+        "1989-12-31T23:59:59+00:00",
+        "2101-01-01T00:00:00+00:00",
+        "2026-11-23T17:00:00+09:00:30",
+        "2026-11-23T17:00:00+14:01",
+    ],
+)
+def test_a_time_without_zone_or_that_cannot_be_is_not_used_and_said(tmp_path, time):
     slide = read_slide(slide_folder(tmp_path, {"sample_id": "1", "acquired_at": time}))
     assert slide.acquired_at is None
     assert [warning.code for warning in slide.warnings] == ["META-TIME"]
+
+
+@pytest.mark.parametrize("offset", ["+14:00", "-12:00", "+05:45", "Z"])
+def test_a_time_with_any_zone_that_there_is_is_used(tmp_path, offset):
+    slide = read_slide(slide_folder(tmp_path, {"sample_id": "1", "acquired_at": f"2026-11-23T17:00:00{offset}"}))
+    assert slide.acquired_at == f"2026-11-23T17:00:00{offset.replace('Z', '+00:00')}"
+    assert slide.warnings == ()
+
+
+@pytest.mark.parametrize("expected", [{"wbc": 2, "unit": "cells"}, {"WBC": "2", "rbc": "many"}])
+def test_fields_of_expected_that_are_not_known_are_left_alone(tmp_path, expected):
+    slide = read_slide(slide_folder(tmp_path, {"sample_id": "1", "expected": expected}))
+    assert (slide.expected_wbc, slide.warnings) == (2, ())
+
+
+def test_two_counts_of_expected_cells_are_refused(tmp_path):
+    folder = slide_folder(tmp_path, {"sample_id": "1", "expected": {"wbc": 2, "WBC": 3}})
+    assert code_of(read_slide, folder) == "MDSE-SLIDE-005"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("Slide.json", json.dumps(FULL)), ("SLIDE.XML", XML), ("slide.CSV", CSV), ("slide.Json", "{")]
+)
+def test_metadata_is_found_whatever_the_case_of_its_name(tmp_path, name, text):
+    folder = slide_folder(tmp_path)
+    (folder / name).write_text(text)
+    assert list_slide_folder(folder).metadata == name
+    if text == "{":
+        assert code_of(read_slide, folder, sample_id_pattern="(.*)") == "MDSE-SLIDE-004"
+    else:
+        assert read_slide(folder).sample_id == "0012345678"
+
+
+def test_two_spellings_of_one_metadata_file_stop_the_slide(tmp_path):
+    folder = slide_folder(tmp_path, {"sample_id": "1"})
+    (folder / "Slide.JSON").write_text('{"sample_id": "1"}')
+    with pytest.raises(EdgeError, match=r"slide\.json") as caught:
+        read_slide(folder)
+    assert caught.value.code == "MDSE-SLIDE-004"
 
 
 @pytest.mark.case("S1")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.daemon.folder_look import list_slide_folders, look_at_folder, names_to_spool
+from edge.daemon.folder_look import list_slide_folders, look_at_folder, names_to_spool, parts_of_folder
 from edge.daemon.spool import (
     FILES_NAME,
     FolderMovedError,
@@ -48,6 +48,14 @@ def test_the_copy_holds_the_bytes_and_the_manifest_their_digests(slide: Path, tm
         assert entry.sha256 == hashlib.sha256(content).hexdigest()
         assert entry.size == len(content)
     assert read_manifest(tmp_path / "spool") == manifest
+
+
+def test_metadata_is_copied_and_watched_whatever_the_case_of_its_name(slide: Path, tmp_path: Path) -> None:
+    (slide / "slide.json").rename(slide / "Slide.JSON")
+    manifest = copy(slide, tmp_path / "spool")
+    assert [entry.name for entry in manifest] == ["Slide.JSON", "wbc/0001.jpg", "wbc/0002.jpg"]
+    assert content_digest(manifest) == content_digest(manifest[1:])
+    assert parts_of_folder(slide) == ("Slide.JSON", "wbc")
 
 
 @pytest.mark.case("S12")
