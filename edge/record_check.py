@@ -17,8 +17,7 @@ SHARE, PER_100, RATE = "_share", "_per_100_wbc", "_rate"
 WITHOUT_TYPE = {"UNIDENTIFIED": "unidentified", "OOD": "out_of_distribution"}
 _VALUE_TOLERANCE = 1e-6
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9.-]{1,20}")
-_CALLS_WITHOUT_SCORE = ("NOT-REQUESTED",)
-_CALLS_HELD_BACK = ("NOT-EVALUABLE", "NOT-REQUESTED")
+_CALLS_WITHOUT_SCORE = ("NOT-EVALUABLE", "NOT-REQUESTED")
 
 
 def first_fault(record: Mapping[str, Any]) -> str | None:
@@ -45,7 +44,7 @@ def _head_faults(record: Mapping[str, Any]) -> Iterator[str]:
     if datetime.fromisoformat(record["analysed_at"]).utcoffset() is None:
         yield "analysed_at has no offset from UTC"
     sample_id = record["slide"]["sample_id"]
-    if not isinstance(sample_id, str) or not sample_id or not sample_id.isprintable():
+    if not isinstance(sample_id, str) or not sample_id.strip() or not sample_id.isprintable():
         yield "there is no usable sample id"
 
 
@@ -131,12 +130,12 @@ def _assessment_faults(record: Mapping[str, Any]) -> Iterator[str]:
     for assessment in record["assessments"]:
         target, call, score = assessment["target"], assessment["call"], assessment["score"]
         calls = (f"{assessment['positive']}-SUSPECT", f"{assessment['negative']}-LIKE", "INDETERMINATE")
-        if call not in (*calls, *_CALLS_HELD_BACK):
+        if call not in (*calls, *_CALLS_WITHOUT_SCORE):
             yield f"the call {call!r} of {target} is not known"
         if call in calls and (score is None or not assessment["sufficient"]):
             yield f"{target} has a call without a score or without enough cells"
         if call in _CALLS_WITHOUT_SCORE and score is not None:
-            yield f"{target} was not requested and has a score"
+            yield f"{target} is called {call} and has a score"
         interval = assessment["ci95"] or [0, 1]
         if not all(0 <= f <= 1 for f in (score or 0, assessment["threshold"], *interval)) or interval[0] > interval[1]:
             yield f"a fraction of {target} is outside 0 to 1, or its interval is turned round"

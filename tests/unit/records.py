@@ -265,7 +265,7 @@ def assessments(draw: st.DrawFn) -> list[dict[str, Any]]:
     threshold = draw(fractions)
     sided = "MDS-SUSPECT" if score >= threshold else "AA-LIKE"
     call = draw(st.sampled_from((sided, "INDETERMINATE", "NOT-EVALUABLE", "NOT-REQUESTED")))
-    scored = call != "NOT-REQUESTED" and (call != "NOT-EVALUABLE" or draw(st.booleans()))
+    scored = call not in ("NOT-REQUESTED", "NOT-EVALUABLE")
     interval = (low, high) if scored and draw(st.booleans()) else None
     made = [assessment(call, score if scored else None, interval, reasons=draw(coded_texts()), threshold=threshold)]
     if draw(st.booleans()):

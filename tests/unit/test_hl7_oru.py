@@ -216,10 +216,11 @@ def test_a_slide_without_leucocytes_gets_no_percentage_and_says_so():
 
 
 def test_a_score_that_may_not_be_given_is_absent_and_never_zero():
-    content = rendered(example_record(assessments=[assessment("NOT-EVALUABLE", 0.91)]))
+    with pytest.raises(EdgeError, match="is called NOT-EVALUABLE and has a score"):
+        rendered(example_record(assessments=[assessment("NOT-EVALUABLE", 0.91)]))
+    content = rendered(example_record(assessments=[assessment("NOT-EVALUABLE", None)]))
     assert values_by_code(content)["MDSSCORE"] == ("", "X")
     assert values_by_code(content)["MDSCALL"] == ("NOT-EVALUABLE", "P")
-    assert b"0.91" not in content
 
 
 def test_a_target_that_was_not_requested_gets_no_score_field_unless_one_was_sent_before():
