@@ -94,7 +94,7 @@ def _add_slides(group: Any) -> None:
     group.add_argument("--slides", type=Path, metavar="DIR", help="folder of labelled slide folders")
     group.add_argument("--slide-labels", type=Path, metavar="FILE", help="slide,patient,<target> (DIR/slides.csv)")
     group.add_argument(
-        "--trained-on", type=Path, metavar="FILE", help="slides.csv of the training: no patient may be in both"
+        "--trained-on", type=Path, metavar="FILE", help="slides.csv of the training: no patient or slide may be in both"
     )
     group.add_argument(
         "--leave-out", action="append", default=[], metavar="VALUE", help="label of slides to leave out, e.g. NORMAL"

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from convert.evaluation.paper import load_paper
 from convert.evaluation.shap_values import ShapValues, shap_from_profiles
 from convert.evaluation.statistics import Estimate, area_with_interval, proportion, reliability
+from convert.evaluation.training_table import require_apart
 from convert.progress import Progress
 from convert.slide_cohort import SIMULATED_PREFIX
 from convert.slide_labels import LabelledSlide, read_slide_labels
@@ -74,9 +75,9 @@ def evaluate_slides(
     """Return a result per target of the bundle that the table has a column for.
 
     `model_json` gives the XGBoost JSON of a target; `leave_out` are labels that are no class of ours. `trained_on` is
-    the table of the training slides: a patient on both sides is refused. Raises EdgeError MDSE-VALIDATE-006 (no target
-    in the table), -007 (patient on both sides), -008 (a class without a slide that can be read), MDSE-TRAIN-014, -017,
-    -018, -019 (the table), and those of a slide but for a rejected one.
+    the table of the training slides: a patient or a slide on both sides is refused. Raises EdgeError MDSE-VALIDATE-006
+    (no target in the table), -007, -012 (patient, slide on both sides), -008 (a class without a slide that can be
+    read), MDSE-TRAIN-014, -017, -018, -019 (the tables), and those of a slide but for a rejected one.
     """
     columns = _columns(table)
     specs = [spec for spec in model.assessments if column_of(spec) in columns]
@@ -87,9 +88,8 @@ def evaluate_slides(
         spec.target: read_slide_labels(table, column_of(spec), labels_of(spec, specs), say, leave_out=leave_out)
         for spec in specs
     }
-    everyone = {entry.patient for entries in labelled.values() for entry in entries}
     if trained_on is not None:
-        _require_apart(everyone, trained_on)
+        require_apart([entry for entries in labelled.values() for entry in entries], trained_on)
     records, rejected = _records(
         root, sorted({e.slide for entries in labelled.values() for e in entries}), model, stream
     )
@@ -247,19 +247,6 @@ def _columns(table: Path) -> list[str]:
             return list(csv.DictReader(stream).fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise EdgeError("MDSE-TRAIN-014", where=str(table), reason=str(error)) from error
-
-
-def _require_apart(patients: set[str], trained_on: Path) -> None:
-    try:
-        with trained_on.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise EdgeError("MDSE-TRAIN-014", where=str(trained_on), reason=str(error)) from error
-    if rows and "slide" not in rows[0]:
-        raise EdgeError("MDSE-TRAIN-014", where=str(trained_on), reason="it lacks the column slide")
-    shared = sorted(patients & {(row.get("patient") or row["slide"] or "").strip() for row in rows})
-    if shared:
-        raise EdgeError("MDSE-VALIDATE-007", where=str(trained_on), count=len(shared), first=shared[0])
 
 
 def _require_classes(cases: Sequence[Case], spec: AssessmentSpec, table: Path) -> None:
