@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from convert.folder_exchange import put_in_place
 from edge.bundle.digest import manifest_bytes, sha256_hex
 from edge.bundle.manifest import manifest_from_bytes
 from edge.bundle.reader import MANIFEST_NAME, SIGNATURE_NAME, open_bundle
@@ -68,31 +69,13 @@ def write_bundle(
         for name, data in contents.items():
             _write_durably(partial / name, data)
         opened = open_bundle(partial, public_key=public_from_private(private_key) if private_key else None)
-        _exchange(partial, out)
+        put_in_place(partial, out)
         _sync_folder(out.absolute().parent)
     except OSError as error:
         raise EdgeError("MDSE-CONVERT-042", where=str(out), reason=error.strerror or str(error)) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # gone already when all went well
     return opened.digest
-
-
-def _exchange(partial: Path, out: Path) -> None:
-    """Put `partial` in the place of `out`; an earlier bundle is moved aside first and removed last.
-
-    Raises OSError where that fails; the earlier bundle then has its name again.
-    """
-    if not out.exists():
-        partial.rename(out)
-        return
-    aside = partial.with_suffix(".replaced")
-    out.rename(aside)
-    try:
-        partial.rename(out)
-    except OSError:
-        aside.rename(out)
-        raise
-    shutil.rmtree(aside)
 
 
 def _write_durably(path: Path, data: bytes) -> None:

@@ -110,7 +110,8 @@ def _add_engine(group: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from convert.evaluation.networks import BundleNetwork, open_network
-    from convert.evaluation.validation import refuse_occupied, validate, write_validation
+    from convert.evaluation.report_folder import refuse_occupied, write_validation
+    from convert.evaluation.validation import validate
 
     _require_tools(["matplotlib", "sklearn", *(["shap"] if arguments.slides else [])])
     refuse_occupied(arguments.out, may_replace=arguments.replace)

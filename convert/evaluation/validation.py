@@ -1,14 +1,10 @@
 """A whole validation, step by step: cells, drawn cells, studies, slides; then the page and the JSON.
 
-validate          runs what was asked for and returns the validation as JSON values with its pictures
-write_validation  puts report.html, validation.json and the pictures into a folder that appears whole
+`report_folder.write_validation` puts what comes out into a folder.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +13,6 @@ from typing import Any, TextIO
 from convert.dataset import LabelledCell, LabelledCells, Origin, read_labelled_cells
 from convert.evaluation.comparison import comparison_of, require_same_catalogue
 from convert.evaluation.figures import calibration_figure, confusion_figure, embedding_figure
-from convert.evaluation.html_report import report_from_validation
 from convert.evaluation.networks import BundleNetwork, KerasNetwork, Network
 from convert.evaluation.paper import load_paper
 from convert.evaluation.preclass import preclass_of
@@ -35,7 +30,6 @@ from edge.catalogue import Catalogue
 from edge.errors import EdgeError
 
 SCHEMA = "mds-edge.validation/1"
-REPORT_NAME, JSON_NAME, PICTURES_NAME = "report.html", "validation.json", "figures"
 # The simulator names its cells so; a folder of drawings given as real ones would stand beside the paper.
 DRAWN_PREFIX = "drawn-"
 _LEAST_FOR_EMBEDDING = 10
@@ -100,35 +94,6 @@ def validate(
             found.document["slides"][target] = result.section
             _draw_slides(target, result, found.pictures)
     return found
-
-
-def write_validation(validation: Validation, out: Path, *, may_replace: bool) -> None:
-    """Write the folder beside its old self and put it into place, so that no half report is ever seen.
-
-    Raises EdgeError MDSE-VALIDATE-001 where `out` is there already and may not be replaced, or is no report's folder.
-    """
-    refuse_occupied(out, may_replace=may_replace)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.name}.part-{os.getpid()}")
-    (part / PICTURES_NAME).mkdir(parents=True)
-    text = json.dumps(validation.document, indent=1, allow_nan=False) + "\n"
-    (part / JSON_NAME).write_text(text, encoding="utf-8")
-    page = report_from_validation(validation.document, validation.pictures, validation.catalogue)
-    (part / REPORT_NAME).write_bytes(page)
-    for name, picture in validation.pictures.items():
-        (part / PICTURES_NAME / f"{name}.svg").write_bytes(picture)
-    if out.exists():
-        shutil.rmtree(out)
-    part.replace(out)
-
-
-def refuse_occupied(out: Path, *, may_replace: bool) -> None:
-    """Raise EdgeError MDSE-VALIDATE-001 unless a report may be written to `out`: asked before the work, not after."""
-    if not out.exists():
-        return
-    is_report = (out / JSON_NAME).is_file() and (out / REPORT_NAME).is_file()
-    if not (may_replace and is_report):
-        raise EdgeError("MDSE-VALIDATE-001", where=str(out))
 
 
 def _head(network: Network, notices: Sequence[str], made_at: str) -> dict[str, Any]:

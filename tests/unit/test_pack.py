@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from convert.deterministic_npz import npz_from_arrays
+from convert.folder_exchange import put_in_place
 from convert.golden import chosen_golden_images, drawn_golden_images
-from convert.pack import _exchange, require_writable, write_bundle
+from convert.pack import require_writable, write_bundle
 from edge.catalogue import load_catalogue
 from edge.errors import EdgeError
 
@@ -83,6 +84,6 @@ def test_an_earlier_bundle_has_its_name_again_where_the_new_one_cannot_take_it(t
     (tmp_path / "bundle").mkdir()
     (tmp_path / "bundle" / "manifest.json").write_text("the earlier one")
     with pytest.raises(FileNotFoundError):
-        _exchange(tmp_path / ".bundle.1.partial", tmp_path / "bundle")
+        put_in_place(tmp_path / ".bundle.1.partial", tmp_path / "bundle")
     assert (tmp_path / "bundle" / "manifest.json").read_text() == "the earlier one"
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
