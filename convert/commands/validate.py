@@ -166,13 +166,21 @@ def _print_summary(document: Mapping[str, Any], out: Path) -> None:
     if document.get("drawn") is not None:
         _print_cells(document["drawn"])
     if document.get("robustness") is not None:
-        name, row = max(document["robustness"]["changes"].items(), key=lambda item: float(item[1]["cost"]))
-        print(f"robustness: the costliest change is {name}, {100 * row['cost']:.1f} points of mean recall")
+        _print_robustness(document["robustness"])
     for target, found in document["slides"].items():
         print(f"{target}: {found['scored']} of {found['n']} slides scored; {found['note']}")
         print(f"  sensitivity {_shown(found, 'sensitivity')}, specificity {_shown(found, 'specificity')}")
         print(f"  AUC {_shown(found, 'auc')}")
     print(f"wrote {out / 'report.html'} and {out / 'validation.json'}")
+
+
+def _print_robustness(found: Mapping[str, Any]) -> None:
+    costs = {name: row["cost"] for name, row in found["changes"].items() if row["cost"] is not None}
+    if not costs:
+        print("robustness: no type has cells enough for a mean recall, so no change has a cost")
+        return
+    name = max(costs, key=lambda name: float(costs[name]))
+    print(f"robustness: the costliest change is {name}, {100 * costs[name]:.1f} points of mean recall")
 
 
 def _print_cells(found: Mapping[str, Any]) -> None:
@@ -189,6 +197,8 @@ def _print_cells(found: Mapping[str, Any]) -> None:
 def _shown(found: Mapping[str, Any], name: str) -> str:
     if found[name] is None:
         return "not measurable"
+    if found[f"{name}_ci95"] is None:
+        return f"{found[name]:.3f} (no interval: see the notes)"
     low, high = found[f"{name}_ci95"]
     return f"{found[name]:.3f} ({low:.3f}-{high:.3f})"
 

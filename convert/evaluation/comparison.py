@@ -26,7 +26,7 @@ def comparison_of(deployed: Predictions, original: Predictions, network: Network
     types = averaged_types(truth, deployed.catalogue)
     right, original_right = deployed.called == truth, original.called == truth
     recall = recall_with_interval(truth, original_right, types, groups=deployed.patients)
-    cost = cost_with_interval(truth, original_right, right, types, groups=deployed.patients) if types else None
+    cost = cost_with_interval(truth, original_right, right, types, groups=deployed.patients)
     return {
         "model": dict(network.facts),
         "n": len(truth),

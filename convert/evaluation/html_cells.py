@@ -272,6 +272,8 @@ def _findings(found: Mapping[str, Any], catalogue: Catalogue) -> Html:
 
 
 def _points(value: float | None, interval: list[float] | None) -> str:
-    if value is None or interval is None:
+    if value is None:
         return "-"
+    if interval is None:
+        return f"{100 * value:.1f} points"
     return f"{100 * value:.1f} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f}) points"

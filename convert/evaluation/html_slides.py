@@ -21,8 +21,10 @@ def slides_part(target: str, found: Mapping[str, Any], pictures: Mapping[str, by
         picture(
             pictures,
             f"{target}-roc",
-            "ROC curve of the scored slides with its bootstrap band",
-            "Fig. 4. ROC of the scored slides; the band is the 95 % bootstrap band of the sensitivity.",
+            "ROC curve of the scored slides",
+            "Fig. 4. ROC of the scored slides; the band is the 95 % bootstrap band of the sensitivity."
+            if found["auc_ci95"] is not None
+            else "Fig. 4. ROC of the scored slides; too few patients of a class for a band.",
         ),
         picture(
             pictures,

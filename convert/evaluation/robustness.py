@@ -14,7 +14,8 @@ from convert.evaluation.tables import averaged_types
 def robustness_of(plain: Predictions, network: Network, stream: TextIO | None) -> dict[str, Any]:
     """Return for each change the mean recall and its cost (0-1, paired interval) against the unchanged cells.
 
-    The change is made on the decoded pixels at full size. Raises EdgeError as `predict`.
+    The change is made on the decoded pixels at full size. Recall and cost are None where no type has enough cells for
+    a mean. Raises EdgeError as `predict`.
     """
     truth = plain.targets.cell_type
     types = averaged_types(truth, plain.catalogue)
@@ -26,9 +27,9 @@ def robustness_of(plain: Predictions, network: Network, stream: TextIO | None) -
         cost = cost_with_interval(truth, right, still, types, groups=plain.patients)
         recalls = [float(still[truth == index].mean()) for index in types]
         rows[name] = {
-            "macro_recall": round(sum(recalls) / len(recalls), 4),
-            "cost": round(cost.value, 4),
-            "cost_ci95": cost.ci95,
+            "macro_recall": None if cost is None else round(sum(recalls) / len(recalls), 4),
+            "cost": None if cost is None else round(cost.value, 4),
+            "cost_ci95": None if cost is None else cost.ci95,
             "called_alike": round(float((changed.called == plain.called).mean()), 4),
         }
     return {"simulated": plain.cells[0].origin == "drawn", "n": len(truth), "types": len(types), "changes": rows}

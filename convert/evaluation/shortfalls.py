@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from convert.evaluation.paper import load_paper
@@ -31,7 +31,7 @@ def _of_types(section: Mapping[str, Any]) -> Iterator[str]:
             if ours is None or ours >= theirs:
                 continue
             interval = row["ci95" if name == "sensitivity" else f"{name}_ci95"]
-            within = "the interval reaches it" if interval[1] >= theirs else "the interval does not reach it"
+            within = _within(interval, theirs)
             mistakes = _mistakes(section["confusion"], code, missed=name == "sensitivity")
             yield f"{code}: {name} {_percent(ours)}, paper {_percent(theirs)}; {within}; {mistakes}."
 
@@ -44,10 +44,15 @@ def _of_findings(section: Mapping[str, Any]) -> Iterator[str]:
         published = row.get("paper")
         if published is None or row["auc"] is None or row["auc"] >= published["auc"]:
             continue
-        reaches = row["auc_ci95"][1] >= published["auc"]
-        within = "the interval reaches it" if reaches else "the interval does not reach it"
         positives = f"{row['positives']} cells with it"
+        within = _within(row["auc_ci95"], published["auc"])
         yield f"{code}: AUC {row['auc']:.3f}, paper {published['auc']:.3f}; {within} ({positives})."
+
+
+def _within(interval: Sequence[float] | None, theirs: float) -> str:
+    if interval is None:
+        return "too few for an interval"
+    return "the interval reaches it" if interval[1] >= theirs else "the interval does not reach it"
 
 
 def _mistakes(confusion: Mapping[str, Any], code: str, *, missed: bool) -> str:

@@ -16,17 +16,22 @@ _MOST_NAMED_CASES = 60
 
 
 def roc_figure(cases: Sequence[Case], section: dict[str, Any], title: str) -> bytes:
-    """Return Fig. 4: sensitivity against false positives of the scored cases; the band is the 95 % bootstrap band."""
+    """Return Fig. 4: sensitivity against false positives of the scored cases, with the 95 % bootstrap band.
+
+    Too few patients of a class have no band, as their area has no interval.
+    """
     scored = [case for case in cases if case.scored]
     scores = np.array([case.assessment["score"] for case in scored], np.float64)
     positive = np.array([case.positive for case in scored], np.bool_)
     false_rate, true_rate, band = curve_with_band(scores, positive, groups=[case.patient for case in scored])
     figure, axes = new_figure(5.4, 5.0)
-    axes.fill_between(np.linspace(0, 1, band.shape[1]), *band, color=BAND, linewidth=0, label="95 % bootstrap band")
+    if band is not None:
+        grid = np.linspace(0, 1, band.shape[1])
+        axes.fill_between(grid, *band, color=BAND, linewidth=0, label="95 % bootstrap band")
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--", label="chance")
-    low, high = section["auc_ci95"]
-    label = f"AUC {section['auc']:.3f} ({low:.3f}-{high:.3f})"
-    axes.plot(false_rate, true_rate, color=INK, linewidth=1.8, label=label)
+    bounds = section["auc_ci95"]
+    interval = "too few for an interval" if bounds is None else f"{bounds[0]:.3f}-{bounds[1]:.3f}"
+    axes.plot(false_rate, true_rate, color=INK, linewidth=1.8, label=f"AUC {section['auc']:.3f} ({interval})")
     point = (1 - section["specificity"], section["sensitivity"])
     axes.plot(
         *point, marker="o", markersize=7, color=INK, linestyle="none", label=f"threshold {section['threshold']:.3f}"

@@ -5,7 +5,9 @@
     recall_with_interval   mean recall over types, by resampling cells, or patients where they are known
     reliability         confidence against accuracy in bins of equal size
 
-Every bootstrap has a fixed seed: the same predictions give the same report.
+Every bootstrap has a fixed seed: the same predictions give the same report. Where a class or a type comes from fewer
+than FEWEST_CLUSTERS patients (or cells, slides) there is no interval: one patient drawn again and again is always the
+same, and an interval of no width would say that nothing is uncertain.
 """
 
 from __future__ import annotations
@@ -21,23 +23,26 @@ from edge.intervals import clopper_pearson
 
 DRAWS = 2000
 LEVEL = 0.95
+# A draw misses all of five clusters or more with a probability of e^-5 at most: draws that are left out, because they
+# show nothing of a class, are fewer than one in a hundred and move no 2.5 % quantile noticeably.
+FEWEST_CLUSTERS = 5
 _QUANTILES = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 _CHUNK = 100  # draws held at once: 100 x 25,000 cells are 20 MB
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure, its 95 % interval, and the number of cells, slides or types that it rests on."""
+    """A figure, its 95 % interval (None: too few to have one), and how many cells, slides or types it rests on."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
 
     @property
-    def ci95(self) -> list[float]:
+    def ci95(self) -> list[float] | None:
         """The interval, rounded as it is written."""
-        return [round(self.low, 4), round(self.high, 4)]
+        return None if self.low is None or self.high is None else [round(self.low, 4), round(self.high, 4)]
 
 
 def proportion(hits: int, count: int) -> Estimate | None:
@@ -53,21 +58,21 @@ def area_with_interval(
 ) -> Estimate | None:
     """Return the area under the ROC curve of scores [N] with its bootstrap interval, None where a class is empty.
 
-    Resampled within each class; with `groups` (the patient of every row) patients are drawn with all their rows.
+    With `groups` (the patient of every row) patients are drawn with all their rows. Rows or patients are drawn within
+    each class, or all together where a patient has rows of both.
     """
     values = np.asarray(scores, np.float32)
     area = area_under_curve(values, positive)
     if area is None:
         return None
-    areas = np.concatenate([_areas(values, positive, weights) for weights in _class_weights(positive, groups, seed)])
-    low, high = np.quantile(areas, _QUANTILES)
-    return Estimate(area, float(low), float(high), len(values))
+    draws = [_areas(values, positive, weights) for weights in _class_weights(positive, groups, seed)]
+    return Estimate(area, *_interval(np.concatenate(draws) if draws else None), len(values))
 
 
 def curve_with_band(
     scores: NDArray[np.floating], positive: NDArray[np.bool_], *, groups: Sequence[str] | None = None, seed: int = 1
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the ROC curve: false positive rates and sensitivities [K], and the band [2, 101].
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
+    """Return the ROC curve: false positive rates and sensitivities [K], and the band [2, 101], None for too few.
 
     The band holds the 2.5 % and 97.5 % quantiles of the sensitivity at the rates 0, 0.01 ... 1. Both classes must be
     there; resampled as in `area_with_interval`.
@@ -80,7 +85,7 @@ def curve_with_band(
         false_rate, true_rate = _curve(weights, positive, order, ends)
         draws.extend(np.interp(grid, *pair) for pair in zip(false_rate, true_rate, strict=True))
     false_rate, true_rate = _curve(np.ones((1, len(values))), positive, order, ends)
-    return false_rate[0], true_rate[0], np.quantile(draws, _QUANTILES, axis=0)
+    return false_rate[0], true_rate[0], np.quantile(draws, _QUANTILES, axis=0) if draws else None
 
 
 def recall_with_interval(
@@ -98,10 +103,9 @@ def recall_with_interval(
     if not len(types):
         return None
     hits, counts = _per_cluster(truth, right, types, groups)
-    weights = np.random.default_rng(seed).multinomial(len(hits), np.full(len(hits), 1 / len(hits)), DRAWS)
-    draws = _mean_recall(weights @ hits, weights @ counts)
-    low, high = np.quantile(draws, _QUANTILES)
-    return Estimate(float(_mean_recall(hits.sum(0), counts.sum(0))), float(low), float(high), len(types))
+    weights = _cluster_weights(counts, seed)
+    draws = None if weights is None else _mean_recall(weights @ hits, weights @ counts)
+    return Estimate(float(_mean_recall(hits.sum(0), counts.sum(0))), *_interval(draws), len(types))
 
 
 def cost_with_interval(
@@ -112,18 +116,22 @@ def cost_with_interval(
     *,
     groups: Sequence[str] | None = None,
     seed: int = 1,
-) -> Estimate:
+) -> Estimate | None:
     """Return how much mean recall a change of the same images costs, paired: the interval is of the difference.
 
     All arrays are [N]; the rest as in `recall_with_interval`.
     """
+    if not len(types):
+        return None
     hits, counts = _per_cluster(truth, right, types, groups)
     changed, _ = _per_cluster(truth, changed_right, types, groups)
-    weights = np.random.default_rng(seed).multinomial(len(hits), np.full(len(hits), 1 / len(hits)), DRAWS)
-    seen = weights @ counts
-    low, high = np.quantile(_mean_recall(weights @ hits, seen) - _mean_recall(weights @ changed, seen), _QUANTILES)
     value = _mean_recall(hits.sum(0), counts.sum(0)) - _mean_recall(changed.sum(0), counts.sum(0))
-    return Estimate(float(value), float(low), float(high), len(types))
+    weights = _cluster_weights(counts, seed)
+    if weights is None:
+        return Estimate(float(value), None, None, len(types))
+    seen = weights @ counts
+    draws = _mean_recall(weights @ hits, seen) - _mean_recall(weights @ changed, seen)
+    return Estimate(float(value), *_interval(draws), len(types))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,27 +152,53 @@ def reliability(
     order = np.argsort(confidence, kind="stable")
     found = []
     for part in np.array_split(order, min(bins, len(order))):
-        hits = proportion(int(right[part].sum()), len(part))
-        if hits is not None:
-            found.append(ReliabilityBin(hits.n, float(np.mean(confidence[part])), hits.value, hits.low, hits.high))
+        if len(part):
+            hits = int(right[part].sum())
+            low, high = (float(bound) for bound in clopper_pearson(hits, len(part)))
+            found.append(ReliabilityBin(len(part), float(np.mean(confidence[part])), hits / len(part), low, high))
     error = sum(row.n * abs(row.confidence - row.accuracy) for row in found) / max(len(order), 1)
     return tuple(found), float(error)
 
 
+def _interval(draws: NDArray[np.float64] | None) -> tuple[float | None, float | None]:
+    if draws is None:
+        return None, None
+    low, high = np.quantile(draws, _QUANTILES)
+    return float(low), float(high)
+
+
 def _class_weights(positive: NDArray[np.bool_], groups: Sequence[str] | None, seed: int) -> list[NDArray[np.float64]]:
-    """Return, in chunks, how often each row is drawn: float64 [draws, N]; every class keeps its number of patients."""
+    """Return, in chunks, how often each row is drawn: float64 [draws, N]; no chunk where a class has too few patients.
+
+    Every class keeps its number of patients. A patient with rows of both classes cannot be drawn once for each: then
+    all patients are drawn together, and a draw that shows one class only, which has no area, is left out.
+    """
     random = np.random.default_rng(seed)
     names = np.arange(len(positive)).astype(str) if groups is None else np.asarray(groups)
+    if min(len(np.unique(names[positive == kind])) for kind in (True, False)) < FEWEST_CLUSTERS:
+        return []
+    in_both = np.intersect1d(names[positive], names[~positive]).size > 0
+    strata = [np.arange(len(positive))] if in_both else [np.flatnonzero(positive == kind) for kind in (True, False)]
     rows = []
     for _ in range(0, DRAWS, _CHUNK):
         weights = np.zeros((_CHUNK, len(positive)))
-        for kind in (True, False):
-            members = np.flatnonzero(positive == kind)
+        for members in strata:
             _, group = np.unique(names[members], return_inverse=True)
             count = int(group.max()) + 1
             weights[:, members] = random.multinomial(count, np.full(count, 1 / count), _CHUNK)[:, group]
-        rows.append(weights)
+        rows.append(weights[(weights @ positive > 0) & (weights @ ~positive > 0)])
     return rows
+
+
+def _cluster_weights(counts: NDArray[np.int64], seed: int) -> NDArray[np.int64] | None:
+    """Return how often each cluster is drawn, int64 [draws, clusters], of draws that show a type at all.
+
+    `counts` is int64 [clusters, types]; None where a type comes from too few clusters.
+    """
+    if (counts > 0).sum(axis=0).min() < FEWEST_CLUSTERS:
+        return None
+    weights = np.random.default_rng(seed).multinomial(len(counts), np.full(len(counts), 1 / len(counts)), DRAWS)
+    return np.asarray(weights[((weights @ counts) > 0).any(axis=1)])
 
 
 def _areas(

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 from convert.dataset import LabelledCell, LabelledCells, Origin, read_labelled_cells
 from convert.evaluation.comparison import comparison_of, require_same_catalogue
 from convert.evaluation.figures import calibration_figure, confusion_figure, embedding_figure
+from convert.evaluation.missing_intervals import note_of_missing_intervals
 from convert.evaluation.networks import BundleNetwork, KerasNetwork, Network
 from convert.evaluation.paper import load_paper
 from convert.evaluation.preclass import preclass_of
@@ -93,6 +94,9 @@ def validate(
         for target, result in _slides(request, request.slides, network, stream, say, public_key).items():
             found.document["slides"][target] = result.section
             _draw_slides(target, result, found.pictures)
+    if note := note_of_missing_intervals(found.document):
+        say(f"note: {note}")
+        found.document["notices"].append(note)
     return found
 
 

@@ -256,3 +256,42 @@ def test_a_split_without_cells_is_an_error_and_not_an_empty_report(drawn, tmp_pa
     assert (done.returncode, "MDSE-VALIDATE-002" in done.stderr) == (2, True)
     done = validate(BUNDLE, folder, "--probes", "--split", "all", "--out", tmp_path / "r")
     assert (done.returncode, "MDSE-VALIDATE-003" in done.stderr) == (2, True)
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory) -> Path:
+    """Cells of two patients: sixteen of one type from the first, nine of another from the second."""
+    folder = tmp_path_factory.mktemp("few")
+    write_labelled_cells(folder, 32, 6, types=("SNE", "LY"), size_px=128)
+    rows = list(csv.DictReader((folder / "labels.csv").read_text(encoding="utf-8").splitlines()))
+    kept = [{**row, "patient": "P1"} for row in rows if row["cell_type"] == "SNE"]
+    kept += [{**row, "patient": "P2"} for row in [row for row in rows if row["cell_type"] == "LY"][:9]]
+    with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(kept[0]))
+        writer.writeheader()
+        writer.writerows(kept)
+    return folder
+
+
+def test_cells_of_two_patients_give_figures_without_intervals_and_a_note_that_says_why(few, tmp_path):
+    done = validate(BUNDLE, few, "--split", "all", "--no-embedding", "--robustness", "--out", tmp_path / "report")
+    assert done.returncode == 0, done.stderr
+    document = json.loads((tmp_path / "report" / "validation.json").read_text(encoding="utf-8"))
+    jsonschema.validate(document, SCHEMA)
+    assert document["macro_recall"] is not None
+    assert document["macro_recall_ci95"] is None
+    assert any("fewer than 5 patients" in notice and "macro_recall" in notice for notice in document["notices"])
+    assert "no interval: see the notes" in done.stdout
+    assert "fewer than 5 patients" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+
+
+def test_changes_of_images_have_no_cost_where_no_type_has_ten_cells(few, tmp_path):
+    folder = tmp_path / "fewer"
+    shutil.copytree(few, folder)
+    rewrite_labels(folder, lambda index, row: {**row, "cell_type": row["cell_type"] if index > 7 else ""})
+    done = validate(BUNDLE, folder, "--split", "all", "--no-embedding", "--robustness", "--out", tmp_path / "report")
+    assert done.returncode == 0, done.stderr
+    document = json.loads((tmp_path / "report" / "validation.json").read_text(encoding="utf-8"))
+    jsonschema.validate(document, SCHEMA)
+    assert {row["cost"] for row in document["robustness"]["changes"].values()} == {None}
+    assert "no change has a cost" in done.stdout

@@ -150,3 +150,50 @@ def test_the_published_result_on_slides_has_the_exact_intervals_that_were_comput
     slides = load_paper().slides["mds_aa"]
     assert slides.sensitivity_ci95 == pytest.approx((0.804, 0.999), abs=5e-4)
     assert slides.specificity_ci95 == pytest.approx((0.715, 1.0), abs=5e-4)
+
+
+def test_a_class_of_fewer_than_five_patients_has_an_area_and_no_interval():
+    scores, positive = np.linspace(1, 0, 40), np.arange(40) < 20
+    patients = [f"A{row % 4}" if positive[row] else f"B{row}" for row in range(40)]
+    found = area_with_interval(scores, positive, groups=patients)
+    assert (found.value, found.low, found.high, found.ci95) == (1, None, None, None)
+    assert curve_with_band(scores, positive, groups=patients)[2] is None
+    few = area_with_interval(np.array([0.9, 0.8, 0.1]), np.array([True, True, False]))
+    assert (few.value, few.ci95) == (1, None)
+
+
+def test_patients_with_rows_of_both_classes_are_drawn_with_all_of_them():
+    random = np.random.default_rng(3)
+    level = random.normal(size=20)
+    patient = np.repeat(np.arange(20), 20)
+    positive = random.random(400) < 0.3
+    scores = positive + 2 * level[patient] + random.normal(size=400)
+    areas = []
+    for _ in range(600):
+        rows = np.concatenate([np.flatnonzero(patient == drawn) for drawn in random.integers(0, 20, 20)])
+        areas.append(roc_auc_score(positive[rows], scores[rows]))
+    found = area_with_interval(scores, positive, groups=[f"P{index}" for index in patient])
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(areas, (0.025, 0.975))), abs=0.012)
+
+
+def test_a_type_of_fewer_than_five_patients_leaves_mean_recall_without_an_interval():
+    truth, right = np.repeat([0, 1], 20), np.tile([True, False], 20)
+    patients = [f"P{row % 4}" if row < 20 else f"Q{row % 10}" for row in range(40)]
+    recall = recall_with_interval(truth, right, [0, 1], groups=patients)
+    cost = cost_with_interval(truth, right, ~right, [0, 1], groups=patients)
+    assert (recall.value, recall.ci95, cost.value, cost.ci95) == (0.5, None, 0, None)
+    assert recall_with_interval(truth, right, [1], groups=patients).low < 0.5
+
+
+def test_draws_that_show_no_cell_of_the_averaged_type_leave_the_interval_finite():
+    truth = np.r_[np.zeros(10, np.int64), np.ones(95, np.int64)]
+    right = np.arange(105) % 3 > 0
+    patients = [f"P{row // 2}" if row < 10 else f"Q{row}" for row in range(105)]
+    recall = recall_with_interval(truth, right, [0], groups=patients)
+    cost = cost_with_interval(truth, right, ~right, [0], groups=patients)
+    assert 0 <= recall.low < recall.high <= 1
+    assert -1 <= cost.low < cost.high <= 1
+
+
+def test_without_a_type_that_has_cells_enough_there_is_no_cost():
+    assert cost_with_interval(np.array([0]), np.array([True]), np.array([True]), []) is None
