@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ class Markers:
 
 
 def main() -> int:
-    """Make all attacks and write the figures; status 1 where one came through."""
+    """Make all attacks and write the figures; status 1 where one came through or the control did not."""
     options = _options()
     key = DEMO_PUBLIC_KEY.read_bytes()
     started = time.monotonic()
@@ -93,7 +93,12 @@ def main() -> int:
     if options.stride == 1 and not options.no_write:
         RESULT.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
     print(json.dumps(document["summary"], indent=1))
-    return 0 if document["summary"]["came_through"] == 0 else 1
+    return status_of(document["summary"])
+
+
+def status_of(summary: Mapping[str, Any]) -> int:
+    """Return 0 where nothing came through and the undamaged bundle tripped every marker: a dead marker sees nothing."""
+    return 0 if summary["came_through"] == 0 and summary["control_trips_every_marker"] else 1
 
 
 def summary_of(document: dict[str, Any]) -> dict[str, Any]:

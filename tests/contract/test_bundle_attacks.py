@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -41,6 +42,15 @@ def test_a_site_without_a_key_never_loads_the_compiled_trees_of_a_bundle(tmp_pat
     shutil.copytree(DEMO_BUNDLE, folder)
     with bundle_attacks.Markers().set() as markers:
         assert bundle_attacks._unsigned_library(folder, markers) == 0
+
+
+def test_the_attacks_fail_where_one_comes_through_and_where_the_whole_bundle_leaves_a_marker_silent():
+    document = json.loads(bundle_attacks.RESULT.read_text(encoding="utf-8"))
+    assert bundle_attacks.status_of(bundle_attacks.summary_of(document)) == 0
+    silent = {**document, "control_tripped": {"engine": 1, "checkpoint": 1}}
+    assert bundle_attacks.status_of(bundle_attacks.summary_of(silent)) == 1
+    loaded = {**document, "unsigned_library_loaded": 1}
+    assert bundle_attacks.status_of(bundle_attacks.summary_of(loaded)) == 1
 
 
 def test_an_attack_that_comes_through_is_counted_as_such(tmp_path):
