@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -99,7 +100,7 @@ def damaged_conversions(options: argparse.Namespace, network: Path) -> Iterator[
             "commit": commit_of_code(),
             "search": not options.no_search,
             "refused": error,
-            "names_the_cause": error is not None and _names_the_cause(damage, error),
+            "names_the_cause": error is not None and names_the_cause(damage, error, suffering),
             "worst_type_loss": loss,
             "worst_type": suffering,
         }
@@ -113,10 +114,14 @@ def commit_of_code() -> str:
     return found.stdout.strip()
 
 
-def _names_the_cause(damage: Damage, error: str) -> bool:
-    """A true cause by the damage's own words; for a coarse file a type, finding or layer that it hurts."""
-    words = damage.words or (*CATALOGUE.type_codes, *CATALOGUE.finding_codes)
-    return any(word in error for word in words)
+def names_the_cause(damage: Damage, error: str, suffering: str | None) -> bool:
+    """A true cause by the damage's own words; for a coarse file the type that suffers most by our own measurement.
+
+    A type's code counts as a whole word: LY03 is not LY.
+    """
+    if damage.words:
+        return any(word in error for word in damage.words)
+    return suffering is not None and re.search(rf"\b{re.escape(suffering)}\b", error) is not None
 
 
 def convert_network(
