@@ -169,6 +169,7 @@ def _settings(arguments: argparse.Namespace) -> CellTraining:
 
 
 def _train_slides(arguments: argparse.Namespace) -> int:
+    from convert.public_key import read_public_key
     from convert.slide_training import SlideRequest, train_slides
     from convert.train_assessment import AssessmentTraining
 
@@ -179,7 +180,7 @@ def _train_slides(arguments: argparse.Namespace) -> int:
         folder=arguments.folder,
         table=arguments.labels or arguments.folder / "slides.csv",
         bundle=arguments.bundle,
-        public_key=arguments.public_key.read_bytes() if arguments.public_key else None,
+        public_key=read_public_key(arguments.public_key),
         classes=arguments.classes,
         others=tuple(arguments.others),
         leave_out=arguments.leave_out,

@@ -112,10 +112,11 @@ def _run(arguments: argparse.Namespace) -> int:
     from convert.evaluation.networks import BundleNetwork, open_network
     from convert.evaluation.report_folder import refuse_occupied, write_validation
     from convert.evaluation.validation import validate
+    from convert.public_key import read_public_key
 
     _require_tools(["matplotlib", "sklearn", *(["shap"] if arguments.slides else [])])
     refuse_occupied(arguments.out, may_replace=arguments.replace)
-    public_key = arguments.public_key.read_bytes() if arguments.public_key else None
+    public_key = read_public_key(arguments.public_key)
     stream = None if arguments.quiet else sys.stderr
     network = open_network(arguments.network, public_key=public_key, engine=arguments.engine, threads=arguments.threads)
     made_at = datetime.now().astimezone().isoformat(timespec="seconds")
