@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convert.model_options import SCALING_NAMES, two_names
 from edge.errors import EXIT_DONE, run_command
 
 if TYPE_CHECKING:
@@ -109,12 +110,12 @@ def _add_numbers(group: Any) -> None:
     group.add_argument("--without-fp32", action="store_true", help="leave cells.onnx out to save space")
     group.add_argument(
         "--scaling",
-        choices=("0..255", "0..1", "-1..1"),
+        choices=SCALING_NAMES,
         help="only for a model without a Rescaling layer: the range of pixels it was trained on",
     )
     group.add_argument(
         "--heads",
-        type=_two_names,
+        type=two_names,
         metavar="TYPES,FINDINGS",
         help="names of the two outputs, only where the model does not tell: several are as wide as a head",
     )
@@ -134,13 +135,6 @@ def _add_numbers(group: Any) -> None:
         "--parity-views", type=int, default=1, metavar="N", help="orientations of each test cell, 1-8 (default: 1)"
     )
     group.add_argument("--threads", type=int, metavar="N", help="processor threads (default: all)")
-
-
-def _two_names(text: str) -> tuple[str, str]:
-    types, separator, findings = text.partition(",")
-    if not separator or not types or not findings or "," in findings:
-        raise argparse.ArgumentTypeError(f"{text!r} is not TYPES,FINDINGS, such as kind,signs")
-    return types, findings
 
 
 def _target_and_path(text: str) -> tuple[str, Path]:

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convert.model_options import SCALING_NAMES, ModelOptions, two_names
 from edge.errors import EXIT_DONE, EdgeError, run_command
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = [f"--{name}" for name in cell_options if getattr(arguments, name)]
     if asked and not (arguments.folders or arguments.drawn):
         parser.error(f"{asked[0]} needs a folder of labelled cells")
+    if (arguments.scaling or arguments.heads) and not (arguments.model or arguments.network.suffix == ".keras"):
+        parser.error("--scaling and --heads say how a Keras model is read: give one, as BUNDLE or with --model")
     if (arguments.slide_labels or arguments.trained_on) and not arguments.slides:
         parser.error("--slide-labels and --trained-on need --slides")
     # TensorFlow prints pages about its build before the first useful line.
@@ -103,6 +106,10 @@ def _add_slides(group: Any) -> None:
 
 def _add_engine(group: Any) -> None:
     group.add_argument("--model", type=Path, metavar="model.keras", help="the original, for comparison side by side")
+    group.add_argument("--scaling", choices=SCALING_NAMES, help="of the Keras model, as edge-convert was told")
+    group.add_argument(
+        "--heads", type=two_names, metavar="TYPES,FINDINGS", help="of the Keras model, as edge-convert was told"
+    )
     group.add_argument("--engine", default="cpu", metavar="E", help="cpu, gpu, or with a precision: cpu-fp16")
     group.add_argument("--public-key", type=Path, metavar="K", help="PEM of the key that must have signed the bundle")
     group.add_argument("--threads", type=int, metavar="N", help="processor threads (default: all)")
@@ -118,7 +125,13 @@ def _run(arguments: argparse.Namespace) -> int:
     refuse_occupied(arguments.out, may_replace=arguments.replace)
     public_key = read_public_key(arguments.public_key)
     stream = None if arguments.quiet else sys.stderr
-    network = open_network(arguments.network, public_key=public_key, engine=arguments.engine, threads=arguments.threads)
+    network = open_network(
+        arguments.network,
+        public_key=public_key,
+        engine=arguments.engine,
+        threads=arguments.threads,
+        options=_model_options(arguments),
+    )
     made_at = datetime.now().astimezone().isoformat(timespec="seconds")
     try:
         say = _silent if arguments.quiet else _say
@@ -140,6 +153,10 @@ def _require_tools(modules: Sequence[str]) -> None:
         raise EdgeError("MDSE-VALIDATE-011", modules=", ".join(missing))
 
 
+def _model_options(arguments: argparse.Namespace) -> ModelOptions:
+    return ModelOptions(scaling=arguments.scaling, heads=arguments.heads)
+
+
 def _request(arguments: argparse.Namespace) -> Request:
     from convert.evaluation.validation import Request
 
@@ -150,6 +167,7 @@ def _request(arguments: argparse.Namespace) -> Request:
         labels_name=arguments.labels,
         split=arguments.split,
         original=arguments.model,
+        model_options=_model_options(arguments),
         slides=arguments.slides,
         slide_table=arguments.slide_labels,
         trained_on=arguments.trained_on,

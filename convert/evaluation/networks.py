@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.model_options import ModelOptions
+from edge.bundle.manifest import Decision
 from edge.catalogue import Catalogue, load_catalogue
 from edge.engines.base import EngineOutputs
 from edge.model import Model, open_model
 
 KERAS_SUFFIX = ".keras"
 _KERAS_BATCH = 64
-_SMALLEST = 1e-30
 
 
 class Network(Protocol):
@@ -111,24 +112,36 @@ class BundleNetwork:
 
 
 class KerasNetwork:
-    """The original, computed by Keras in float32, with the temperature of its card on the type probabilities."""
+    """The original, computed by Keras in float32 as the conversion reads it: scaling, heads, features.
+
+    The temperature of its card acts on the type probabilities until it is calibrated as a bundle is. Raises EdgeError
+    as `load_keras_model`, `read_model_card` and `origin_from_keras` do.
+    """
 
     batch = _KERAS_BATCH
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, options: ModelOptions) -> None:
         # Imported here: loading TensorFlow takes seconds, and a bundle alone needs none.
         from convert.keras_model import load_keras_model
         from convert.model_card import read_model_card
+        from convert.onnx_from_keras import origin_from_keras
 
         self.catalogue = load_catalogue()
-        self._model = load_keras_model(path)
+        model = load_keras_model(path)
         card = read_model_card(path, self.catalogue)
-        self._temperature = card.temperature
+        self._origin = origin_from_keras(
+            model,
+            type_count=len(self.catalogue.type_codes),
+            finding_count=len(self.catalogue.finding_codes),
+            scaling=options.scaling,
+            temperature=card.temperature,
+            heads=options.heads,
+        )
         missing = f"{path.name} has no card beside it: evidence is shown as none, every finding is called from 0.5"
         self.notices: tuple[str, ...] = () if card.given else (missing,)
         self.evidence: Mapping[str, str] = card.evidence
         self.thresholds: Mapping[str, float] = card.decision["finding_threshold"]
-        self.size_px = int(self._model.input_shape[1])
+        self.size_px = self._origin.size_px
         self.facts: Mapping[str, Any] = {
             "kind": "keras",
             "name": card.name,
@@ -140,29 +153,30 @@ class KerasNetwork:
             "size_px": self.size_px,
         }
 
+    def calibrate_as(self, decision: Decision) -> None:
+        """Take temperature and offsets of a bundle with these types: what differs from it then is rounding alone."""
+        given = decision.type_offset
+        offset = None if given is None else np.array([given[code] for code in self.catalogue.type_codes])
+        self._origin = replace(self._origin, temperature=decision.temperature, type_offset=offset)
+
     def infer(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[EngineOutputs]:  # noqa: D102 - Network
-        from convert.keras_learner import predict_cells
+        from convert.onnx_from_keras import keras_outputs
 
         for images in batches:
-            found = predict_cells(self._model, images)
-            cell_type = _tempered(found["cell_type"], self._temperature)
-            yield EngineOutputs(cell_type, found["findings"], found["embedding"])
+            found = keras_outputs(self._origin, images, batch=_KERAS_BATCH)
+            yield EngineOutputs(found["cell_type"], found["findings"], found["embedding"])
 
 
-def open_network(path: Path, *, public_key: bytes | None, engine: str, threads: int | None) -> Network:
-    """Open a bundle (a folder) or a Keras model (a file that ends in .keras).
+def open_network(
+    path: Path, *, public_key: bytes | None, engine: str, threads: int | None, options: ModelOptions
+) -> Network:
+    """Open a bundle (a folder) or a Keras model (a file that ends in .keras, read with `options`).
 
-    Raises EdgeError as `open_model` and `load_keras_model` do.
+    Raises EdgeError as `open_model` and `KerasNetwork` do.
     """
     if path.suffix == KERAS_SUFFIX and not path.is_dir():
-        return KerasNetwork(path)
+        return KerasNetwork(path, options)
     return BundleNetwork(open_model(path, public_key=public_key, engine=engine, threads=threads))
-
-
-def _tempered(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    logits = np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST)) / temperature
-    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float32)
 
 
 def _sha256(path: Path) -> str:

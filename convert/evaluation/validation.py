@@ -25,6 +25,7 @@ from convert.evaluation.slide_figures import roc_figure, shap_figure
 from convert.evaluation.slides import SlideResult, evaluate_slides
 from convert.evaluation.tables import cells_section
 from convert.evaluation.withheld import withheld_of
+from convert.model_options import ModelOptions
 from edge import __version__
 from edge.bundle.reader import open_bundle
 from edge.catalogue import Catalogue
@@ -46,6 +47,7 @@ class Request:
     labels_name: str = "labels.csv"
     split: str = "test"
     original: Path | None = None
+    model_options: ModelOptions = field(default_factory=ModelOptions)
     slides: Path | None = None
     slide_table: Path | None = None
     trained_on: Path | None = None
@@ -81,13 +83,14 @@ def validate(
     for notice in notices:
         say(f"note: {notice}")
     _require_studies(request, labelled)
+    original = _original(request, network)
     found = Validation(_head(network, notices, made_at), catalogue)
     origins: list[Origin] = [origin for origin in ("real", "drawn") if any(c.origin == origin for c in labelled.cells)]
     for place, origin in enumerate(origins):
         predictions = _predict(request, labelled, origin, network, stream)
         section = _cells(predictions, network, labelled, request, found.pictures, say)
         if place == 0:
-            found.document |= section | _studies(request, labelled, predictions, network, stream)
+            found.document |= section | _studies(request, labelled, predictions, network, original, stream)
         else:
             found.document["drawn"] = section
     if request.slides is not None:
@@ -174,14 +177,28 @@ def _cells(
     return section
 
 
+def _original(request: Request, network: Network) -> KerasNetwork | None:
+    """Open the original before anything is computed; calibrated as the bundle is, whose cells may have fitted that."""
+    if request.original is None:
+        return None
+    original = KerasNetwork(request.original, request.model_options)
+    require_same_catalogue(network, original, str(request.original))
+    if isinstance(network, BundleNetwork):
+        original.calibrate_as(network.model.manifest.decision)
+    return original
+
+
 def _studies(
-    request: Request, labelled: LabelledCells, predictions: Predictions, network: Network, stream: TextIO | None
+    request: Request,
+    labelled: LabelledCells,
+    predictions: Predictions,
+    network: Network,
+    original: KerasNetwork | None,
+    stream: TextIO | None,
 ) -> dict[str, Any]:
     """Return the optional studies of the first kind of cells: original, preclass, robustness, probes."""
     found: dict[str, Any] = {}
-    if request.original is not None:
-        original = KerasNetwork(request.original)
-        require_same_catalogue(network, original, str(request.original))
+    if original is not None:
         found["original"] = comparison_of(
             predictions, predict(predictions.cells, original, "original", stream), original
         )
