@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -32,8 +32,6 @@ from edge.catalogue import Catalogue
 from edge.errors import EdgeError
 
 SCHEMA = "mds-edge.validation/1"
-# The simulator names its cells so; a folder of drawings given as real ones would stand beside the paper.
-DRAWN_PREFIX = "drawn-"
 _LEAST_FOR_EMBEDDING = 10
 
 
@@ -119,13 +117,7 @@ def _head(network: Network, notices: Sequence[str], made_at: str) -> dict[str, A
 def _labelled(request: Request, catalogue: Catalogue) -> LabelledCells:
     folders: list[tuple[Path, Origin]] = [(folder, "real") for folder in request.folders]
     folders += [(folder, "drawn") for folder in request.drawn]
-    read = read_labelled_cells(folders, catalogue, labels_name=request.labels_name)
-    disguised = [c for c in read.cells if c.origin == "real" and c.path.name.startswith(DRAWN_PREFIX)]
-    if not disguised:
-        return read
-    cells = tuple(replace(cell, origin="drawn") if cell in disguised else cell for cell in read.cells)
-    notice = f"{len(disguised)} files are named {DRAWN_PREFIX}...: they are drawn cells, and reported as simulated"
-    return LabelledCells(cells, (*read.notices, notice))
+    return read_labelled_cells(folders, catalogue, labels_name=request.labels_name)
 
 
 def _chosen(labelled: LabelledCells, origin: Origin, split: str) -> tuple[LabelledCell, ...]:
