@@ -160,8 +160,10 @@ def _gate_lines(gates: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _slide_lines(slides: Mapping[str, Any] | None) -> list[str]:
-    if not slides:
-        return []
+    return [_slide_line(target, found) for target, found in slides["targets"].items()] if slides else []
+
+
+def _slide_line(target: str, slides: Mapping[str, Any]) -> str:
     difference, cell, verdict = slides["score_diff"], slides["one_other_cell"], slides["verdict"]
     words = (
         f"{slides['n']} were composed of these cells, {slides['near_threshold']} within 0.1 of the threshold.",
@@ -170,7 +172,7 @@ def _slide_lines(slides: Mapping[str, Any] | None) -> list[str]:
         f"{slides['flipped']} change sides, {slides['flipped_unforeseen']} of them not INDETERMINATE on both.",
         "Composed slides are no patients.",
     )
-    return [f'<p>Slides: <b class="{_kind(verdict)}">{verdict}</b>. {" ".join(words)}</p>']
+    return f'<p>Slides, {escape(target)}: <b class="{_kind(verdict)}">{verdict}</b>. {" ".join(words)}</p>'
 
 
 def _tree_lines(trees: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -1,6 +1,7 @@
 """Do small differences of cells add up on a slide? Slides composed of test cells, scored through both networks.
 
-200 slides (slide_mixtures.py), half of them searched until the original's score lies within 0.1 of the threshold.
+For each assessment 200 slides (slide_mixtures.py), half of them searched until the original's score lies within 0.1 of
+the threshold. Every assessment is held to the bars by itself, and the engine to the worst of them:
 
 REFUSED      a slide changes sides without being INDETERMINATE on both, or the scores differ by 0.05 in the mean
 PROVEN       the scores differ by at most 0.005 in the mean and 0.05 at the 99th percentile, on at least 60 slides near
@@ -24,6 +25,7 @@ from convert.conversion_request import Preflight
 from convert.engine_proof import ProofMaterial, ProvedEngine
 from convert.library_from_xgboost import CompiledTrees
 from convert.parity import rows_of
+from convert.parity_statistics import Verdict, overall_verdict
 from convert.progress import Progress
 from convert.slide_mixtures import MOST_PAIRS, CellCounts, Slide, compose_slides, counts_of_cells, with_one_other_cell
 from convert.tree_model import TrainedTrees
@@ -122,60 +124,68 @@ def prove_slides(
 
 
 def require_slides(slides: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse an engine whose slides do not hold.
+    """Refuse an engine whose slides do not hold, and name the assessment.
 
     Raises EdgeError MDSE-PARITY-006 where a slide changes sides although one of the two was sure, MDSE-PARITY-007 where
-    the scores differ by more than 0.05 in the mean.
+    the scores of an assessment differ by more than 0.05 in the mean.
     """
-    for engine, found in slides.items():
-        if found["flipped_unforeseen"]:
-            raise EdgeError(
-                "MDSE-PARITY-006", where="slides", flipped=found["flipped_unforeseen"], slides=found["n"], engine=engine
-            )
-        difference = found["score_diff"]
-        if found["verdict"] == "REFUSED":
-            raise EdgeError(
-                "MDSE-PARITY-007",
-                where="slides",
-                engine=engine,
-                mean=f"{difference['mean']:.4f}",
-                p99=f"{difference['p99']:.4f}",
-                bar=REFUSED_MEAN,
-            )
+    for engine, of_engine in slides.items():
+        for target, found in of_engine["targets"].items():
+            _require_target(engine, f"slides of {target}", found)
+
+
+def _require_target(engine: str, where: str, found: Mapping[str, Any]) -> None:
+    unforeseen, difference = found["flipped_unforeseen"], found["score_diff"]
+    if unforeseen:
+        raise EdgeError("MDSE-PARITY-006", where=where, flipped=unforeseen, slides=found["n"], engine=engine)
+    if found["verdict"] == "REFUSED":
+        mean, p99 = f"{difference['mean']:.4f}", f"{difference['p99']:.4f}"
+        raise EdgeError("MDSE-PARITY-007", where=where, engine=engine, mean=mean, p99=p99, bar=REFUSED_MEAN)
 
 
 def _compare(chosen: Sequence[tuple[_Scorer, list[Slide]]], original: _Side, found: _Side) -> dict[str, Any]:
-    differences: list[float] = []
-    by_one_cell: list[float] = []
-    flipped, unforeseen, near = 0, 0, 0
-    for scorer, slides in chosen:
-        ours, theirs = scorer.scores(original.counts, slides), scorer.scores(found.counts, slides)
-        changed = scorer.scores(original.counts, with_one_other_cell(slides, len(original.cells)))
-        differences += np.abs(ours - theirs).tolist()
-        by_one_cell += np.abs(ours - changed).tolist()
-        near += int((np.abs(ours - scorer.spec.threshold) <= NEAR).sum())
-        turned = np.flatnonzero((ours >= scorer.spec.threshold) != (theirs >= scorer.spec.threshold))
-        flipped += len(turned)
-        for place in turned:
-            calls = {scorer.call(side.cells, slides[place]) for side in (original, found)}
-            unforeseen += calls != {INDETERMINATE}
-    difference, one_cell = _mean_and_p99(differences), _mean_and_p99(by_one_cell)
+    """Return the comparison of every assessment under `targets`, and over all of them what is worst."""
+    targets = {
+        scorer.spec.target: _compare_target(scorer, slides, original, found)
+        for scorer, slides in sorted(chosen, key=lambda pair: pair[0].spec.target)
+    }
+    rows = list(targets.values())
     return {
-        "n": len(differences),
-        "near_threshold": near,
-        "flipped": flipped,
-        "flipped_unforeseen": unforeseen,
-        "score_diff": difference,
-        "one_other_cell": one_cell,
-        "verdict": _verdict(difference, unforeseen, enough=near >= NEAR_NEEDED * len(chosen)),
+        **{name: sum(row[name] for row in rows) for name in ("n", "flipped", "flipped_unforeseen")},
+        "near_threshold": min(row["near_threshold"] for row in rows),
+        **{
+            name: {number: max(row[name][number] for row in rows) for number in ("mean", "p99")}
+            for name in ("score_diff", "one_other_cell")
+        },
+        "verdict": overall_verdict([row["verdict"] for row in rows]),
+        "targets": targets,
     }
 
 
-def _mean_and_p99(values: Sequence[float]) -> dict[str, float]:
+def _compare_target(scorer: _Scorer, slides: list[Slide], original: _Side, found: _Side) -> dict[str, Any]:
+    ours, theirs = scorer.scores(original.counts, slides), scorer.scores(found.counts, slides)
+    changed = scorer.scores(original.counts, with_one_other_cell(slides, len(original.cells)))
+    near = int((np.abs(ours - scorer.spec.threshold) <= NEAR).sum())
+    turned = np.flatnonzero((ours >= scorer.spec.threshold) != (theirs >= scorer.spec.threshold))
+    calls = [{scorer.call(side.cells, slides[place]) for side in (original, found)} for place in turned]
+    unforeseen = sum(call != {INDETERMINATE} for call in calls)
+    difference = _mean_and_p99(np.abs(ours - theirs))
+    return {
+        "n": len(slides),
+        "near_threshold": near,
+        "flipped": len(turned),
+        "flipped_unforeseen": unforeseen,
+        "score_diff": difference,
+        "one_other_cell": _mean_and_p99(np.abs(ours - changed)),
+        "verdict": _verdict(difference, unforeseen, enough=near >= NEAR_NEEDED),
+    }
+
+
+def _mean_and_p99(values: NDArray[np.float64]) -> dict[str, float]:
     return {"mean": round(float(np.mean(values)), 6), "p99": round(float(np.quantile(values, 0.99)), 6)}
 
 
-def _verdict(difference: Mapping[str, float], unforeseen: int, *, enough: bool) -> str:
+def _verdict(difference: Mapping[str, float], unforeseen: int, *, enough: bool) -> Verdict:
     if unforeseen or difference["mean"] > REFUSED_MEAN:
         return "REFUSED"
     within = difference["mean"] <= MEAN_BAR and difference["p99"] <= P99_BAR

@@ -216,10 +216,21 @@ def summary_lines(facts: Mapping[str, Any]) -> list[str]:
         lines += [f"certificate {facts['certificate']}"]
         lines += [f"bundle {facts['out']}, {total / 1e6:.1f} MB, digest {facts['digest'][:16]}"]
         lines += [f"  {e['device']} {e['precision']:9} {e['file']}: {e['proof']}" for e in facts["engines"]]
+        lines += _slide_lines(facts["parity"])
         lines += [
             f"  trees {t}: margins equal XGBoost's on {m['rows']:,} rows" for t, m in facts["parity"]["trees"].items()
         ]
     return lines + _remaining_lines(facts)
+
+
+def _slide_lines(parity: Mapping[str, Any]) -> list[str]:
+    return [
+        f"  slides {target}, {engine['engine']}: {found['verdict']}, scores differ by "
+        f"{found['score_diff']['mean']:.4f} in the mean"
+        for engine in (parity, *parity["other_engines"])
+        if "slides" in engine
+        for target, found in engine["slides"]["targets"].items()
+    ]
 
 
 def _plan_lines(facts: Mapping[str, Any]) -> list[str]:

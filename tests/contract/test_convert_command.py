@@ -136,6 +136,7 @@ def test_the_certificate_states_what_was_compared(full):
     assert all(found["loss"] is None and found["verdict"] == "NOT PROVEN" for found in without)
     assert parity["slides"]["n"] == 200
     assert parity["slides"]["flipped_unforeseen"] == 0
+    assert list(parity["slides"]["targets"]) == ["mds_aa"]
     assert parity["reference"]["keras_max_difference"]["cell_type"] <= 1e-5
     assert parity["trees"]["mds_aa"]["library_max_difference"] <= 1e-5
     card = (full / "MODEL_CARD.md").read_text()
@@ -277,7 +278,7 @@ def test_a_composed_slide_that_changes_sides_refuses_the_engine_for_a_demo_too(w
         "one_other_cell": {"mean": 0.1, "p99": 0.2},
         "verdict": "REFUSED",
     }
-    monkeypatch.setattr("convert.slide_parity._compare", lambda *_: dict(slides))
+    monkeypatch.setattr("convert.slide_parity._compare", lambda *_: {**slides, "targets": {"mds_aa": slides}})
     options = (
         "--out",
         tmp_path / "bundle",

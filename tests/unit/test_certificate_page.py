@@ -36,7 +36,7 @@ def parity(found_types, **more):
     }  # fmt: skip
     return {
         **document_from_parity(engine),
-        "slides": slides,
+        "slides": {**slides, "targets": {"mds_aa": slides}},
         "other_engines": [{"engine": "openvino cpu fp16", "n": 0, "verdict": "NOT PROVEN"}],
         "reference": {"compared_with": "Keras", "keras_cells": 66, "keras_max_difference": {"cell_type": 7e-7}},
         "tolerance": {"types": 0.01, "findings": 0.02},
@@ -72,6 +72,15 @@ def test_every_type_stands_in_the_picture_with_its_verdict_in_words():
     assert re.search(r'class="verdict not-proven"[^>]*>NOT PROVEN <tspan>0\.00 % of 100', page)
     for words in ("99 within 0.1", "0.0012 in the mean", "100.00 %", "10,000 rows", "7.0e-07", "only the golden cells"):
         assert words in page, words
+
+
+def test_the_page_judges_the_slides_of_every_assessment_by_itself():
+    document = parity([0] * 800 + [6] * 100)
+    row = document["slides"]["targets"]["mds_aa"]
+    document["slides"]["targets"]["mpn_PV"] = {**row, "verdict": "NOT PROVEN", "near_threshold": 12}
+    page = certificate_html(HEADING, document, CATALOGUE)
+    assert 'Slides, mds_aa: <b class="proven">PROVEN</b>. 200 were composed of these cells, 99 within' in page
+    assert 'Slides, mpn_PV: <b class="not-proven">NOT PROVEN</b>. 200 were composed of these cells, 12 within' in page
 
 
 def test_a_refusal_says_why_and_marks_the_type_by_shape():

@@ -81,11 +81,9 @@ def test_cells_are_chosen_by_the_same_label_file_and_types_as_a_training(tmp_pat
 class Scorer:
     """Scores and calls that a test lays down: per slide one pair for the original, one for the engine."""
 
-    class spec:  # noqa: N801  # stands for the field of that name
-        threshold = 0.5
-
-    def __init__(self, pairs):
+    def __init__(self, pairs, target="mds_aa"):
         self.pairs = pairs
+        self.spec = SimpleNamespace(threshold=0.5, target=target)
 
     def scores(self, side, slides):
         return np.array([self.pairs[int(slide[0])][side][0] for slide in slides])
@@ -94,12 +92,20 @@ class Scorer:
         return self.pairs[int(slide[0])][side[0]][1]
 
 
-def compared(*pairs):
-    slides = [np.array([number]) for number in range(len(pairs))]
+def compared_targets(**pairs_of):
+    """Compare the slides of several assessments; `pairs_of` names them and lays down the pairs of each."""
+    chosen = [
+        (Scorer(pairs, target), [np.array([number]) for number in range(len(pairs))])
+        for target, pairs in pairs_of.items()
+    ]
     sides = [slide_parity._Side([side], side) for side in (0, 1)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(slide_parity, "with_one_other_cell", lambda slides, _: slides)
-        return slide_parity._compare([(Scorer(pairs), slides)], *sides)
+        return slide_parity._compare(chosen, *sides)
+
+
+def compared(*pairs):
+    return compared_targets(mds_aa=pairs)
 
 
 def test_a_slide_may_turn_only_where_both_say_indeterminate():
@@ -130,6 +136,46 @@ def test_slides_are_proven_only_within_the_bars_and_on_enough_slides_near_the_th
     assert compared(*[near] * 60)["verdict"] == "PROVEN"
     assert compared(*[near] * 59)["verdict"] == "NOT PROVEN"
     assert compared(*[apart] * 60)["verdict"] == "NOT PROVEN"
+
+
+STEADY = ((0.55, INDETERMINATE), (0.551, INDETERMINATE))
+APART = ((0.55, INDETERMINATE), (0.67, INDETERMINATE))
+
+
+def test_scores_of_one_assessment_that_drift_are_refused_however_well_the_others_hold():
+    found = compared_targets(mds_aa=[APART] * 60, mpn_PV=[STEADY] * 60, mpn_ET=[STEADY] * 60)
+    assert {target: row["verdict"] for target, row in found["targets"].items()} == {
+        "mds_aa": "REFUSED",
+        "mpn_PV": "PROVEN",
+        "mpn_ET": "PROVEN",
+    }
+    assert found["verdict"] == "REFUSED"
+    assert found["score_diff"]["mean"] == found["targets"]["mds_aa"]["score_diff"]["mean"] == pytest.approx(0.12)
+    with pytest.raises(EdgeError, match="mds_aa") as error:
+        require_slides({"openvino cpu int8": found})
+    assert error.value.code == "MDSE-PARITY-007"
+
+
+def test_slides_near_the_threshold_of_one_assessment_prove_nothing_of_another():
+    far = ((0.9, "MDS-SUSPECT"), (0.901, "MDS-SUSPECT"))
+    found = compared_targets(mds_aa=[STEADY] * 120, mpn_PV=[far] * 60)
+    assert found["targets"]["mds_aa"]["verdict"] == "PROVEN"
+    assert found["targets"]["mpn_PV"]["verdict"] == found["verdict"] == "NOT PROVEN"
+    assert found["near_threshold"] == 0
+    require_slides({"openvino cpu int8": found})
+
+
+def test_a_slide_that_changes_sides_names_the_assessment_in_which_it_does():
+    opposite = ((0.2, "AA-LIKE"), (0.9, "MDS-SUSPECT"))
+    found = compared_targets(mds_aa=[STEADY] * 60, mpn_PV=[STEADY] * 59 + [opposite])
+    with pytest.raises(EdgeError, match="mpn_PV: 1 of 60") as error:
+        require_slides({"openvino cpu int8": found})
+    assert error.value.code == "MDSE-PARITY-006"
+
+
+def test_the_comparison_of_one_assessment_is_also_that_of_all():
+    found = compared(STEADY, APART)
+    assert found["targets"] == {"mds_aa": {name: value for name, value in found.items() if name != "targets"}}
 
 
 def composed(steepness):
