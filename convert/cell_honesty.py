@@ -51,6 +51,12 @@ class HonestyParts:
     notices: tuple[str, ...]
 
 
+def cells_of_decision(validation: Sequence[LabelledCell]) -> tuple[LabelledCell, ...]:
+    """Return the cells that the decision is fitted on; none where they are fewer than FEWEST_CELLS."""
+    cells = in_equal_numbers(validation, MOST_VALIDATION) if len(validation) > MOST_VALIDATION else tuple(validation)
+    return cells if len(cells) >= FEWEST_CELLS else ()
+
+
 def fitted_decision(
     decision: Mapping[str, Any],
     graph: onnx.ModelProto,
@@ -68,8 +74,8 @@ def fitted_decision(
     `graph` is the fp32 graph with the temperature of `decision` in it; `with_offsets`: its head can take offsets. With
     fewer than FEWEST_CELLS cells the card's values stay. Raises EdgeError MDSE-IMAGE-*.
     """
-    cells = in_equal_numbers(validation, MOST_VALIDATION) if len(validation) > MOST_VALIDATION else tuple(validation)
-    if len(cells) < FEWEST_CELLS:
+    cells = cells_of_decision(validation)
+    if not cells:
         return dict(decision)
     images, rows = with_views(pixels_from_cells(cells, size_px), _VIEWS)
     with Progress("validation cells", len(images), stream) as progress:

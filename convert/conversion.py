@@ -173,6 +173,7 @@ def _proof_material(opened: OpenedModel, evidence: Evidence) -> ProofMaterial:
         "compared_with": "the fp32 graph in ONNX Runtime, equal to the Keras original in the same run",
         "keras_cells": len(checked),
         "network_sha256": network_sha256(opened.origin.keras_model),
+        "decision_sha256": dict(opened.decision),
         "pixels_max_difference": float(f"{pixels:.2g}"),
         **equality.document(),
     }
@@ -266,7 +267,7 @@ def _plain_facts(opened: OpenedModel) -> dict[str, Any]:
         "target": request.target,
         "assessments": [trees.target for trees in opened.ready.trees],
         "signed": opened.ready.private_key is not None,
-        "notices": list(opened.chosen.notices) if opened.chosen else [],
+        "notices": list(opened.notices),
         "network_sha256": network_sha256(opened.origin.keras_model),
         "golden": request.golden,
         "planned_files": planned_files(request.precision, for_gpu=request.target != "cpu", with_fp32=request.with_fp32),

@@ -6,6 +6,7 @@ with_fitted_decision    temperature and limits of the types, fitted on validatio
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TextIO
 
@@ -15,6 +16,7 @@ import onnx
 from convert.calibration_cells import ChosenCells, choose_cells
 from convert.cell_honesty import fitted_decision
 from convert.conversion_request import ConversionRequest, Preflight, preflight
+from convert.decision_digest import decision_digests, require_same_decision
 from convert.derived_files import check_models
 from convert.keras_model import load_keras_model
 from convert.model_card import require_image
@@ -27,13 +29,19 @@ from edge.errors import EdgeError
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenedModel:
-    """The checked request with the network as Keras and as fp32 graph."""
+    """The checked request with the network as Keras and as fp32 graph.
+
+    `decision`: the digests of how cells are decided (convert/decision_digest.py). `notices`: what a person must know of
+    cells and trees.
+    """
 
     request: ConversionRequest
     ready: Preflight
     origin: OriginModel
     graph: onnx.ModelProto
     chosen: ChosenCells | None
+    decision: Mapping[str, str]
+    notices: tuple[str, ...]
     stream: TextIO | None
 
 
@@ -65,7 +73,9 @@ def open_model(request: ConversionRequest, stream: TextIO | None) -> OpenedModel
         )
         if for_int8 and not chosen.parity and ready.card.intended_use != "demo":
             raise EdgeError("MDSE-PARITY-003", where=str(request.cells))
-    return OpenedModel(request, ready, origin, graph, chosen, stream)
+    decision = decision_digests(origin, ready.catalogue, ready.card, chosen)
+    notices = (*(chosen.notices if chosen else ()), *require_same_decision(ready.trees, decision))
+    return OpenedModel(request, ready, origin, graph, chosen, decision, notices, stream)
 
 
 def with_fitted_decision(opened: OpenedModel) -> OpenedModel:

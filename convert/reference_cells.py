@@ -58,6 +58,13 @@ def enough_reference(training: Sequence[LabelledCell], validation: Sequence[Labe
     )
 
 
+def cells_of_reference(
+    training: Sequence[LabelledCell], validation: Sequence[LabelledCell]
+) -> tuple[tuple[LabelledCell, ...], tuple[LabelledCell, ...]]:
+    """Return the cells that statistics are fitted on and those that set limits; none of either where they are few."""
+    return _in_reference(training, validation) if enough_reference(training, validation) is None else ((), ())
+
+
 def reference_cells(
     engine: Engine,
     training: Sequence[LabelledCell],
@@ -70,8 +77,7 @@ def reference_cells(
     """Run known cells through the engine that a site will run. Raises EdgeError MDSE-IMAGE-*, MDSE-ENGINE-*."""
     size_px = engine.spec.size_px
     place = {code: index for index, code in enumerate(catalogue.type_codes)}
-    fitted = in_equal_numbers(training, MOST_TRAINING)
-    held_out = in_equal_numbers(validation, MOST_VALIDATION)
+    fitted, held_out = _in_reference(training, validation)
     cells = (*fitted, *held_out)
     images = [pixels_from_cells(cells, size_px)]
     types = [np.array([place[cell.cell_type] for cell in cells], np.int64)]
@@ -89,6 +95,12 @@ def reference_cells(
         family=np.repeat(np.array([REAL, DRAWN], np.uint8)[: len(types)], [len(part) for part in types]),
         held_out=np.concatenate(kept),
     )
+
+
+def _in_reference(
+    training: Sequence[LabelledCell], validation: Sequence[LabelledCell]
+) -> tuple[tuple[LabelledCell, ...], tuple[LabelledCell, ...]]:
+    return in_equal_numbers(training, MOST_TRAINING), in_equal_numbers(validation, MOST_VALIDATION)
 
 
 def _drawn(catalogue: Catalogue, size_px: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_]]:

@@ -7,7 +7,7 @@ models with the target <family>_<class>, on the same slides and the same folds, 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -51,9 +51,10 @@ def train_slides(
     labelled = read_slide_labels(request.table, request.training.target, classes, say, leave_out=request.leave_out)
     tables = [read_unlabelled_slides(folder / "slides.csv") for folder in request.others]
     reading = SlideReading(request.training.positive, say, request.allow_unreadable, stream)
-    network = network_of_bundle(open_bundle(request.bundle, public_key=request.public_key))
+    bundle = open_bundle(request.bundle, public_key=request.public_key)
+    network, decision = network_of_bundle(bundle), decision_of_bundle(bundle)
     model = open_model(request.bundle, public_key=request.public_key, threads=request.threads)
-    request = replace(request, training=replace(request.training, network=network))
+    request = replace(request, training=replace(request.training, network=network, decision=decision))
     try:
         cohort = cohort_from_slides(request.folder, labelled, model, reading)
         others = [
@@ -74,10 +75,21 @@ def train_slides(
 
 def network_of_bundle(bundle: Bundle) -> str | None:
     """Return the digest of the network that a bundle was made of, from its certificate; None in older bundles."""
-    if "parity.json" not in bundle:
-        return None
-    found = json.loads(bundle.read("parity.json")).get("reference", {}).get("network_sha256")
+    found = _reference_of(bundle).get("network_sha256")
     return None if found is None else str(found)
+
+
+def decision_of_bundle(bundle: Bundle) -> dict[str, str] | None:
+    """Return the digests of how a bundle decides cells, by part, from its certificate; None in older bundles."""
+    found = _reference_of(bundle).get("decision_sha256")
+    return None if found is None else {str(part): str(digest) for part, digest in found.items()}
+
+
+def _reference_of(bundle: Bundle) -> Mapping[str, Any]:
+    if "parity.json" not in bundle:
+        return {}
+    found: Mapping[str, Any] = json.loads(bundle.read("parity.json")).get("reference", {})
+    return found
 
 
 def _train_family(

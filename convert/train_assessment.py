@@ -8,7 +8,7 @@ part in any of these choices (`nested_validation.py`). One thread, a fixed seed:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -35,8 +35,9 @@ class AssessmentTraining:
     """The question and all settings.
 
     depths, monotone, penalties, rounds: what the inner loop may choose from. `specificity` None: Youden's threshold.
-    Minimum counts of cells for a score. `family`: the common name of one-versus-rest questions. `network`: digest of
-    the network that made the profiles, None where its bundle does not say.
+    Minimum counts of cells for a score. `family`: the common name of one-versus-rest questions. `network`,
+    `decision`: digests of the network and of the decision (by part) that made the profiles, None where their bundle
+    does not say.
     """
 
     target: str
@@ -55,6 +56,7 @@ class AssessmentTraining:
     minimum_neutrophil: int = 20
     family: str | None = None
     network: str | None = None
+    decision: Mapping[str, str] | None = None
 
     def nested_settings(self) -> NestedSettings:
         """Return the settings of the two loops."""
@@ -111,6 +113,8 @@ def train_assessment(
     carried = {**report, "cohort_arrays": arrays, "scope": document_from_scope(scope, cohort.names)}
     if training.network is not None:
         carried["network"] = training.network
+    if training.decision is not None:
+        carried["decision"] = dict(training.decision)
     booster.set_attr(**{ATTRIBUTE: json.dumps(carried, sort_keys=True)})
     return TrainedAssessment(booster, report, cohort, judged)
 

@@ -6,6 +6,7 @@ The attribute travels inside of trees.json, so that a threshold can never be pai
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ _SPEC_KEYS = ("target", "positive", "negative", "threshold", "calibration", "min
 class TrainedTrees:
     """One tree model with its specification. `model_json` is the file as it was given (UBJ as JSON).
 
-    `network`: digest of the network whose profiles it was trained on, None where the trees do not say. `files` are
+    `network`, `decision`: digests of the network and of the decision (by part) whose profiles it was trained on, None
+    where the trees do not say. `files` are
     further files of the target's folder by name (cohort.npz, scope.npz), if the model carries them.
     """
 
@@ -40,6 +42,7 @@ class TrainedTrees:
     booster: xgboost.Booster
     split_values: NDArray[np.float32]
     network: str | None = None
+    decision: Mapping[str, str] | None = None
     files: dict[str, bytes] = field(default_factory=dict)
 
     def margins(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -82,7 +85,24 @@ def read_trained_trees(path: Path, target: str, catalogue: Catalogue) -> Trained
         first = error.errors(include_url=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise EdgeError("MDSE-CONVERT-031", where=str(path), reason=f"{place}: {first['msg']}") from error
-    return TrainedTrees(target, assessment, cohort, data, booster, _split_values(document), spec.get("network"), files)
+    return TrainedTrees(
+        target,
+        assessment,
+        cohort,
+        data,
+        booster,
+        _split_values(document),
+        spec.get("network"),
+        _decision(spec, str(path)),
+        files,
+    )
+
+
+def _decision(spec: dict[str, Any], where: str) -> Mapping[str, str] | None:
+    given = spec.get("decision")
+    if given is not None and not isinstance(given, dict):
+        raise EdgeError("MDSE-CONVERT-031", where=where, reason="decision is no object of digests")
+    return given
 
 
 def _carried_files(spec: dict[str, Any], assessment: dict[str, Any], where: str) -> dict[str, bytes]:

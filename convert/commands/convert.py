@@ -254,7 +254,7 @@ def _remaining_lines(facts: Mapping[str, Any]) -> list[str]:
     lines = []
     if facts["precision"] != "int8":
         lines.append("int8 for the CPU needs labelled real cells: --precision int8 --cells DIR")
-    if not facts["notices"]:
+    if not facts["cells"]:
         lines.append("a proof for every type and finding needs labelled real cells: --cells DIR")
     if not facts["assessments"]:
         lines.append("an assessment of slides needs trees: --trees TARGET=trees.json (edge-train slides)")

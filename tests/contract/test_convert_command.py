@@ -16,11 +16,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
 import onnx
 from gpu_libraries import library_folder, run_with
-from keras_models import CATALOGUE, write_trees
+from keras_models import CATALOGUE, tree_spec, write_trees
 
 from convert import cell_honesty, reference_cells, unidentified_fit
 from convert.commands import convert
 from convert.dataset import split_from_key
+from convert.slide_training import decision_of_bundle
 from edge.bundle.reader import open_bundle
 from edge.commands import bundle as bundle_command
 from edge.errors import EdgeError
@@ -314,21 +315,41 @@ def test_errors_name_a_code_that_the_catalogue_lists():
 # ---- cells enough to doubt by
 
 
+def few_cells_suffice(patch):
+    """Let a decision be fitted on fewer cells than a laboratory has."""
+    for module, name, number in (
+        (cell_honesty, "FEWEST_CELLS", 50),
+        (unidentified_fit, "FEWEST_CELLS", 50),
+        (reference_cells, "DRAWN_PER_TYPE", 12),
+        (reference_cells, "DRAWN_HELD_OUT_PER_TYPE", 4),
+    ):
+        patch.setattr(module, name, number)
+
+
 @pytest.fixture(scope="module")
 def honest(workshop):
     """Two bundles made one after the other from the same 600 (drawn) cells; smaller numbers than a laboratory's do."""
     write_cells(workshop / "many", per_type=60)
     with pytest.MonkeyPatch.context() as patch:
-        for module, name, number in (
-            (cell_honesty, "FEWEST_CELLS", 50),
-            (unidentified_fit, "FEWEST_CELLS", 50),
-            (reference_cells, "DRAWN_PER_TYPE", 12),
-            (reference_cells, "DRAWN_HELD_OUT_PER_TYPE", 4),
-        ):
-            patch.setattr(module, name, number)
+        few_cells_suffice(patch)
         for place in ("honest", "honest-again"):
             assert run(workshop, "--out", workshop / place, "--cells", workshop / "many", "--precision", "int8") == 0
     return workshop / "honest"
+
+
+def test_trees_are_taken_with_the_cells_and_the_card_of_the_bundle_that_made_their_profiles_only(
+    workshop, honest, tmp_path, monkeypatch, capsys
+):
+    few_cells_suffice(monkeypatch)
+    decision = decision_of_bundle(open_bundle(honest, public_key=None))
+    write_trees(tmp_path / "trees.json", spec=tree_spec(decision=decision), rounds=1)
+    options = ("--out", tmp_path / "bundle", "--trees", f"mds_aa={tmp_path / 'trees.json'}", "--dry-run")
+    for precision in ("int8", "fp16"):
+        assert run(workshop, *options, "--precision", precision, "--cells", workshop / "many") == 0
+    assert "do not say" not in capsys.readouterr().out
+    for other in ((), ("--cells", workshop / "cells")):
+        assert run(workshop, *options, *other) == 2
+        assert "MDSE-CONVERT-037 mds_aa: the trees were trained on profiles" in capsys.readouterr().err
 
 
 def test_labelled_cells_give_a_bundle_what_it_needs_to_doubt(honest):

@@ -8,7 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
-from bundles import write_bundle, write_slide
+from bundles import bundle_contents, write_bundle, write_slide
 
 from convert.commands.train import main
 from convert.tree_model import read_trained_trees
@@ -21,7 +21,9 @@ PATIENTS = 14
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    return write_bundle(tmp_path_factory.mktemp("bundles") / "painted", sign=False)
+    reference = {"network_sha256": "ab", "decision_sha256": {"card": "cd"}}
+    contents = bundle_contents(**{"parity.json": json.dumps({"reference": reference}).encode()})
+    return write_bundle(tmp_path_factory.mktemp("bundles") / "painted", contents, sign=False)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,7 @@ def test_two_classes_leave_trees_report_table_picture_and_profiles(slides, bundl
     trees = read_trained_trees(tmp_path / "t.json", "kind", load_catalogue())
     assert (trees.assessment["positive"], trees.assessment["negative"]) == ("MDS", "AA")
     assert set(trees.files) == {"cohort.npz", "scope.npz"}
+    assert (trees.network, trees.decision) == ("ab", {"card": "cd"}), "what the bundle says of itself"
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"t.json", "t.report.json", "t.report.png", "t.out-of-fold.csv", "t.profiles.csv"}
     with (tmp_path / "t.out-of-fold.csv").open() as stream:
