@@ -193,9 +193,9 @@ def _require_equality(opened: OpenedModel, images: NDArray[np.uint8], written: E
 
 def _files_of_cells(opened: OpenedModel) -> list[tuple[str, bytes]]:
     """Files for the pixel proof: labelled cells where there are some, else a drawn cell as the analyzer stores one."""
-    if opened.chosen is None:
+    cells = (opened.chosen.parity or opened.chosen.calibration) if opened.chosen is not None else ()
+    if not cells:
         return [("a drawn cell", jpeg_of_drawn_cell())]
-    cells = opened.chosen.parity or opened.chosen.calibration
     return [(cell.cell_id, cell.path.read_bytes()) for cell in cells[:: max(1, len(cells) // PIXEL_CELLS)]]
 
 

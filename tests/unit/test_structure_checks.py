@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 from keras_models import CATALOGUE, cells, tiny_network, write_trees
 
-from convert import pixel_proof
+from convert import conversion, pixel_proof
+from convert.calibration_cells import ChosenCells
 from convert.first_difference import describe_difference, first_different_layer
 from convert.model_card import read_model_card
 from convert.name_check import require_own_names
@@ -92,8 +94,44 @@ def test_the_average_over_an_area_counts_every_pixel_by_the_part_it_covers():
     assert np.allclose(pixel_proof.area_average(pixels, 1)[:, :, 0], 10)
 
 
-@pytest.mark.parametrize("fault", ["channels", "nearest", "linear"])
-def test_another_decoder_or_resizing_is_refused_and_names_the_file(monkeypatch, fault):
+def test_a_linear_enlargement_reads_between_the_centres_of_pixels_and_keeps_the_border():
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    pixels[1] = 80
+    assert np.allclose(pixel_proof.linear_between(pixels, 4)[:, 0, 0], [0, 20, 60, 80])
+
+
+LARGER_PX, SMALLER_PX = 420, 64
+
+
+def test_cells_smaller_than_the_input_are_compared_too():
+    assert 0 < pixel_proof.require_pixels(FILES, LARGER_PX) < 0.4
+    wide = [("wide.png", cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8))[1])]
+    assert 0 < pixel_proof.require_pixels([(name, data.tobytes()) for name, data in wide], 100) < 0.4
+
+
+def test_a_proof_without_a_file_is_a_mistake_of_the_caller():
+    with pytest.raises(ValueError, match="nothing to compare"):
+        pixel_proof.require_pixels([], SMALLER_PX)
+
+
+def test_a_folder_without_calibration_and_test_cells_leaves_the_drawn_cell_for_the_proof():
+    none = ChosenCells((), (), (), (), ())
+    ((name, data),) = conversion._files_of_cells(SimpleNamespace(chosen=none))
+    assert name == "a drawn cell"
+    assert data == pixel_proof.jpeg_of_drawn_cell()
+
+
+@pytest.mark.parametrize(
+    ("fault", "size_px"),
+    [
+        ("channels", SMALLER_PX),
+        ("nearest", SMALLER_PX),
+        ("linear", SMALLER_PX),
+        ("channels", LARGER_PX),
+        ("nearest", LARGER_PX),
+    ],
+)
+def test_another_decoder_or_resizing_is_refused_and_names_the_file(monkeypatch, fault, size_px):
     right = pixel_proof.decode_image
     if fault == "channels":
         monkeypatch.setattr(pixel_proof, "decode_image", lambda data, where: right(data, where=where)[:, :, ::-1])
@@ -107,7 +145,7 @@ def test_another_decoder_or_resizing_is_refused_and_names_the_file(monkeypatch, 
             ),
         )
     with pytest.raises(EdgeError, match=r"cell0\.jpg") as error:
-        pixel_proof.require_pixels(FILES, 64)
+        pixel_proof.require_pixels(FILES, size_px)
     assert error.value.code == "MDSE-PARITY-008"
 
 
