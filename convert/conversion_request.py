@@ -10,6 +10,7 @@ from typing import Literal
 from convert.library_from_xgboost import find_compiler
 from convert.model_card import ModelCard, card_path, image_size_of_card, read_model_card
 from convert.pack import require_writable
+from convert.report import model_card_text
 from convert.tree_model import TrainedTrees, read_trained_trees
 from edge.bundle.manifest import fault_in_field
 from edge.bundle.signature import public_from_private
@@ -78,6 +79,7 @@ def preflight(request: ConversionRequest) -> Preflight:
     catalogue = _read_catalogue(request.catalogue)
     card = _with_overrides(read_model_card(request.model, catalogue), request)
     _require_names(card, request)
+    _require_text(card, catalogue, request)
     trees = tuple(read_trained_trees(path, target, catalogue) for target, path in sorted(request.trees.items()))
     if trees and request.with_library:
         find_compiler(trees[0].target)
@@ -117,6 +119,15 @@ def _require_names(card: ModelCard, request: ConversionRequest) -> None:
             source = card_path(request.model) if card.given else request.model
             where = str(source) if given is None else f"--{what}"
             raise EdgeError("MDSE-CONVERT-045", where=where, field=what, value=repr(value))
+
+
+def _require_text(card: ModelCard, catalogue: Catalogue, request: ConversionRequest) -> None:
+    """Raise EdgeError MDSE-CONVERT-012, now and not when everything is proved, where MODEL_CARD.md cannot be made."""
+    nothing_proved = {"reference": {"compared_with": "-"}}
+    try:
+        model_card_text(card, catalogue, [], nothing_proved, [], {}).encode("utf-8")
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise EdgeError("MDSE-CONVERT-012", where=str(card_path(request.model)), reason=str(error)) from error
 
 
 def _read_catalogue(path: Path | None) -> Catalogue:

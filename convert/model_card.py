@@ -90,6 +90,9 @@ def _card_from_document(document: dict[str, Any], model: Path, catalogue: Catalo
     unknown = sorted(set(evidence) - set(codes))
     if unknown:
         raise ValueError(f"its evidence names {unknown[0]!r}, which the catalogue does not have")
+    trained_on = document.get("trained_on", [])
+    if not isinstance(trained_on, list) or not all(isinstance(source, dict) for source in trained_on):
+        raise ValueError("its trained_on is no list of objects with name and cells")
     _require_order(dict(document.get("outputs", {})), catalogue)
     stem = "".join(c if c.isalnum() else "-" for c in model.name.split(".")[0]).strip("-") or "model"
     card = ModelCard(
@@ -98,7 +101,7 @@ def _card_from_document(document: dict[str, Any], model: Path, catalogue: Catalo
         intended_use=str(document.get("intended_use", "demo")),
         evidence={code: evidence.get(code, "none") for code in codes},
         decision=_decision(dict(document.get("decision", {})), catalogue),
-        trained_on=list(document.get("trained_on", [])),
+        trained_on=trained_on,
         limits=[str(limit) for limit in document.get("limits", [])],
         validation=dict(document.get("validation", {})),
         given=given,

@@ -101,9 +101,17 @@ def _validation_lines(card: ModelCard) -> list[str]:
 
 
 def _line_of_origin(name: str, figures: Mapping[str, Any]) -> str:
-    words = [f"{figures.get('note', name)}, {figures.get('split', '?')} split: {figures['n']} cells"]
-    words.append(f"accuracy {figures['accuracy']:.3f}")
-    words.append(f"mean recall of {figures['macro_recall_types']} types {figures['macro_recall']:.3f}")
-    if "groups" in figures:
-        words.append(f"accuracy over 8 groups {figures['groups']['accuracy']:.3f} ({figures['groups']['n']} cells)")
+    """Say what is there: a foreign card measures other things, and with few cells the trainer leaves figures empty."""
+    words = [f"{figures.get('note', name)}, {figures.get('split', '?')} split: {figures.get('n', '-')} cells"]
+    if "accuracy" in figures:
+        words.append(f"accuracy {_shown(figures['accuracy'])}")
+    if "macro_recall" in figures:
+        words.append(f"mean recall of {figures.get('macro_recall_types', '-')} types {_shown(figures['macro_recall'])}")
+    groups = figures.get("groups")
+    if isinstance(groups, dict):
+        words.append(f"accuracy over 8 groups {_shown(groups.get('accuracy'))} ({groups.get('n', '-')} cells)")
     return "- " + ", ".join(words)
+
+
+def _shown(value: object) -> str:
+    return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
