@@ -168,6 +168,19 @@ def test_a_missing_file_a_text_and_a_cut_file_are_refused(tmp_path):
         assert code_of(error) == f"MDSE-CONVERT-{code}", name
 
 
+@pytest.mark.parametrize("name", ["model.h5", "model.hdf5", "model.KERAS", "model.zip", "model"])
+def test_a_file_that_keras_would_not_read_as_the_archive_that_was_checked_is_refused(tmp_path, name):
+    """One file can be HDF5 in front and an archive behind; Keras chooses by the name which of them it loads."""
+    archive = saved(tmp_path, small_model()).read_bytes()
+    small_model().save(tmp_path / "front.h5")
+    double = tmp_path / name
+    double.write_bytes((tmp_path / "front.h5").read_bytes() + archive)
+    assert zipfile.is_zipfile(double)
+    with pytest.raises(EdgeError, match=r"does not end in \.keras") as error:
+        load_keras_model(double)
+    assert code_of(error) == "MDSE-CONVERT-002"
+
+
 def test_a_lambda_is_refused_before_anything_of_it_is_built(tmp_path):
     images = keras.Input((16, 16, 3), name="images")
     x = layers.Lambda(lambda t: t * 2.0, name="doubling")(layers.Rescaling(1 / 255)(images))
