@@ -20,12 +20,17 @@ from edge.errors import EdgeError
 
 @dataclass(frozen=True, slots=True)
 class ConversionRequest:
-    """All settings of edge-convert. `trees` maps targets to files; None keeps what the card says."""
+    """All settings of edge-convert. `trees` maps targets to files; None keeps what the card says.
+
+    `labels`: name of the label file in `cells`, None for labels.csv. `leave_out`: types of it that are no cells to use.
+    """
 
     model: Path
     out: Path
     trees: Mapping[str, Path] = field(default_factory=dict)
     cells: Path | None = None
+    labels: str | None = None
+    leave_out: tuple[str, ...] = ()
     catalogue: Path | None = None
     precision: Literal["fp32", "fp16", "int8"] = "fp16"
     target: Literal["cpu", "tensorrt", "rtx"] = "cpu"
@@ -93,6 +98,9 @@ def _require_options(request: ConversionRequest) -> None:
         raise EdgeError(
             "MDSE-CONVERT-043", where="--golden cells", reason="it takes them from --cells, which is missing"
         )
+    for option, given in (("--labels", request.labels), ("--leave-out", request.leave_out)):
+        if given and request.cells is None:
+            raise EdgeError("MDSE-CONVERT-043", where=option, reason="it is about --cells, which is missing")
     if not 1 <= request.parity_views <= 8:
         raise EdgeError("MDSE-CONVERT-043", where="--parity-views", reason="a cell has 1 to 8 orientations")
     if not request.with_fp32 and request.precision == "fp32":

@@ -16,6 +16,7 @@ import onnx
 from convert.calibration_cells import ChosenCells, choose_cells
 from convert.cell_honesty import fitted_decision
 from convert.conversion_request import ConversionRequest, Preflight, preflight
+from convert.dataset import LABELS_NAME
 from convert.decision_digest import decision_digests, require_same_decision
 from convert.derived_files import check_models
 from convert.keras_model import load_keras_model
@@ -69,7 +70,12 @@ def open_model(request: ConversionRequest, stream: TextIO | None) -> OpenedModel
     if request.cells is not None:
         for_int8 = request.precision == "int8"
         chosen = choose_cells(
-            request.cells, ready.catalogue, calibration_count=request.calibration_count, for_int8=for_int8
+            request.cells,
+            ready.catalogue,
+            calibration_count=request.calibration_count,
+            for_int8=for_int8,
+            labels_name=request.labels or LABELS_NAME,
+            leave_out=request.leave_out,
         )
         if for_int8 and not chosen.parity and ready.card.intended_use != "demo":
             raise EdgeError("MDSE-PARITY-003", where=str(request.cells))

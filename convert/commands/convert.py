@@ -75,7 +75,11 @@ def _add_content(group: Any) -> None:
         metavar="TARGET=trees.json",
         help="an assessment of slides: XGBoost JSON from edge-train slides; may be given several times",
     )
-    group.add_argument("--cells", type=Path, metavar="DIR", help="labelled real cells (labels.csv and images)")
+    group.add_argument("--cells", type=Path, metavar="DIR", help="labelled real cells (label file and images)")
+    group.add_argument("--labels", metavar="NAME", help="name of the label file in --cells (default: labels.csv)")
+    group.add_argument(
+        "--leave-out", type=_names, default=(), metavar="X,Y", help="cell types of the label file to leave out"
+    )
     group.add_argument("--catalogue", type=Path, metavar="FILE", help="your own catalogue of types and findings")
     group.add_argument("--name", help="name of the bundle (default: from the card, else the file's name)")
     group.add_argument("--version", dest="bundle_version", metavar="VERSION", help="version of the bundle")
@@ -121,7 +125,8 @@ def _add_numbers(group: Any) -> None:
     )
     group.add_argument(
         "--float-layers",
-        default="",
+        type=_names,
+        default=(),
         metavar="A,B",
         help="leave layers whose name begins so out of int8, beside those that the bars need",
     )
@@ -135,6 +140,10 @@ def _add_numbers(group: Any) -> None:
         "--parity-views", type=int, default=1, metavar="N", help="orientations of each test cell, 1-8 (default: 1)"
     )
     group.add_argument("--threads", type=int, metavar="N", help="processor threads (default: all)")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _target_and_path(text: str) -> tuple[str, Path]:
@@ -173,6 +182,8 @@ def _request(options: argparse.Namespace) -> ConversionRequest:
         out=options.out,
         trees=_trees(options.trees),
         cells=options.cells,
+        labels=options.labels,
+        leave_out=options.leave_out,
         catalogue=options.catalogue,
         precision=options.precision,
         target=options.target,
@@ -183,7 +194,7 @@ def _request(options: argparse.Namespace) -> ConversionRequest:
         golden=options.golden,
         scaling=options.scaling,
         heads=options.heads,
-        float_layers=tuple(name for name in options.float_layers.split(",") if name),
+        float_layers=options.float_layers,
         search=not options.no_search,
         calibration_count=options.calibration_cells,
         parity_views=options.parity_views,

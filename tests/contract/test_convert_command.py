@@ -205,6 +205,19 @@ def test_a_dry_run_tells_a_person_what_would_be_made_and_how_it_would_be_proved(
     assert not out.exists()
 
 
+def test_the_label_file_and_the_types_to_leave_out_are_those_of_the_training(workshop, tmp_path, capsys):
+    shutil.copytree(workshop / "cells", tmp_path / "cells")
+    labels = (tmp_path / "cells" / "labels.csv").read_text()
+    (tmp_path / "cells" / "labels.csv").write_text("not read")
+    (tmp_path / "cells" / "second.csv").write_text(labels.replace(",LY\n", ",UNCLEAR\n"))
+    options = ("--out", tmp_path / "bundle", "--dry-run", "--json", "--cells", tmp_path / "cells")
+    assert run(workshop, *options, "--labels", "second.csv", "--leave-out", "UNCLEAR,DOUBTFUL") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert any("type UNCLEAR, as asked for" in notice for notice in facts["notices"])
+    assert run(workshop, *options, "--labels", "second.csv") == 2
+    assert "MDSE-TRAIN" in capsys.readouterr().err
+
+
 def test_a_bundle_is_replaced_only_when_asked(workshop, tmp_path, capsys):
     out = tmp_path / "bundle"
     assert run(workshop, "--out", out, "--precision", "fp32") == 0
@@ -227,6 +240,9 @@ def test_every_wrong_input_ends_with_one_line_and_its_status(workshop, tmp_path,
         (("--precision", "int8", "--cells", tmp_path), "MDSE-CONVERT-001", 2),
         (("--precision", "int8", "--cells", tmp_path / "few" / "cells"), "MDSE-CONVERT-026", 2),
         (("--golden", "cells"), "MDSE-CONVERT-043", 2),
+        (("--labels", "second.csv"), "MDSE-CONVERT-043", 2),
+        (("--leave-out", "UNCLEAR"), "MDSE-CONVERT-043", 2),
+        (("--labels", "none.csv", "--cells", workshop / "cells"), "MDSE-CONVERT-001", 2),
         (("--precision", "fp32", "--without-fp32"), "MDSE-CONVERT-043", 2),
         (("--float-layers", "conv"), "MDSE-CONVERT-043", 2),
         (("--key", public), "MDSE-BUNDLE-010", 78),

@@ -44,6 +44,17 @@ def test_calibration_and_parity_never_share_a_cell_and_follow_the_split(tmp_path
     assert chosen.calibration == choose_cells(tmp_path, CATALOGUE, calibration_count=100).calibration
 
 
+def test_a_folder_with_another_label_file_and_types_to_leave_out_is_chosen_from_as_it_was_trained(tmp_path):
+    write_labels(tmp_path, {"SNE": 100, "LY": 60, "UNCLEAR": 8})
+    (tmp_path / "labels.csv").rename(tmp_path / "second.csv")
+    chosen = choose_cells(tmp_path, CATALOGUE, labels_name="second.csv", leave_out=("UNCLEAR",))
+    assert {cell.cell_type for cell in (*chosen.calibration, *chosen.parity)} == {"SNE", "LY"}
+    assert "8 rows left out: type UNCLEAR, as asked for" in "\n".join(chosen.notices)
+    with pytest.raises(EdgeError) as error:
+        choose_cells(tmp_path, CATALOGUE)
+    assert (error.value.code, error.value.where) == ("MDSE-CONVERT-001", str(tmp_path / "labels.csv"))
+
+
 def test_too_few_cells_never_calibrate(tmp_path):
     write_labels(tmp_path, {"SNE": 40})
     with pytest.raises(EdgeError) as error:
