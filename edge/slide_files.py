@@ -26,11 +26,14 @@ KINDS = ("wbc", "rbc", "plt", "overview")
 # The largest slide seen in public holds some 400 cells; beyond this the folder is no slide.
 SLIDE_FILES_MAX = 5_000
 
-# A large platelet or a clump of platelets is an object that is counted: behind the running number this is its class.
-CLASS_OF_CELLS = "plt"
 PRECLASS_LENGTH_MAX = 32
 _NUMBERED = re.compile(r"(?:^|_)(?P<kind>wbc|rbc|plt|overview)_[0-9]+(?:_[a-z][a-z0-9]*)*$")
 _PRECLASS = re.compile(r"(?:^|_)[0-9]+_(?P<preclass>[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z][A-Za-z0-9]*)*)$")
+# Behind a running number these words are a class: large platelets, clumps of platelets and nucleated red cells are
+# counted. A longer number is a sample id (no folder holds so many files); `0001_RBC` alone is a picture of red cells.
+_CELL = re.compile(r"(?:^|_)(?:cell)?[0-9]{1,5}[_ -]+(?P<class>[a-z]+(?:[_ -]+[a-z][a-z0-9]*)*)(?: ?\([0-9]+\))?$")
+_CLASS_WORDS = frozenset({"plt"})
+_CLASS_WORDS_OF_MANY = frozenset({"plt", "rbc"})
 _TOKENS = re.compile(r"[^a-z0-9]+")
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -85,8 +88,8 @@ def kind_of(path: str) -> str:
     """Return the kind of an image: its sub-folder's name, else a token of its file name, else `wbc`.
 
     The token before the running number counts first (`<slide_key>_<kind>_<nnnn>[_<PRECLASS>]`), so that a slide key
-    that holds the word `rbc` changes nothing; any other place counts after that (`overview-1.jpg`), not `PLT` behind
-    the number (`0001_PLT.jpg`): that is the class of a cell.
+    that holds the word `rbc` changes nothing; any other place counts after that (`overview-1.jpg`), but not the class
+    of a cell behind its number (`0001_PLT.jpg`, `0001_NUCLEATED_RBC.jpg`).
     """
     parts = PurePosixPath(path).parts
     if len(parts) > 1 and parts[0].lower() in KINDS:
@@ -95,9 +98,16 @@ def kind_of(path: str) -> str:
     numbered = _NUMBERED.search(stem)
     if numbered:
         return numbered["kind"]
-    found = _PRECLASS.search(stem)
-    before, behind = (stem[: found.start("preclass")], found["preclass"]) if found else (stem, "")
-    tokens = [*_TOKENS.split(before), *(token for token in _TOKENS.split(behind) if token != CLASS_OF_CELLS)]
+    cell = _CELL.search(stem)
+    if not cell:
+        return _first_kind(_TOKENS.split(stem))
+    words = _TOKENS.split(cell["class"])
+    of_class = _CLASS_WORDS if len(words) == 1 else _CLASS_WORDS_OF_MANY
+    before = _TOKENS.split(stem[: cell.start("class")])
+    return _first_kind([*before, *(word for word in words if word not in of_class)])
+
+
+def _first_kind(tokens: list[str]) -> str:
     return next((token for token in tokens if token in KINDS), "wbc")
 
 
