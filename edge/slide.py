@@ -11,6 +11,7 @@ import itertools
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from edge.errors import EdgeError, printable
 from edge.slide_cells import CellFile, cells_of_slide
@@ -140,9 +141,10 @@ def read_slide_metadata(folder: Path, *, slide_key: str) -> SlideMetadata:
 
 
 def _read_metadata(folder: Path, listing: SlideListing, key: str) -> SlideMetadata:
-    """Return the first metadata file's content, with the sample id of a further one where it has none.
+    """Return the first metadata file's content, with what it does not say of the identity taken from further ones.
 
-    A further file adds nothing else, and may not name another sample, patient, order or slide number.
+    Sample, patient, order and slide number belong together: none is left behind. A further file may not name others,
+    and adds nothing else.
     """
     found: list[SlideMetadata] = []
     names = ((listing.metadata,) if listing.metadata else ()) + listing.further_metadata
@@ -159,13 +161,17 @@ def _read_metadata(folder: Path, listing: SlideListing, key: str) -> SlideMetada
                     raise
                 raise EdgeError("MDSE-SLIDE-004", where=where, reason="it is a link or a special file") from error
             found.append(metadata_from_bytes(name, data, where=where))
+    if not found:
+        return SlideMetadata()
+    identity: dict[str, Any] = {}
     for field, differing in IDENTITY_FIELDS.items():
-        if len({getattr(metadata, field) for metadata in found} - {None}) > 1:
+        said = [value for metadata in found if (value := getattr(metadata, field)) is not None]
+        if len(set(said)) > 1:
             raise EdgeError(
                 "MDSE-SLIDE-002", where=key, first="one metadata file", second="another", differing=differing
             )
-    named = next((metadata.sample_id for metadata in found if metadata.sample_id is not None), None)
-    return replace(found[0], sample_id=named) if found else SlideMetadata()
+        identity[field] = said[0] if said else None
+    return replace(found[0], **identity)
 
 
 def _require_one_spelling(names: tuple[str, ...], key: str) -> None:

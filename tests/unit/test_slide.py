@@ -139,7 +139,7 @@ def test_the_three_formats_say_the_same(tmp_path, name, text):
 def test_the_first_metadata_file_wins_but_another_sample_in_the_second_stops_the_slide(tmp_path):
     folder = slide_folder(tmp_path, {"sample_id": "42", "order_id": "J"})
     (folder / "slide.csv").write_text("sample_id,42\npatient_id,C\n")
-    assert (read_slide(folder).order_id, read_slide(folder).patient_id) == ("J", None)
+    assert (read_slide(folder).order_id, read_slide(folder).patient_id) == ("J", "C")
     (folder / "slide.csv").write_text("sample_id,43\n")
     assert code_of(read_slide, folder) == "MDSE-SLIDE-002"
 
@@ -157,9 +157,10 @@ def test_metadata_files_that_name_different_patients_orders_or_slide_numbers_sto
 
 def test_a_sample_id_that_only_a_further_metadata_file_gives_is_the_slides_and_no_other_than_the_folders_name(tmp_path):
     folder = slide_folder(tmp_path, {"order_id": "J"}, name="A0043_S1")
-    (folder / "slide.xml").write_text('<slide sample_id="B999"/>')
+    (folder / "slide.xml").write_text('<slide sample_id="B999" slide_no="2" acquired_at="2026-11-23T17:00:00+09:00"/>')
     slide = read_slide(folder)
-    assert (slide.sample_id, slide.order_id, slide.warnings) == ("B999", "J", ())
+    assert (slide.sample_id, slide.order_id, slide.slide_no, slide.warnings) == ("B999", "J", 2, ())
+    assert slide.acquired_at is None
     assert code_of(read_slide, folder, sample_id_pattern="(.*)_S1") == "MDSE-SLIDE-002"
     (folder / "slide.xml").write_text('<slide sample_id="A0043"/>')
     assert read_slide(folder, sample_id_pattern="(.*)_S1").warnings == ()
