@@ -212,8 +212,8 @@ def test_the_service_user_is_made_without_a_login(repository: Path, tmp_path: Pa
 @pytest.mark.skipif(shutil.which("systemd-tmpfiles") is None, reason="systemd-tmpfiles is not installed")
 def test_the_mount_points_belong_to_root(repository: Path, tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
-    (tmp_path / "etc/group").write_text("root:x:0:\nmds-edge:x:0:\n")
+    (tmp_path / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\nmds-edge:x:1:1::/:/bin/sh\n")
+    (tmp_path / "etc/group").write_text("root:x:0:\nmds-edge:x:1:\n")
     folder = tmp_path / "usr/lib/tmpfiles.d"
     folder.mkdir(parents=True)
     shutil.copy(repository / "systemd/tmpfiles.d/mds-edge.conf", folder)
@@ -244,6 +244,21 @@ def test_the_service_may_read_its_configuration_and_nobody_else_may_write_it(rep
     config = config_from_text((repository / SAMPLE).read_text().replace("# public_key", "public_key"))
     for path in (DEFAULT_CONFIG_PATH, config.bundle.public_key):
         assert re.search(rf"^z {re.escape(str(path))} +0640 root mds-edge -$", text, flags=re.MULTILINE), path
+
+
+def test_the_state_folder_is_there_before_the_first_start_as_the_unit_makes_it(repository: Path) -> None:
+    """Without it --check-config before the first start cannot make the folder: /var/lib is root's."""
+    text = (repository / "systemd/tmpfiles.d/mds-edge.conf").read_text()
+    unit = (repository / "systemd/mds-edge.service").read_text()
+    state = config_from_text((repository / SAMPLE).read_text().replace("# public_key", "public_key")).site.state_dir
+    mode = re.search(r"^StateDirectoryMode=(\d+)$", unit, flags=re.MULTILINE)
+    assert mode is not None
+    assert re.search(rf"^d {re.escape(str(state))} +{mode[1]} mds-edge mds-edge -$", text, flags=re.MULTILINE)
+
+
+def test_the_service_may_read_every_public_key_beside_its_configuration(repository: Path) -> None:
+    text = (repository / "systemd/tmpfiles.d/mds-edge.conf").read_text()
+    assert re.search(r"^z /etc/mds-edge/\*\.pub\.pem +0640 root mds-edge -$", text, flags=re.MULTILINE)
 
 
 def test_the_example_of_a_share_closes_its_folders_to_others(repository: Path) -> None:
