@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edge.commands.daemon_presence import is_daemon_there
 from edge.errors import EXIT_BY_HAND, EXIT_DONE, EXIT_INTERNAL, run_command
 from edge.journal_rows import row_name
 from edge.journal_states import SLIDE_MOVES
@@ -87,12 +88,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from edge.config import load_config
-    from edge.daemon.control_client import is_daemon_listening, reply_from_daemon
+    from edge.daemon.control_client import reply_from_daemon
 
     config = load_config(arguments.config)
     names = ("command", "slide", "by", "reason", "state", "limit")
     request = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    if arguments.command in ("status", "purge") or is_daemon_listening(config.health.socket):
+    if arguments.command in ("status", "purge") or is_daemon_there(config.health.socket):
         reply = reply_from_daemon(config.health.socket, request)
     else:
         from edge.daemon.books import opened_books

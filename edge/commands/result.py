@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edge.errors import EXIT_DONE, EXIT_INTERNAL, run_command
+from edge.commands.daemon_presence import is_daemon_there, is_state_of_another
+from edge.errors import EXIT_DONE, EXIT_INTERNAL, EdgeError, run_command
 from edge.journal_rows import row_name
 
 DESCRIPTION = """\
@@ -95,7 +96,7 @@ def _ask(arguments: argparse.Namespace, names: Sequence[str]) -> int:
 
 def _reply(arguments: argparse.Namespace, request: Mapping[str, Any]) -> Mapping[str, Any]:
     """Ask the daemon; with a configuration at hand and no daemon running, take the lock and answer from the books."""
-    from edge.daemon.control_client import DEFAULT_SOCKET, is_daemon_listening, reply_from_daemon
+    from edge.daemon.control_client import DEFAULT_SOCKET, reply_from_daemon
 
     path = None if arguments.socket is not None else arguments.config or _installed_config()
     if path is None:
@@ -103,7 +104,9 @@ def _reply(arguments: argparse.Namespace, request: Mapping[str, Any]) -> Mapping
     from edge.config import load_config
 
     config = load_config(path)
-    if is_daemon_listening(config.health.socket):
+    # Another user who named no configuration is told to try again: most often the daemon is only being started anew.
+    ask_only = arguments.config is None and is_state_of_another(config.site.state_dir)
+    if ask_only or is_daemon_there(config.health.socket):
         return reply_from_daemon(config.health.socket, request)
     from edge.daemon.books import opened_books
     from edge.daemon.requests import answer_request
@@ -117,12 +120,12 @@ def _installed_config() -> Path | None:
 
     A running daemon is asked without it: a result must be withdrawn also while the file is being edited.
     """
-    from edge.daemon.control_client import DEFAULT_SOCKET, is_daemon_listening
+    from edge.daemon.control_client import DEFAULT_SOCKET
 
     try:
-        if is_daemon_listening(DEFAULT_SOCKET):
+        if is_daemon_there(DEFAULT_SOCKET):
             return None
-    except OSError:
+    except EdgeError:
         return None  # asking it says why it cannot be asked
     from edge.config import DEFAULT_CONFIG_PATH
 

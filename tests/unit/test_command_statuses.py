@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,6 +111,37 @@ def test_edge_result_without_daemon_and_configuration_says_how_it_works_while_th
     told = capsys.readouterr().err
     assert "MDSE-DELIVERY-021" in told
     assert "--config" in told
+
+
+def test_edge_result_asks_another_user_to_try_again_while_the_daemon_restarts(
+    config: Path, capsys: Any, monkeypatch: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "state").mkdir()
+    monkeypatch.setattr("edge.daemon.control_client.DEFAULT_SOCKET", tmp_path / "no.sock")
+    monkeypatch.setattr("edge.config.DEFAULT_CONFIG_PATH", config)
+    other = os.geteuid() + 1
+    monkeypatch.setattr("os.geteuid", lambda: other)
+    assert result_command.main(["open"]) == 75
+    assert "MDSE-DELIVERY-021" in capsys.readouterr().err
+    assert result_command.main(["open", "--config", str(config)]) == 78
+    assert "MDSE-DAEMON-020" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EAGAIN, errno.ETIMEDOUT])
+@pytest.mark.parametrize("command", [journal_command, result_command])
+def test_a_socket_that_cannot_be_asked_is_told_as_such_and_is_no_fault_of_ours(
+    command: Any, number: int, config: Path, capsys: Any, monkeypatch: Any
+) -> None:
+    def cannot_be_asked(*_: object) -> bool:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("edge.daemon.control_client.is_daemon_listening", cannot_be_asked)
+    arguments = ["list"] if command is journal_command else ["open"]
+    assert command.main([*arguments, "--config", str(config)]) == 75
+    told = capsys.readouterr().err
+    assert "MDSE-DELIVERY-021" in told
+    assert os.strerror(number) in told
+    assert "please report" not in told
 
 
 @pytest.mark.parametrize(
