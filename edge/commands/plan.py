@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import sys
 from collections.abc import Sequence
@@ -31,6 +32,10 @@ them changes; slides run on the CPU meanwhile.
 exit status  0 done   2 usage   4 the network or the plan is refused   75 no GPU, or the plan cannot be written
              78 a library is missing"""
 
+# What writing says of a full disk or of a folder that is not this user's; anything else failed while building.
+_NOT_WRITTEN = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
+)
 _DEMO_BUNDLE = Path(__file__).resolve().parent.parent / "demo" / "bundle"
 
 
@@ -80,6 +85,8 @@ def _run(options: argparse.Namespace) -> int:
         try:
             facts = _build_elsewhere(bundle, options) if options.targets else _build_here(bundle, options)
         except OSError as error:
+            if error.errno not in _NOT_WRITTEN:
+                raise
             raise EdgeError("MDSE-PLAN-008", where=str(options.plans), reason=error.strerror or str(error)) from error
     text = "\n".join(f"{name.replace('_', ' '):20} {value}" for name, value in facts.items())
     print(json.dumps(facts, indent=1) if options.json else text)

@@ -96,6 +96,18 @@ def test_a_full_disk_is_told_with_the_folder_and_leaves_no_half_plan(tmp_path, m
     assert list((tmp_path / "plans").iterdir()) == []
 
 
+@pytest.mark.usefixtures("built")
+def test_what_fails_while_building_is_not_told_as_a_full_disk(tmp_path, monkeypatch, capsys):
+    def damaged(*_args, **_settings):
+        raise OSError("libnvinfer.so: cannot open shared object file")
+
+    monkeypatch.setattr("edge.gpu_plans.build_foreign_plan", damaged)
+    assert main(["build", "--for", "SM89", "--plans", str(tmp_path / "plans")]) == 70
+    said = capsys.readouterr().err
+    assert "libnvinfer.so" in said
+    assert "MDSE-PLAN-008" not in said
+
+
 @pytest.mark.parametrize("sizes", ["", "0", "1,,2", "-1", "a", "9999"])
 def test_batch_sizes_that_are_none_are_a_usage_error(sizes, capsys):
     with pytest.raises(SystemExit) as ended:
