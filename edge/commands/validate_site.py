@@ -72,7 +72,10 @@ def _new_pages(parser: argparse.ArgumentParser, paths: Sequence[Path]) -> Iterat
     try:
         for path in paths:
             try:
-                path.touch(exist_ok=False)
+                if _is_left_empty(path, made):
+                    path.open("ab").close()
+                else:
+                    path.touch(exist_ok=False)
             except FileExistsError:
                 parser.error(f"{path} exists already; a signed checklist is not overwritten")
             except OSError as error:
@@ -83,6 +86,11 @@ def _new_pages(parser: argparse.ArgumentParser, paths: Sequence[Path]) -> Iterat
         for path in made:
             if path.is_file() and path.stat().st_size == 0:
                 path.unlink()
+
+
+def _is_left_empty(path: Path, made: Sequence[Path]) -> bool:
+    """Return whether a run that was killed left this page: it is there, empty, and none that this run made."""
+    return path.is_file() and path.stat().st_size == 0 and not any(path.samefile(other) for other in made)
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -96,3 +96,24 @@ def test_no_empty_page_is_left_where_no_test_was_sent(tmp_path: Path, monkeypatc
     page = tmp_path / "page"
     assert validate_site.main(["--by", "K. Sato", "--sample", "000TEST1", "--html", str(page)]) == 2
     assert not page.exists()
+
+
+def test_the_empty_page_of_a_run_that_was_killed_is_taken_and_a_page_with_words_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("edge.commands.validate_site._run", lambda arguments: arguments.html.write_text("signed") and 0)
+    page = tmp_path / "page"
+    page.touch()
+    again = ["--by", "K. Sato", "--sample", "000TEST1", "--html", str(page)]
+    assert validate_site.main(again) == 0
+    with pytest.raises(SystemExit):
+        validate_site.main(again)
+    assert "is not overwritten" in capsys.readouterr().err
+    assert page.read_text() == "signed"
+
+
+def test_two_pages_in_one_file_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.commands.validate_site._run", lambda _: 0)
+    page = str(tmp_path / "page")
+    with pytest.raises(SystemExit):
+        validate_site.main(["--by", "K. Sato", "--sample", "000TEST1", "--html", page, "--markdown", page])
