@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -54,7 +54,9 @@ def cells_of_slide(
             if digest is None and hash_files:
                 digest, unread = _digest(folder_fd, image.path)
             cells.append((image, digest, (says.preclass if says else None) or preclass_of(image.path), unread))
-    ids = unique_ids([image.path for image, *_ in cells])
+    ids = unique_ids(
+        [image.path for image, *_ in cells], yielding={n for n, (image, *_) in enumerate(cells) if not image.size_bytes}
+    )
     return tuple(
         CellFile(cell_id, image.path, image.size_bytes, digest, preclass, unread)
         for cell_id, (image, digest, preclass, unread) in zip(ids, cells, strict=True)
@@ -67,9 +69,10 @@ def _empty_cells(listing: SlideListing, metadata: SlideMetadata) -> list[SlideFi
     return [SlideFile(path, kind_of(path), 0, 0) for path in listing.empty if path not in others]
 
 
-def unique_ids(paths: Sequence[str]) -> list[str]:
+def unique_ids(paths: Sequence[str], *, yielding: Collection[int] = ()) -> list[str]:
     """Return an id for each path: the file name without its ending, the whole path where that is not its own.
 
+    The paths at the places `yielding` (files without a byte) leave a name that they share to the others.
     Where two paths look alike once control characters are escaped, their backslashes are escaped, too.
     """
     forms = [
@@ -83,7 +86,7 @@ def unique_ids(paths: Sequence[str]) -> list[str]:
         shared = [n for n, cell_id in enumerate(ids) if times[cell_id] > 1 and chosen[n] < len(forms[n]) - 1]
         if not shared:
             return ids
-        for n in shared:
+        for n in [n for n in shared if n in yielding] or shared:
             chosen[n] += 1
 
 

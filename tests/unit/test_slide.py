@@ -484,6 +484,15 @@ def test_the_class_of_the_analyzer_stands_behind_the_running_number(path, precla
     assert preclass_of(path) == preclass
 
 
+def test_an_empty_image_takes_no_cell_its_id(tmp_path):
+    folder = slide_folder(tmp_path, {"sample_id": "1"}, "wbc/0001.jpg", "wbc/0002.jpg")
+    (folder / "wbc/0001.png").touch()
+    (folder / "wbc/0003.png").touch()
+    assert [(cell.cell_id, cell.path) for cell in read_slide(folder).cell_files] == [
+        ("0001", "wbc/0001.jpg"), ("wbc/0001.png", "wbc/0001.png"), ("0002", "wbc/0002.jpg"), ("0003", "wbc/0003.png"),
+    ]  # fmt: skip
+
+
 def test_only_cell_images_are_listed_and_what_is_left_out_is_told(tmp_path):
     folder = slide_folder(
         tmp_path,
