@@ -54,7 +54,8 @@ examples:
 NOTHING_ADOPTED = """\
 warning: NO SLIDE WAS CLOSED. If none was adopted before, this journal has seen none: the daemon is stopped or was just
 started, or the share is away. Then whatever is in the export folder will be analyzed and sent as new. If it was
-delivered before: systemctl stop mds-edge, and read docs/operate.md, "A new state folder at an old site"."""
+delivered before: systemctl stop mds-edge, and read docs/operate.md, "A new state folder at an old site". Where the
+steps of that page were followed: wait, and give the command again."""
 DECISIONS = ("requeue", "release", "discard", "reanalyze")
 SITE_DECISIONS = ("adopt", "accept-clock", "purge")
 
