@@ -44,7 +44,7 @@ def _head_faults(record: Mapping[str, Any]) -> Iterator[str]:
     if datetime.fromisoformat(record["analysed_at"]).utcoffset() is None:
         yield "analysed_at has no offset from UTC"
     sample_id = record["slide"]["sample_id"]
-    if not isinstance(sample_id, str) or not sample_id.strip() or not sample_id.isprintable():
+    if not isinstance(sample_id, str) or not sample_id or not sample_id.isprintable():
         yield "there is no usable sample id"
 
 

@@ -340,7 +340,12 @@ def later_revision(number: int, status: str = "P", **changes: Any) -> dict[str, 
 
 
 NUMBERS_TAKEN_BACK = {
-    "its score may no longer be given": {"call": "NOT-EVALUABLE", "reasons": [{"code": "TARGET-GONE", "text": "x"}]},
+    "its score may no longer be given": {
+        "call": "NOT-EVALUABLE",
+        "score": None,
+        "ci95": None,
+        "reasons": [{"code": "TARGET-GONE", "text": "x"}],
+    },
     "its score is indeterminate": {"call": "INDETERMINATE"},
     "its score stands beside a reason": {"reasons": [{"code": "BLAST-REVIEW", "text": "2 blasts"}]},
     "its score has no interval any more": {"ci95": None},

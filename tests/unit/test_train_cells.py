@@ -272,7 +272,7 @@ def test_the_same_seed_gives_the_same_weights_on_one_machine(coloured_cells, tra
 def weights_before_the_first_step(monkeypatch, arguments):
     """The weights and the images that a training begins with: it ends there, before the slow first step."""
 
-    class StoppedError(Exception):
+    class StoppedError(BaseException):  # an Exception would end as a status of the command
         pass
 
     found = []
@@ -516,4 +516,4 @@ def test_no_finding_threshold_lets_more_than_one_negative_cell_in_twenty_through
     # Not stricter than it must be either: one step lower would let too many through.
     assert np.mean(values[~shown] < threshold - 0.02) < 0.95
     few = finding_threshold(values[~shown], np.zeros((~shown).sum(), np.float32))
-    assert few == pytest.approx(max(0.5, np.quantile(values[~shown], 0.95)), abs=1e-3)
+    assert np.mean(values[~shown] < few) >= 0.95 > np.mean(values[~shown] < few - 0.02)
