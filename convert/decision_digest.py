@@ -1,6 +1,6 @@
 """How are cells decided? Digests of what turns a network's outputs into types and findings, by which trees know it.
 
-    input      the range of pixels before the network, and which outputs are its heads
+    input      size of the images (px), range of the pixels before the network, and which outputs are its heads
     catalogue  codes in order, which types are leucocytes, which findings apply to which types
     card       temperature, thresholds of findings and limits of types, as training wrote them
     cells      labelled cells that temperature, offsets, limits and outlier statistics are fitted on, and the evidence
@@ -40,7 +40,7 @@ def decision_digests(
     Raises EdgeError MDSE-TRAIN-004 for a cell whose file cannot be read.
     """
     return {
-        "input": _sha256([origin.scaling, origin.heads.cell_type_output, origin.heads.findings_output]),
+        "input": _sha256(_input_of(origin)),
         "catalogue": _sha256(
             [
                 [[cell_type.code, cell_type.leucocyte] for cell_type in catalogue.cell_types],
@@ -70,6 +70,11 @@ def require_same_decision(trees: Sequence[TrainedTrees], digests: Mapping[str, s
         f"trees {', '.join(silent)}: they do not say what decided the cells of their profiles; they hold only if card, "
         "catalogue and cells are those of the bundle that made the profiles",
     )
+
+
+def _input_of(origin: OriginModel) -> list[Any]:
+    # The size belongs here: the same weights at another size are the same network, and see other cells.
+    return [origin.size_px, origin.scaling, origin.heads.cell_type_output, origin.heads.findings_output]
 
 
 def _fitted_on(card: ModelCard, chosen: ChosenCells | None) -> list[Any]:

@@ -91,6 +91,12 @@ def test_an_edited_card_another_catalogue_and_another_range_of_pixels_are_named(
     assert differing(decision_digests(scaled, CATALOGUE, card, chosen), digests) == {"input"}
 
 
+def test_the_same_weights_at_another_size_of_images_are_another_decision(origin, tmp_path, same):
+    chosen, digests = same
+    resized = replace(origin, size_px=2 * origin.size_px)
+    assert differing(decision_digests(resized, CATALOGUE, card_of(tmp_path / "first"), chosen), digests) == {"input"}
+
+
 def test_a_cell_that_cannot_be_read_is_named(origin, tmp_path, same):
     chosen, _ = same
     chosen.validation[0].path.unlink()
