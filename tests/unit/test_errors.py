@@ -60,6 +60,12 @@ def test_no_entry_is_left_that_nothing_mentions(repository):
     assert [code for code in error_catalogue() if code not in sources] == []
 
 
+def test_every_code_that_the_documents_name_is_in_the_catalogue(repository):
+    for path in [*repository.glob("*.md"), *repository.glob("docs/**/*.md")]:
+        named = re.findall(r"MDSE-[A-Z]+-\d{3}", path.read_text(encoding="utf-8"))
+        assert set(named) <= set(error_catalogue()), f"{path} names a code that errors.toml does not list"
+
+
 def test_a_message_gives_code_place_what_and_remedy_in_one_line():
     error = EdgeError("MDSE-CATALOGUE-001", where="catalogue.json", reason="a code\nappears twice")
     text = str(error)
