@@ -121,24 +121,34 @@ def keras_outputs(origin: OriginModel, images: NDArray[np.uint8], batch: int = 4
 
     The calibration acts on the softmax afterwards: softmax(log p / T + b) equals softmax(logits / T + b).
     """
-    watched = _with_embedding(origin)
+    watched = watched_model(origin)
     size = batch_of(origin.size_px, batch)
-    factor, offset = origin.scaling
     parts: dict[str, list[NDArray[np.float32]]] = {"cell_type": [], "findings": [], "embedding": []}
     for start in range(0, len(images), size):
-        pixels: NDArray[Any] = images[start : start + size]
-        if (factor, offset) != (1.0, 0.0):
-            pixels = pixels.astype(np.float32) * np.float32(factor) + np.float32(offset)
+        pixels = _scaled(images[start : start + size], origin)
         for name, value in watched(pixels, training=False).items():
             parts[name].append(np.asarray(keras.ops.convert_to_numpy(value), np.float32))
-    outputs = {name: np.concatenate(chunks) for name, chunks in parts.items()}
-    if origin.temperature != 1.0 or origin.type_offset is not None:
-        outputs["cell_type"] = _calibrated(outputs["cell_type"], origin)
-    return outputs
+    return _calibrated({name: np.concatenate(chunks) for name, chunks in parts.items()}, origin)
 
 
-def _with_embedding(origin: OriginModel) -> Any:
-    """The Keras model with the three outputs by our names, whatever its own outputs are called."""
+def compiled_outputs(watched: Any, origin: OriginModel, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    """Run `watched_model(origin)` on u8 [N,S,S,3] at once, compiled: several times faster, for many cells.
+
+    Equal to `keras_outputs` but for the rounding of the compiled graph.
+    """
+    found = watched.predict_on_batch(_scaled(images, origin))
+    return _calibrated({name: np.asarray(value, np.float32) for name, value in found.items()}, origin)
+
+
+def _scaled(images: NDArray[np.uint8], origin: OriginModel) -> NDArray[Any]:
+    factor, offset = origin.scaling
+    if (factor, offset) == (1.0, 0.0):
+        return images
+    return images.astype(np.float32) * np.float32(factor) + np.float32(offset)
+
+
+def watched_model(origin: OriginModel) -> Any:
+    """Return the Keras model with the three outputs by our names, whatever its own outputs are called."""
     model, heads = origin.keras_model, origin.heads
     tensors = dict(zip([name for name, _ in origin.unrolled.outputs], model.outputs, strict=True))
     features = tensors.get("embedding")
@@ -152,12 +162,14 @@ def _with_embedding(origin: OriginModel) -> Any:
     return keras.Model(model.inputs[0], outputs)
 
 
-def _calibrated(probabilities: NDArray[np.float32], origin: OriginModel) -> NDArray[np.float32]:
-    logits = np.log(np.maximum(probabilities.astype(np.float64), 1e-300)) / origin.temperature
+def _calibrated(outputs: dict[str, NDArray[np.float32]], origin: OriginModel) -> dict[str, NDArray[np.float32]]:
+    if origin.temperature == 1.0 and origin.type_offset is None:
+        return outputs
+    logits = np.log(np.maximum(outputs["cell_type"].astype(np.float64), 1e-300)) / origin.temperature
     if origin.type_offset is not None:
         logits = logits + origin.type_offset
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+    return outputs | {"cell_type": np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)}
 
 
 def _write_input(graph: OnnxGraph, origin: OriginModel) -> Feature:

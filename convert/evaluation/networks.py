@@ -124,7 +124,7 @@ class KerasNetwork:
         # Imported here: loading TensorFlow takes seconds, and a bundle alone needs none.
         from convert.keras_model import load_keras_model
         from convert.model_card import read_model_card
-        from convert.onnx_from_keras import origin_from_keras
+        from convert.onnx_from_keras import origin_from_keras, watched_model
 
         self.catalogue = load_catalogue()
         model = load_keras_model(path)
@@ -137,6 +137,7 @@ class KerasNetwork:
             temperature=card.temperature,
             heads=options.heads,
         )
+        self._watched = watched_model(self._origin)
         missing = f"{path.name} has no card beside it: evidence is shown as none, every finding is called from 0.5"
         self.notices: tuple[str, ...] = () if card.given else (missing,)
         self.evidence: Mapping[str, str] = card.evidence
@@ -160,10 +161,10 @@ class KerasNetwork:
         self._origin = replace(self._origin, temperature=decision.temperature, type_offset=offset)
 
     def infer(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[EngineOutputs]:  # noqa: D102 - Network
-        from convert.onnx_from_keras import keras_outputs
+        from convert.onnx_from_keras import compiled_outputs
 
         for images in batches:
-            found = keras_outputs(self._origin, images, batch=_KERAS_BATCH)
+            found = compiled_outputs(self._watched, self._origin, images)
             yield EngineOutputs(found["cell_type"], found["findings"], found["embedding"])
 
 

@@ -49,6 +49,22 @@ def test_a_model_without_scaling_is_refused_until_the_command_says_what_training
     assert found.embedding.shape == (3, 8)
 
 
+def test_a_validation_gives_keras_whole_batches_of_one_compiled_model(unscaled, monkeypatch):
+    path, _ = unscaled
+    sizes, models = [], set()
+    compiled = keras.Model.predict_on_batch
+
+    def recorded(model, pixels):
+        sizes.append(len(pixels))
+        models.add(id(model))
+        return compiled(model, pixels)
+
+    monkeypatch.setattr(keras.Model, "predict_on_batch", recorded)
+    network = KerasNetwork(path, OUTSIDE)
+    assert len(list(network.infer([cells(64, 16), cells(64, 16)]))) == 2
+    assert (sizes, len(models)) == ([64, 64], 1)
+
+
 def test_beside_a_bundle_the_original_has_its_temperature_and_its_offsets(unscaled):
     path, _ = unscaled
     pixels = cells(3, 16)
