@@ -158,7 +158,7 @@ def _read_folder(
     disguised = sum(cell.origin != origin for cell in by_file.values())
     if disguised:
         notices.append(
-            f"{labels}: {disguised} files are named {DRAWN_PREFIX}...: they are drawn cells, and reported as simulated"
+            f"{labels}: {disguised} files are named {DRAWN_PREFIX}...: they count as drawn cells, not as real ones"
         )
     notices.extend(f"{labels}: {count} rows left out: {reason}" for reason, count in sorted(left_out.items()))
     return list(by_file.values()), notices

@@ -77,16 +77,13 @@ def test_drawn_cells_in_the_folder_neither_calibrate_nor_prove(tmp_path):
     assert any("60 drawn cells left out" in notice for notice in chosen.notices)
 
 
-def test_cells_are_chosen_by_the_same_label_file_and_types_as_a_training(tmp_path):
-    write_labels(tmp_path, {"SNE": 100, "LY": 100})
-    (tmp_path / "x.jpg").write_bytes(b"x")
-    rows = (tmp_path / "labels.csv").read_text() + "x.jpg,PLASMA\n"
-    (tmp_path / "labels.csv").rename(tmp_path / "second.csv")
-    (tmp_path / "second.csv").write_text(rows)
-    with pytest.raises(EdgeError):
-        choose_cells(tmp_path, CATALOGUE, labels_name="second.csv")
-    chosen = choose_cells(tmp_path, CATALOGUE, labels_name="second.csv", leave_out=("PLASMA",))
-    assert any("1 rows left out: type PLASMA" in notice for notice in chosen.notices)
+def test_a_folder_of_drawn_cells_alone_is_refused_and_the_refusal_says_that_drawn_cells_do_not_count(tmp_path):
+    names = [f"drawn-1-{number:06d}.jpg" for number in range(100)]
+    for name in names:
+        (tmp_path / name).write_bytes(name.encode())
+    (tmp_path / "labels.csv").write_text("file,cell_type\n" + "".join(f"{name},LY\n" for name in names))
+    with pytest.raises(EdgeError, match=r"only 0 real cells are left .*drawn ones, named drawn-\.\.\., do not count"):
+        choose_cells(tmp_path, CATALOGUE)
 
 
 class Scorer:
