@@ -74,11 +74,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, metavar="REPORT", help="folder of the report")
     parser.add_argument("--replace", action="store_true", help="replace a report that is at --out already")
     parser.add_argument("--json", action="store_true", help="print validation.json on standard output as well")
+    parser.add_argument(
+        "--leave-out", action="extend", type=_names, default=[], metavar="X,Y",
+        help="cell types of the label files and labels of the slides to leave out",
+    )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     _add_cells(parser.add_argument_group("cells"))
     _add_slides(parser.add_argument_group("slides"))
     _add_engine(parser.add_argument_group("what runs"))
     return parser
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _add_cells(group: Any) -> None:
@@ -98,9 +106,6 @@ def _add_slides(group: Any) -> None:
     group.add_argument("--slide-labels", type=Path, metavar="FILE", help="slide,patient,<target> (DIR/slides.csv)")
     group.add_argument(
         "--trained-on", type=Path, metavar="FILE", help="slides.csv of the training: no patient or slide may be in both"
-    )
-    group.add_argument(
-        "--leave-out", action="append", default=[], metavar="VALUE", help="label of slides to leave out, e.g. NORMAL"
     )
 
 

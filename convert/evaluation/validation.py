@@ -37,7 +37,10 @@ _LEAST_FOR_EMBEDDING = 10
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to validate on what. `split` is training, validation, test or all; folders may be empty lists."""
+    """What to validate on what. `split` is training, validation, test or all; folders may be empty lists.
+
+    `leave_out`: labels of slides and types of cells that are meant to be left out.
+    """
 
     network_path: Path
     folders: Sequence[Path] = ()
@@ -117,7 +120,7 @@ def _head(network: Network, notices: Sequence[str], made_at: str) -> dict[str, A
 def _labelled(request: Request, catalogue: Catalogue) -> LabelledCells:
     folders: list[tuple[Path, Origin]] = [(folder, "real") for folder in request.folders]
     folders += [(folder, "drawn") for folder in request.drawn]
-    return read_labelled_cells(folders, catalogue, labels_name=request.labels_name)
+    return read_labelled_cells(folders, catalogue, labels_name=request.labels_name, leave_out=request.leave_out)
 
 
 def _chosen(labelled: LabelledCells, origin: Origin, split: str) -> tuple[LabelledCell, ...]:
