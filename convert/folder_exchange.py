@@ -9,7 +9,7 @@ from pathlib import Path
 def put_in_place(partial: Path, out: Path) -> None:
     """Put `partial` in the place of `out`, beside which it lies.
 
-    Raises OSError where that fails; the earlier folder then has its name again.
+    Raises OSError where that fails; the earlier folder then has its name again, also after an interruption.
     """
     if not out.exists():
         partial.rename(out)
@@ -18,7 +18,7 @@ def put_in_place(partial: Path, out: Path) -> None:
     out.rename(aside)
     try:
         partial.rename(out)
-    except OSError:
+    except BaseException:  # also an interruption: between the two renames there is nothing under the name
         aside.rename(out)
         raise
     shutil.rmtree(aside)

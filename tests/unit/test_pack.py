@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,3 +88,20 @@ def test_an_earlier_bundle_has_its_name_again_where_the_new_one_cannot_take_it(t
         put_in_place(tmp_path / ".bundle.1.partial", tmp_path / "bundle")
     assert (tmp_path / "bundle" / "manifest.json").read_text() == "the earlier one"
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_an_earlier_bundle_has_its_name_again_after_an_interruption_between_the_renames(tmp_path, monkeypatch):
+    for name in ("bundle", ".bundle.1.partial"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "bundle" / "manifest.json").write_text("the earlier one")
+    rename = Path.rename
+
+    def interrupted(path, target):
+        if path.name.endswith(".partial"):
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        put_in_place(tmp_path / ".bundle.1.partial", tmp_path / "bundle")
+    assert (tmp_path / "bundle" / "manifest.json").read_text() == "the earlier one"
