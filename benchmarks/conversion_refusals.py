@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from benchmarks.borrowed_trees import borrow_trees
 from benchmarks.conversion_damages import DAMAGES, Damage, applied, outputs_of
 from benchmarks.known_outputs import outputs_kept
 from convert import cell_pixels, conversion, network_files, opened_model
@@ -132,7 +133,7 @@ def convert_network(
         folder = Path(name)
         shutil.copy(network, folder / "model.keras")
         shutil.copy(network.with_suffix(".card.json"), folder / "model.card.json")
-        shutil.copy(options.trees, folder / "trees.json")
+        borrow_trees(options.trees, folder / "trees.json")
         request = ConversionRequest(
             model=folder / "model.keras", out=folder / "bundle", trees={"mds_aa": folder / "trees.json"},
             cells=options.cells, precision=options.precision, parity_views=options.views,

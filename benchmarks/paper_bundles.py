@@ -107,7 +107,9 @@ def write_bundle(folder: Path, size_px: int, cells: Path) -> None:
         few_cells(cells, few)
         arguments = ["--cells", str(few), "--calibration-cells", "64", "--precision", "int8", "--intended-use", "demo"]
         arguments.append("--no-search")  # bars mean nothing for random weights
-        arguments += ["--trees", f"mds_aa={TREES}", "--key", str(key), "--out", str(folder / "bundle"), "--replace"]
+        trees = Path(kept) / "trees.json"
+        borrow_trees(TREES, trees)
+        arguments += ["--trees", f"mds_aa={trees}", "--key", str(key), "--out", str(folder / "bundle"), "--replace"]
         name = f"timing-only-{size_px}px"
         command = [sys.executable, "-m", "convert.commands.convert", str(model), "--name", name, "--version", "1"]
         subprocess.run([*command, *arguments], check=True, cwd=REPOSITORY)
