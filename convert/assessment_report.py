@@ -37,10 +37,11 @@ def write_out_of_fold(path: Path, trained: TrainedAssessment) -> None:
             for row, slide in enumerate(cohort.slides):
                 fold = int(judged.folds[repeat, row])
                 called = trained.report["positive" if judged.called[repeat, row] else "negative"]
-                numbers = [f"{judged.margins[repeat, row]:.6f}", f"{judged.scores[repeat, row]:.6f}"]
+                # Score and threshold in full: rounded, they could lie to each other otherwise than the call says.
+                numbers = [f"{judged.margins[repeat, row]:.6f}", repr(float(judged.scores[repeat, row]))]
                 settings = judged.chosen[repeat][fold].text()
                 given = [repeat + 1, fold + 1, slide, cohort.patients[row], cohort.labels[row], settings, *numbers]
-                writer.writerow([*given, f"{judged.thresholds[repeat, row]:.3f}", called])
+                writer.writerow([*given, repr(float(judged.thresholds[repeat, row])), called])
 
 
 def draw_assessment(path: Path, trained: TrainedAssessment) -> None:

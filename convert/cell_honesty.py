@@ -5,6 +5,7 @@ honesty_parts      out-of-distribution statistics, quality limits and atlas, by 
 calibration_of     the reliability of that engine on the test cells, for the certificate
 """
 
+# Whoever changes what is fitted here raises `_RULE` in convert/decision_digest.py: trees then know the other decision.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

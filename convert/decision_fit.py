@@ -1,5 +1,6 @@
 """Decisions that turn outputs into findings, fitted on the validation split: temperature and finding thresholds."""
 
+# Whoever changes what is fitted here raises `_RULE` in convert/decision_digest.py: trees then know the other decision.
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -127,6 +127,7 @@ class _Loop:
         self.learner.resize(self.training.size_px)
         recall, accuracy = self._measure(pixels, truth)
         self.state.rows[-1] |= {
+            "size_px": self.learner.size_px,
             "validation_macro_recall": round(recall, 5),
             "validation_accuracy": round(accuracy, 5),
         }

@@ -50,6 +50,10 @@ def _fault_of_cell_numbers(arguments: argparse.Namespace) -> str | None:
         return "--width must be above 0 and at most 2"
     if min(arguments.size, arguments.start_size or arguments.size) < SMALLEST_SIZE_PX:
         return f"--size and --start-size must be at least {SMALLEST_SIZE_PX} px"
+    if arguments.start_size is not None and arguments.start_size > arguments.size:
+        return "--start-size must be at most --size: the images of a training grow"
+    if arguments.start_size not in (None, arguments.size) and arguments.start_share == 1:
+        return "--start-share must be below 1 with a smaller --start-size: no epoch would see images of the final size"
     if not (0 <= arguments.real_share <= 1 and 0 <= arguments.start_share <= 1):
         return "--real-share and --start-share must lie between 0 and 1"
     if not 0 <= arguments.findings_weight < math.inf:

@@ -31,8 +31,8 @@ class TrainedTrees:
     """One tree model with its specification. `model_json` is the file as it was given (UBJ as JSON).
 
     `network`, `decision`: digests of the network and of the decision (by part) whose profiles it was trained on, None
-    where the trees do not say. `files` are
-    further files of the target's folder by name (cohort.npz, scope.npz), if the model carries them.
+    where the trees do not say. `files` are further files of the target's folder by name (cohort.npz, scope.npz), if the
+    model carries them.
     """
 
     target: str

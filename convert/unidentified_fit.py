@@ -7,6 +7,7 @@ rare types are drawn towards the common one. Where the cost of naming, the mean 
 cell stays unidentified.
 """
 
+# Whoever changes what is fitted here raises `_RULE` in convert/decision_digest.py: trees then know the other decision.
 from __future__ import annotations
 
 from collections.abc import Mapping

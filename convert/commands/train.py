@@ -219,7 +219,7 @@ def _print_assessment(report: Mapping[str, Any], path: Path) -> None:
     print(f"AUC {figures['auc']:.3f} (95 % interval {low:.3f}-{high:.3f})")
     print(
         f"at thresholds of the training folds: sensitivity {figures['sensitivity']:.3f}, "
-        f"specificity {figures['specificity']:.3f}; the threshold that leaves is {report['threshold']:.3f}"
+        f"specificity {figures['specificity']:.3f}; the threshold that leaves is {report['threshold']!r}"
     )
     others = scope["others_flagged"]
     others_text = "no films of neither class were shown" if others is None else f"{others:.1%} of films of neither"

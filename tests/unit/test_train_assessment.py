@@ -15,7 +15,7 @@ xgboost = pytest.importorskip("xgboost")
 from cohorts import CATALOGUE, NAMES, changed, cohort_of  # noqa: E402
 
 from convert.assessment_figures import roc_from_scores  # noqa: E402
-from convert.assessment_report import save_assessment  # noqa: E402
+from convert.assessment_report import save_assessment, write_out_of_fold  # noqa: E402
 from convert.cohort_arrays import GROUPS, sums_by_group  # noqa: E402
 from convert.nested_validation import choose, nested, patient_folds  # noqa: E402
 from convert.score_fit import (  # noqa: E402
@@ -333,6 +333,14 @@ def test_the_out_of_fold_table_repeats_every_figure_of_the_report(trained, tmp_p
     for row in first:
         assert (float(row["score"]) >= float(row["threshold"])) == (row["called"] == "MDS")
     assert (tmp_path / "trees.report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_score_at_a_threshold_of_many_decimals_stands_on_the_side_of_its_call(trained, tmp_path):
+    judged = trained.nested
+    at_once = replace(judged, thresholds=judged.scores)
+    write_out_of_fold(tmp_path / "table.csv", replace(trained, nested=at_once))
+    with (tmp_path / "table.csv").open() as stream:
+        assert all(float(row["score"]) >= float(row["threshold"]) for row in csv.DictReader(stream))
 
 
 def test_everything_that_was_considered_is_reported():

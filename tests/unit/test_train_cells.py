@@ -153,7 +153,7 @@ def test_weights_that_never_saw_the_final_size_are_judged_there_and_it_is_said()
     state = learned(training, CountingLearner(64, recalls=[9, 4, 2]), steps=10, said=said, kept=kept)
     assert state.size_px == 96
     assert (state.best_epoch, state.best_recall) == (2, pytest.approx(0.2))
-    assert (state.rows[-1]["size_px"], state.rows[-1]["validation_macro_recall"]) == (64, pytest.approx(0.2))
+    assert (state.rows[-1]["size_px"], state.rows[-1]["validation_macro_recall"]) == (96, pytest.approx(0.2))
     assert "before its images reached 96 px" in said[-1]
     assert kept == [1, 2, 2]
 
@@ -338,7 +338,7 @@ def test_the_command_knows_the_networks_smallest_size():
 def test_both_learners_agree_on_one_network(coloured_cells, tmp_path):
     pytest.importorskip("torch")
     # The command itself compares what was trained with the Keras model that is saved, and refuses a difference.
-    options = ("--allow-missing-types", "--learner", "torch", "--start-size", "33")
+    options = ("--allow-missing-types", "--learner", "torch", "--size", "33", "--start-size", "32")
     assert main(arguments_for(coloured_cells, tmp_path / "m.keras", *options)) == 0
 
 

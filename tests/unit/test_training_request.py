@@ -33,7 +33,8 @@ def test_a_model_that_could_not_be_saved_or_converted_at_the_end_is_refused_at_t
     [
         ("--real-share", "2"), ("--real-share", "nan"), ("--start-share", "5"), ("--start-share", "-0.1"),
         ("--patience", "0"), ("--seed", "-1"), ("--seed", "4294967296"), ("--rate", "nan"), ("--minutes", "inf"),
-        ("--findings-weight", "-1"), ("--width", "nan"),
+        ("--findings-weight", "-1"), ("--width", "nan"), ("--start-size", "300"),
+        ("--start-share", "1", "--start-size", "64"),
     ],
 )  # fmt: skip
 def test_a_number_that_no_training_of_cells_can_mean_is_named(extra, tmp_path, capsys):
