@@ -1,6 +1,6 @@
 """Bundles of the paper-size network, for timing only: the weights are random, the outputs mean nothing.
 
-python benchmarks/paper_bundles.py --cells CELLS --out FOLDER [--sizes 128,160,224,299]
+python -m benchmarks.paper_bundles --cells CELLS --out FOLDER [--sizes 128,160,224,299]
 
 Writes FOLDER/paper<px>/ for each size: the Keras model (model.keras, for the other programs that are timed beside
 ours), the bundle that edge-convert makes of it (bundle/: int8, fp32 and fp16, with the demo bundle's trees), and the
@@ -22,6 +22,8 @@ import sys
 import tempfile
 from multiprocessing import get_context
 from pathlib import Path
+
+from benchmarks.borrowed_trees import borrow_trees
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TREES = REPOSITORY / "edge" / "demo" / "bundle" / "trees" / "mds_aa" / "model.json"

@@ -23,8 +23,8 @@ from edge.intervals import clopper_pearson
 
 DRAWS = 2000
 LEVEL = 0.95
-# A draw misses all of five clusters or more with a probability of e^-5 (0.7 %) at most. Draws that are left out, because
-# they show nothing of one class or of the other, are so at most 1.4 % and move no 2.5 % quantile noticeably.
+# A draw misses all of five clusters or more with a probability of e^-5 (0.7 %) at most: draws that are left out,
+# because they show nothing of one class or of the other, are 1.4 % at most and move no 2.5 % quantile noticeably.
 FEWEST_CLUSTERS = 5
 _QUANTILES = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 _CHUNK = 100  # draws held at once: 100 x 25,000 cells are 20 MB
