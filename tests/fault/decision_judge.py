@@ -115,6 +115,8 @@ class Sent:
     file: str
     at: int
     is_refused: bool = False
+    is_settled: bool = False
+    """A person settled the refusal by hand: what it says is known there (ADR 14)."""
 
     @property
     def place(self) -> tuple[str, str]:
@@ -259,10 +261,10 @@ class Judge:
                     raise PatientError(f"{sent} has the images of {old}, which stands; nobody released that")
 
     def in_force(self, output: str) -> list[Sent]:
-        """Return what stands at a receiver: the last of every folder's life and place that it did not refuse."""
+        """Return what stands: the last of every folder's life and place that was not refused, or settled by hand."""
         last: dict[tuple[object, ...], Sent] = {}
         for sent in self.sent:
-            if sent.output == output and not sent.is_refused:
+            if sent.output == output and (sent.is_settled or not sent.is_refused):
                 last[sent.folder, sent.life, sent.place] = sent
         return [sent for sent in last.values() if sent.status in IN_FORCE]
 
@@ -290,6 +292,9 @@ class Judge:
             self.named.add((row, None))
         if command == "release" and state in ("HELD", "LATE") and reason in ASKED_ABOUT_LIKENESS:
             self.likeness_released.add((folder, images, sample))
+        if command == "discard" and state == "CLOSED":
+            for sent in self.of_life(folder):
+                sent.is_settled = sent.is_refused
         if command == "withdraw":
             self.withdrawn_at[folder, self.lives.get(folder, 0), reply["revision"]] = self.now
         is_message = ".R" in name

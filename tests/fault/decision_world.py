@@ -44,7 +44,8 @@ from tests.fault.decision_judge import Content, CrashError, Judge, UnrestError
 from tests.fault.decision_stand_ins import DelivererHere, DropFolder, Moods, PlainWriter, WorkerHere
 
 QUIET_S, SCAN_S = 4.0, 2.0
-LOOKS_TO_SETTLE = 5
+# A folder that was gone and comes back with other files takes two looks more: its earlier look is told first.
+LOOKS_TO_SETTLE = 8
 TURNS_MAX = 300
 RETENTION_DAYS = 30
 CONFIG = """
