@@ -169,9 +169,9 @@ def _settings(arguments: argparse.Namespace) -> CellTraining:
 
 
 def _train_slides(arguments: argparse.Namespace) -> int:
-    from convert.public_key import read_public_key
     from convert.slide_training import SlideRequest, train_slides
     from convert.train_assessment import AssessmentTraining
+    from edge.bundle.key_file import read_public_key
 
     first = arguments.classes[0] if arguments.classes else arguments.positive
     training = AssessmentTraining(target=arguments.target, positive=first, negative=arguments.negative or "")

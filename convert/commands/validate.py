@@ -124,7 +124,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from convert.evaluation.networks import BundleNetwork, open_network
     from convert.evaluation.report_folder import refuse_occupied, write_validation
     from convert.evaluation.validation import validate
-    from convert.public_key import read_public_key
+    from edge.bundle.key_file import read_public_key
 
     _require_tools(["matplotlib", "sklearn", *(["shap"] if arguments.slides else [])])
     refuse_occupied(arguments.out, may_replace=arguments.replace)

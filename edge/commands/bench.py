@@ -196,13 +196,10 @@ def _write_picture(path: Path, report: dict[str, Any]) -> None:
 
 
 def _read_key(arguments: argparse.Namespace) -> bytes | None:
+    from edge.bundle.key_file import read_public_key
     from edge.demo import DEMO_PUBLIC_KEY
 
-    path = arguments.public_key or (None if arguments.bundle else DEMO_PUBLIC_KEY)
-    try:
-        return path.read_bytes() if path else None
-    except OSError as error:
-        raise EdgeError("MDSE-BUNDLE-010", where=str(path), reason=error.strerror or str(error)) from error
+    return read_public_key(arguments.public_key or (None if arguments.bundle else DEMO_PUBLIC_KEY))
 
 
 if __name__ == "__main__":

@@ -106,10 +106,11 @@ def _keygen(options: argparse.Namespace) -> int:
 
 def _sign(options: argparse.Namespace) -> int:
     from edge.bundle.digest import sha256_hex
+    from edge.bundle.key_file import read_key
     from edge.bundle.reader import MANIFEST_NAME, open_bundle
     from edge.bundle.signature import public_from_private, sign_manifest, verify_signature
 
-    private = _read_key(options.key)
+    private = read_key(options.key)
     public = public_from_private(private)
     partial = options.bundle / f".{_SIGNATURE_NAME}.partial"
     _remove(partial)  # of a signing that was cut short: it is no part of the bundle that is checked now
@@ -214,9 +215,10 @@ def _certificate_text(parity: Mapping[str, Any]) -> str:
 
 
 def _open(options: argparse.Namespace) -> Bundle:
+    from edge.bundle.key_file import read_public_key
     from edge.bundle.reader import open_bundle
 
-    return open_bundle(options.bundle, public_key=_read_key(options.public_key) if options.public_key else None)
+    return open_bundle(options.bundle, public_key=read_public_key(options.public_key))
 
 
 def _signature_text(options: argparse.Namespace, bundle: Bundle) -> str:
@@ -224,13 +226,6 @@ def _signature_text(options: argparse.Namespace, bundle: Bundle) -> str:
         return f"made with the key in {options.public_key}"
     present = (options.bundle / _SIGNATURE_NAME).is_file()
     return "there is one, not checked: give --public-key" if present else "none"
-
-
-def _read_key(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise EdgeError("MDSE-BUNDLE-010", where=str(path), reason=os.strerror(error.errno or 0)) from error
 
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:

@@ -114,26 +114,18 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _open_model(arguments: argparse.Namespace) -> Model:
+    from edge.bundle.key_file import read_public_key
     from edge.demo import DEMO_BUNDLE, DEMO_PUBLIC_KEY
     from edge.model import open_model
 
     bundle = arguments.bundle or DEMO_BUNDLE
     key = arguments.public_key or (None if arguments.bundle else DEMO_PUBLIC_KEY)
-    model = open_model(bundle, public_key=_read_key(key), engine=arguments.engine, threads=arguments.threads)
+    model = open_model(bundle, public_key=read_public_key(key), engine=arguments.engine, threads=arguments.threads)
     proof = model.prove_golden()
     signed = "signed by the given key" if model.signed_by_trusted_key else "signature not checked: no --public-key"
     _tell(f"bundle {model.manifest.name} {model.manifest.version}, {signed}; engine {model.choice.reason}")
     _tell(f"{proof.cells} golden cells agree (mean difference of types {proof.mean_type_difference:.5f})")
     return model
-
-
-def _read_key(path: Path | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise EdgeError("MDSE-BUNDLE-010", where=str(path), reason=error.strerror or str(error)) from error
 
 
 def _job(slide: Slide, arguments: argparse.Namespace) -> Job:
