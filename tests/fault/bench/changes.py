@@ -11,6 +11,7 @@ import dataclasses
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +26,8 @@ ENVIRONMENT = "MDS_EDGE_FAULT_BENCH"
 PURGE_NOW = "purge-now"
 PAUSE_FACTOR = 0.05
 LONGEST_PAUSE_S = 1.0
+SLOW_PUBLISH_S = 0.5
+"""Longer than a bench takes to see that the journal has closed the slide."""
 
 
 def shorten_pauses(root: Path) -> None:
@@ -71,8 +74,13 @@ def publish_then_journal(root: Path) -> None:
 
 
 def journal_then_publish(root: Path) -> None:
-    """Wrong: the journal says SENT before the file is published."""
+    """Wrong: the journal says SENT before the file is published, which takes a while, as on a busy machine."""
     publish, mark_sent = outbox.OutputKeeper._publish, outbox.OutputKeeper._mark_sent
+    whole = deliver.publish_file
+
+    def publish_slowly(*arguments: Any) -> None:
+        time.sleep(SLOW_PUBLISH_S)
+        whole(*arguments)
 
     def publish_late(self: Any, row: Any) -> None:
         mark_sent(self, row.id)
@@ -82,6 +90,7 @@ def journal_then_publish(root: Path) -> None:
         if self.house.books.journal.results.delivery(delivery_id).state == "STAGED":
             mark_sent(self, delivery_id, text)
 
+    deliver.publish_file = publish_slowly  # type: ignore[attr-defined]  # a stand-in
     outbox.OutputKeeper._publish = publish_late  # type: ignore[method-assign]  # a stand-in
     outbox.OutputKeeper._mark_sent = mark_once  # type: ignore[method-assign]  # a stand-in
 

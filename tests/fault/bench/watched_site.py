@@ -167,6 +167,24 @@ class Lis:
                     if self.sync:
                         sync_folder(self._drop)
 
+    def taken(self) -> tuple[dict[str, Counter[tuple[int, str]]], int]:
+        """Return what was taken: slide -> (revision, status letter) -> how often, and the number of torn files."""
+        got: dict[str, Counter[tuple[int, str]]] = {}
+        torn = 0
+        with self.lock:
+            for path in sorted(self.folder.iterdir()):
+                try:
+                    record = json.loads(path.read_bytes())
+                    got.setdefault(record["slide"]["slide_key"], Counter())[record["revision"], record["status"]] += 1
+                except (ValueError, KeyError):
+                    torn += 1
+        return got, torn
+
+    def has_all(self, slide: str, revisions: list[tuple[int, str]]) -> bool:
+        """Tell whether every one of these results of the slide was taken."""
+        got, _ = self.taken()
+        return not Counter(revisions) - got.get(slide, Counter())
+
     def close(self) -> None:
         self._over.set()
         self._thread.join()
@@ -175,14 +193,7 @@ class Lis:
 def outcome_of(site: WatchedSite, points: int, note: str) -> Outcome:
     """Judge a stopped site by the files that the LIS took, the journal and the folders."""
     site.lis.take()
-    got: dict[str, Counter[tuple[int, str]]] = {}
-    torn = 0
-    for path in sorted(site.lis.folder.iterdir()):
-        try:
-            record = json.loads(path.read_bytes())
-            got.setdefault(record["slide"]["slide_key"], Counter())[record["revision"], record["status"]] += 1
-        except (ValueError, KeyError):
-            torn += 1
+    got, torn = site.lis.taken()
     lost = duplicate = 0
     wrong = list(site.faults)
     connection = site.journal()
