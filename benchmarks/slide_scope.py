@@ -4,6 +4,16 @@ Run on folders of simulated slides, none of which but `--training` and `--others
 
     python -m benchmarks.slide_scope --bundle BUNDLE --training cohort/training --others cohort/others \
         --test cohort/test --healthy cohort/healthy --out benchmarks/slide_scope.json
+
+For the committed figures training and others were made by the commands of docs/demo-bundle.md, test and healthy by
+
+    edge-analyzer-simulator slides --out cohort/test --kind mds --count 26 --seed 211 ...
+    edge-analyzer-simulator slides --out cohort/test --kind aa --count 11 --seed 213 ...
+    edge-analyzer-simulator slides --out cohort/healthy --kind normal --count 15 --seed 241 ...
+    edge-analyzer-simulator slides --out cohort/healthy --kind normal --count 15 --seed 242 ... \
+        --cells-from cells/ --cells-split test
+
+each with `--cells-per-slide 100-140 --labels --atomic`.
 """
 
 from __future__ import annotations
