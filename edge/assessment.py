@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from edge.bundle.manifest import AssessmentSpec, Cohort, Gates
 from edge.catalogue import Catalogue
 from edge.counting_interval import counting_interval
+from edge.figures_apart import texts_apart
 from edge.gates import (
     BLAST_REVIEW,
     Counted,
@@ -67,7 +68,7 @@ class ContrastRow:
 
 @dataclass(frozen=True, slots=True)
 class CountChange:
-    """A single count that would turn the call: `counted` of `of` cells were, `needed` would give `score`.
+    """A single count that would move the score over the threshold: `counted` of `of` cells were, `needed` give `score`.
 
     `code` is the cell type or finding whose cells are counted, `name` the parameter that the count makes.
     """
@@ -155,7 +156,8 @@ def _call_from_interval(spec: AssessmentSpec, interval: tuple[float, float]) -> 
         return f"{spec.positive}-SUSPECT", ()
     if high < spec.threshold:
         return f"{spec.negative}-LIKE", ()
-    text = f"counting alone leaves the score between {low:.2f} and {high:.2f}, on both sides of {spec.threshold:.2f}"
+    threshold, lowest, highest = texts_apart(spec.threshold, low, high, decimals=3)
+    text = f"counting alone leaves the score between {lowest} and {highest}, on both sides of {threshold}"
     return INDETERMINATE, (Reason(INDETERMINATE, text),)
 
 

@@ -1,4 +1,4 @@
-"""What would change the call: the smallest changes of one single count that move the score over the threshold.
+"""What would change the answer: the smallest changes of one single count that move the score over the threshold.
 
 Every type is counted a few times more and less, every finding is seen on a few cells more and fewer, all else as it
 was, and the trees judge each of these profiles. Nothing is extrapolated: each answer is the score of a possible film.
@@ -50,7 +50,8 @@ def count_changes(
     """Return up to five single-count changes that put the score on the other side, the smallest first.
 
     A film that could not be scored (too few cells, too many blasts, unlike the cohort, out of scope) is no answer.
-    Empty where no count changed by at most 40 cells turns the call. Raises EdgeError MDSE-TREES-005.
+    Empty where no count changed by at most 40 cells does. The call may change by less: it rests on the
+    interval. Raises EdgeError MDSE-TREES-005.
     """
     counts, shown, order = _counts_in_catalogue_order(profile, catalogue)
     trials = _trials(counts, shown, order, profile, trees, catalogue)

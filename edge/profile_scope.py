@@ -25,6 +25,7 @@ from edge.bundle.arrays import ArraySpec, arrays_from_npz
 from edge.bundle.manifest import AssessmentSpec
 from edge.bundle.reader import Bundle
 from edge.errors import EdgeError
+from edge.figures_apart import texts_apart
 from edge.gates import PROFILE_OOD, Reason
 from edge.slide_profile import PER_100_SUFFIX, SlideProfile
 
@@ -104,10 +105,12 @@ def reasons_out_of_scope(profile: SlideProfile, scope: ProfileScope | None) -> t
     distance, near = float(distances[0]), float(nearness[0])
     if scope.others_limit is not None and near > scope.others_limit:
         text = "the film resembles films that are known to be of neither class more than it resembles either class"
-        return (Reason(PROFILE_OOD, f"{text} ({near:.2f}, at most {scope.others_limit:.2f} may be)"),)
+        allowed, found = texts_apart(scope.others_limit, near, decimals=2)
+        return (Reason(PROFILE_OOD, f"{text} ({found}, at most {allowed} may be)"),)
     if distance > scope.distance_limit:
-        text = f"the film lies {distance:.2f} from the nearest class of the training cohort"
-        return (Reason(PROFILE_OOD, f"{text}, at most {scope.distance_limit:.2f} may be"),)
+        allowed, found = texts_apart(scope.distance_limit, distance, decimals=2)
+        text = f"the film lies {found} from the nearest class of the training cohort"
+        return (Reason(PROFILE_OOD, f"{text}, at most {allowed} may be"),)
     return ()
 
 

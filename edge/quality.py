@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle.manifest import QualityLimits
+from edge.figures_apart import texts_apart
 from edge.image_measures import SHARPNESS, STAIN
 from edge.slide import SlideWarning
 
@@ -88,8 +89,9 @@ def quality_warnings(quality: SlideQuality | None) -> tuple[SlideWarning, ...]:
     distance, limit = quality.stain_distance, quality.stain_limit
     if distance is not None and limit is not None and distance > limit:
         hue, saturation, lightness = _hue_saturation_lightness(quality)
+        usual, found = texts_apart(limit, distance, decimals=1)
         text = (
-            f"the stain lies {distance:.1f} from the films that the network knows, at most {limit:.1f} is usual (hue "
+            f"the stain lies {found} from the films that the network knows, at most {usual} is usual (hue "
             f"{hue:.0f} degrees, saturation {saturation:.0f}, lightness {lightness:.0f}): check stain and lamp; types "
             "and findings may be wrong"
         )

@@ -157,7 +157,7 @@ def _sufficiency(assessment: AssessmentView) -> Iterator[str]:
 
 
 def _explanation(assessment: AssessmentView, numerators: Mapping[str, int]) -> Iterator[str]:
-    """Yield what moved the score, by parameter with its cells and by group, and what would turn the call."""
+    """Yield what moved the score, by parameter with its cells and by group, and what would move it across."""
     names = {"positive": assessment.positive, "negative": assessment.negative}
     typical = {row.name: row for row in assessment.contrast}
     yield f"  {sentence('section.contributions', **names)}"

@@ -45,14 +45,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from edge.film_times import at_film_time
+    from edge.unread_revisions import with_message_ids
     from edge.writers.html_index import newest_revisions, render_index
 
     folder: Path = arguments.folder
     page: Path = (arguments.output or folder / "index.html").absolute()
-    results, unreadable = _archived(folder, page.parent)
+    archived, unreadable = _archived(folder, page.parent)
+    results = at_film_time(archived)
     rows = newest_revisions(results)
     try:
-        page.write_bytes(render_index(results, unreadable, arguments.language))
+        page.write_bytes(render_index(results, with_message_ids(unreadable, archived), arguments.language))
     except OSError as error:
         raise _refused(folder, f"{page} cannot be written ({error.strerror})") from error
     facts = {"page": str(page), "slides": len(rows), "revisions": len(results), "unreadable": dict(unreadable)}

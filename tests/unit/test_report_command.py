@@ -8,6 +8,7 @@ from records import assessment, example_record, with_use
 from test_html_report import Page
 
 from edge.commands.report import main
+from edge.delivery.names import final_name_from_record
 from edge.record_text import record_bytes, revise_record
 from edge.writers.html_report import render_report
 
@@ -65,6 +66,19 @@ def test_a_result_whose_withdrawal_cannot_be_read_does_not_stand_as_if_nothing_h
     assert text.count("a newer revision cannot be read") == 1
 
 
+def test_it_does_not_stand_so_in_a_folder_that_an_output_has_filled_either(tmp_path):
+    record = with_use(example_record(), "clinical")
+    before, after = (final_name_from_record(made, ".json") for made in (record, withdrawn(record)))
+    (tmp_path / before).write_bytes(record_bytes(record))
+    (tmp_path / after).write_bytes(record_bytes(withdrawn(record))[:1000])
+    (tmp_path / after.replace("A0042", "B0042")).write_bytes(b"{")
+    main([str(tmp_path)])
+    text = Page((tmp_path / "index.html").read_bytes()).text
+    assert "PRELIMINARY, a newer revision cannot be read" in text
+    assert text.count("a newer revision cannot be read") == 1
+    assert f"{after}/9F3C21AA04B7.R2" in text
+
+
 def test_the_page_may_stand_elsewhere_and_its_links_still_hold(tmp_path, capsys):
     store = tmp_path / "archive with space"
     store.mkdir()
@@ -100,6 +114,7 @@ def series(folder, scores, *, sample_id: str = "0012345678", **changes) -> None:
         record["message_id"] = f"{len(list(folder.iterdir())):02d}{sample_id[-4:]}{number:02d}.R1"
         record["analysed_at"] = f"2026-{number:02d}-03T18:00:00+09:00"
         record["slide"] = {**record["slide"], "sample_id": sample_id, "slide_key": f"{sample_id}_S{number}"}
+        record["slide"]["acquired_at"] = None
         if score is None:
             record["assessments"] = [assessment("NOT-EVALUABLE", None)]
         else:
@@ -119,6 +134,43 @@ def test_the_slides_of_a_sample_id_are_one_line_through_time(tmp_path):
     heights = [float(step.split()[1]) for step in lines[0]["d"].replace("M", "").split("L")]
     assert heights[0] > heights[1] > heights[2], "a higher score stands higher"
     assert len([attrs for _, attrs in page.elements if attrs.get("class") == "spark-point"]) == 5 * 3
+
+
+def filmed(folder, place: int, month: int, **slide: object):
+    """Archive a slide of the sample id that was first analyzed in a month; return its record."""
+    made = example_record()
+    made = example_record(
+        message_id=f"{place:012X}.R1", analysed_at=f"2026-{month:02d}-03T10:00:00+09:00",
+        assessments=[assessment("MDS-SUSPECT", place / 10, (place / 10, place / 10))],
+        slide={**made["slide"], "slide_key": f"S{place}", "sample_id": "0087654321", **slide},
+    )  # fmt: skip
+    archive(folder, made)
+    return made
+
+
+def test_an_older_film_that_is_finalized_later_does_not_become_the_newest_point(tmp_path):
+    older = filmed(tmp_path, 6, 1, acquired_at=None)
+    filmed(tmp_path, 7, 2, acquired_at=None)
+    finalized = revise_record(
+        older, status="F", revision=2, supersedes=older["message_id"], reason="read at the microscope",
+        message_id=older["message_id"].replace(".R1", ".R2"), analysed_at="2026-03-03T10:00:00+09:00",
+    )  # fmt: skip
+    archive(tmp_path, finalized, report=False)
+    main([str(tmp_path)])
+    page = Page((tmp_path / "index.html").read_bytes())
+    assert "MDS score: 0.600, 0.700" in page.values("aria-label")
+    assert "2026-01-03 \u2013 2026-02-03" in page.text
+
+
+def test_films_stand_in_the_order_in_which_they_were_acquired_where_the_export_says_it_of_all(tmp_path):
+    filmed(tmp_path, 6, 2, acquired_at="2025-12-01T09:00:00+09:00")
+    filmed(tmp_path, 7, 1, acquired_at="2025-12-02T09:00:00+09:00")
+    main([str(tmp_path)])
+    assert "MDS score: 0.600, 0.700" in Page((tmp_path / "index.html").read_bytes()).values("aria-label")
+    filmed(tmp_path, 8, 3, acquired_at="2025-11-01T09:00:00")
+    main([str(tmp_path)])
+    labels = Page((tmp_path / "index.html").read_bytes()).values("aria-label")
+    assert "MDS score: 0.700, 0.600, 0.800" in labels, "a time without its zone orders nothing"
 
 
 def test_a_slide_without_a_score_interrupts_the_line_instead_of_being_zero(tmp_path):

@@ -53,7 +53,7 @@ def test_in_every_state_the_page_is_whole_and_every_link_on_it_has_its_place(sta
 def test_how_sure_the_call_is_stands_beside_it():
     text = rendered(full_record()).text
     assert "Counting interval: excludes misclassification." in text
-    assert "Count about 310 more cells to halve the interval." in text
+    assert "Count about 310 more leucocytes to halve the interval." in text
     assert "Leucocytes 100 (at least 50 needed), neutrophils 50 (at least 20 needed)." in text
 
 
@@ -110,8 +110,9 @@ def test_what_would_change_the_call_names_counts_and_the_score_they_give():
     text = rendered(full_record()).text
     words = "3 instead of 18 (of 50) would move the score to 0.471, across the threshold 0.500"
     assert words in text
-    assert "No change of a single count would turn this call." in rendered(indeterminate()).text
-    assert "What would change the call" not in rendered(not_evaluable()).text
+    none = "would move the score across the threshold. The call rests on the whole interval"
+    assert none in rendered(indeterminate()).text
+    assert "What would move the score across the threshold" not in rendered(not_evaluable()).text
 
 
 def test_a_change_that_stays_on_its_side_is_not_said_to_cross_the_threshold():
@@ -199,15 +200,15 @@ def test_what_to_do_next_begins_with_what_cannot_wait():
     assert found[0].startswith("Look at the cells called blasts")
     assert found[-1].startswith("Verify on the smear, then release or correct")
     assert any("cells behind the largest bars" in step for step in found)
-    assert any("not sure of them: 2." in step for step in found)
+    assert any("it has learned: 2." in step for step in found)
     assert len(found) == len(set(found))
 
 
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-        (indeterminate(), "count about 310 more cells to halve the interval"),
-        (not_evaluable(), "Count at least 23 more leucocytes, among them 15 neutrophils"),
+        (indeterminate(), "count about 310 more leucocytes to halve the interval"),
+        (not_evaluable(), "without 23 more leucocytes and 15 more neutrophils there is no score"),
         (demo(), "Do not use this result for any patient"),
         (degraded(), "ran on its fallback engine"),
         (example_record(assessments=[assessment("NOT-REQUESTED", None)]), "order the assessment"),
