@@ -18,7 +18,7 @@ from edge.slide_cells import CellFile, cells_of_slide
 from edge.slide_files import SlideListing, list_slide_files, list_slide_folder, open_folder, read_file_below
 from edge.slide_metadata import SlideMetadata, metadata_from_bytes, opaque_id
 from edge.slide_metadata_formats import METADATA_BYTES_MAX
-from edge.slide_promises import kind_contradicted, missing_file
+from edge.slide_promises import cells_left_out, kind_contradicted, missing_file
 
 __all__ = [
     "META_INCOMPLETE",
@@ -212,8 +212,8 @@ def _metadata_warnings(
         )
     if missing := _missing(listing, metadata, cells, is_copy=is_copy):
         warnings.append(SlideWarning(META_INCOMPLETE, missing))
-    if contradicted := kind_contradicted(listing, metadata):
-        warnings.append(SlideWarning("META-KIND", contradicted))
+    if kinds := [said for say in (cells_left_out, kind_contradicted) if (said := say(listing, metadata))]:
+        warnings.append(SlideWarning("META-KIND", " ".join(kinds)))
     expected = metadata.expected_wbc
     if expected is not None and len(cells) > expected:
         warnings.append(

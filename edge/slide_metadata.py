@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from edge.errors import EdgeError
+from edge.slide_files import IMAGE_SUFFIXES, KINDS
 from edge.slide_metadata_formats import mapping_from_metadata
 
 ID_LENGTH_MAX = 64
@@ -197,11 +198,10 @@ def _files(fields: Mapping[str, object], where: str) -> tuple[PromisedFile, ...]
         digest = _text(row, "files.sha256", where)
         if digest is not None and not _SHA256.fullmatch(digest.lower()):
             raise _bad(where, "files.sha256", "is not a SHA-256 in hexadecimal")
-        kind = _text(row, "files.kind", where)
         files.append(
             PromisedFile(
                 name=name.replace("\\", "/"),  # scripts on Windows write wbc\0001.jpg
-                kind=kind.lower() if kind else None,
+                kind=_kind(row, name, where),
                 size_bytes=_count(row, "files.bytes", where, 1 << 40),
                 sha256=digest.lower() if digest else None,
                 preclass=_text(row, "files.preclass", where),
@@ -210,3 +210,15 @@ def _files(fields: Mapping[str, object], where: str) -> tuple[PromisedFile, ...]
     if len({file.name for file in files}) != len(files):
         raise _bad(where, "files", "lists a name twice")
     return tuple(files)
+
+
+def _kind(row: Mapping[str, object], name: str, where: str) -> str | None:
+    """Return the kind of a listed file in lower case. An image is of a known kind: another word would take a cell away.
+
+    What is no image can be no cell, so that an export may list its other files under words of its own.
+    """
+    kind = (_text(row, "files.kind", where) or "").lower()
+    if kind and kind not in KINDS and name.lower().endswith(IMAGE_SUFFIXES):
+        known = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
+        raise _bad(where, "files.kind", f"of an image must be {known} (a cell's class goes into files.preclass)")
+    return kind or None

@@ -62,6 +62,21 @@ def kind_contradicted(listing: SlideListing, metadata: SlideMetadata) -> str:
     return ""
 
 
+def cells_left_out(listing: SlideListing, metadata: SlideMetadata) -> str:
+    """Say how many images in `wbc/` the metadata takes away, because it lists them by path as no cells; "" for none.
+
+    In a flat folder nothing is contradicted: there the metadata alone may know which image is of which kind.
+    """
+    inside = [image.path for image in listing.images if image.kind == CELL and "/" in image.path]
+    promised = promised_of_images(listing, metadata)
+    kinds = {path: promised[path].kind for path in inside if path in promised}
+    left_out = [path for path, kind in kinds.items() if kind not in (None, CELL)]
+    if not left_out:
+        return ""
+    first = f"first: {printable(left_out[0])} as {kinds[left_out[0]]}"
+    return f"{len(left_out)} of {len(inside)} images in wbc/ are listed as no cells and were left out ({first})."
+
+
 def _images_meant(listing: SlideListing, metadata: SlideMetadata) -> list[tuple[PromisedFile, list[SlideFile]]]:
     """Return each promised file with the images that its name can mean: the one of this path, else of a bare name."""
     by_path = {image.path: image for image in listing.images}

@@ -593,6 +593,38 @@ def test_a_bare_name_of_another_kind_takes_no_cell_away_and_where_only_a_cell_ha
     assert [(w.code, "wbc/0001.png was kept as a cell" in w.text) for w in copy.warnings] == [("META-KIND", True)]
 
 
+def test_cells_that_the_metadata_takes_out_of_their_folder_by_path_are_counted_in_a_warning(tmp_path):
+    files = [{"name": "wbc/0002.png", "kind": "rbc"}, {"name": "wbc/0003.png", "kind": "Overview"}]
+    for folder in (same_numbers(tmp_path, files), cells_only(tmp_path / "A0042_S1")):
+        slide = read_slide(folder)
+        assert [cell.path for cell in slide.cell_files] == ["wbc/0001.png"]
+        said = "2 of 3 images in wbc/ are listed as no cells and were left out (first: wbc/0002.png as rbc)."
+        assert [(warning.code, warning.text) for warning in slide.warnings] == [("META-KIND", said)]
+
+
+def test_what_the_metadata_takes_away_and_what_it_contradicts_are_told_in_one_warning(tmp_path):
+    files = [{"name": "wbc/0002.png", "kind": "rbc"}, {"name": "0001.png", "kind": "plt"}]
+    (warning,) = read_slide(same_numbers(tmp_path, files)).warnings
+    assert warning.code == "META-KIND"
+    assert "1 of 3 images in wbc/" in warning.text
+    assert "wbc/0001.png was kept as a cell" in warning.text
+
+
+@pytest.mark.parametrize("kind", ["blast", "WBC2", "nrbc", "cell"])
+def test_an_image_of_a_kind_that_is_none_of_the_four_stops_the_slide_instead_of_taking_a_cell_away(tmp_path, kind):
+    folder = same_numbers(tmp_path, [{"name": "wbc/0003.png", "kind": kind}])
+    with pytest.raises(EdgeError) as caught:
+        read_slide(folder)
+    assert caught.value.code == "MDSE-SLIDE-005"
+    assert "must be wbc, rbc, plt or overview (a cell's class goes into files.preclass)" in caught.value.text
+
+
+def test_a_listed_file_that_is_no_image_may_be_of_any_kind(tmp_path):
+    files = [{"name": "report.pdf", "kind": "report"}, {"name": "wbc/0001.png", "kind": " WBC"}]
+    slide = read_slide(same_numbers(tmp_path, files))
+    assert (len(slide.cell_files), slide.warnings) == (3, ())
+
+
 def test_a_path_that_the_metadata_calls_a_cell_among_images_of_another_kind_is_no_cell_and_told(tmp_path):
     slide = read_slide(same_numbers(tmp_path, [{"name": "rbc/0001.png", "kind": "wbc"}]))
     assert [cell.path for cell in slide.cell_files] == [f"wbc/000{n}.png" for n in (1, 2, 3)]
