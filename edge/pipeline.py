@@ -122,8 +122,8 @@ def analyze_slide(
 ) -> AnalyzedSlide:
     """Analyze one slide.
 
-    Raises EdgeError MDSE-SLIDE-008 when too many images cannot be used, MDSE-SLIDE-010 when its folder is away,
-    MDSE-SLIDE-012 when the result contradicts itself, and what the engine, the trees and the explanation raise.
+    Raises EdgeError MDSE-SLIDE-008 when too many images cannot be used, -007 when the others are copies of one, -010
+    when its folder is away, -012 when the result contradicts itself, and what engine, trees and explanation raise.
     """
     stages = StageClock(clock)
     reading = _Reading()

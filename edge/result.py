@@ -2,7 +2,7 @@
 
     Job             the order to analyze one slide: who asks, as which revision, under which message id
     build_result    the values of the pipeline -> the record (a plain dict of JSON values, rounded once and here)
-    reject_slide    how many unreadable images are too many
+    reject_slide    how many unreadable images are too many, and whether the others are one and the same
     record_bytes, revise_record   from `record_text`, which the daemon's books use
 
 At run time only the standard library is imported; what the arrays hold is read element by element.
@@ -20,7 +20,7 @@ from edge import __version__
 from edge.catalogue import Catalogue
 from edge.errors import EdgeError, printable
 from edge.record_text import KEYS, SCHEMA, record_bytes, revise_record
-from edge.slide import CellFile, Slide, SlideWarning
+from edge.slide import CellFile, Slide, SlideWarning, require_unlike_images
 
 if TYPE_CHECKING:  # types only: the daemon's books import this module and must stay free of arrays
     import numpy as np
@@ -101,12 +101,17 @@ class Provenance:
 def reject_slide(
     slide: Slide, refused: Sequence[RefusedCell], *, unreadable_fraction: float = UNREADABLE_FRACTION
 ) -> None:
-    """Raise EdgeError MDSE-SLIDE-008 when all images, or more than `unreadable_fraction` of them, cannot be used."""
+    """Raise EdgeError MDSE-SLIDE-008 when all images, or more than `unreadable_fraction` of them, cannot be used.
+
+    Raises MDSE-SLIDE-007 when those that can be used are copies of one: a damaged one hides no stuck camera.
+    """
     images = len(slide.cell_files)
     if refused and (len(refused) == images or len(refused) > unreadable_fraction * images):
         raise EdgeError(
             "MDSE-SLIDE-008", where=slide.slide_key, refused=len(refused), images=images, reason=refused[0].text
         )
+    unusable = {cell.cell_id for cell in refused}
+    require_unlike_images([file for file in slide.cell_files if file.cell_id not in unusable], where=slide.slide_key)
 
 
 def build_result(

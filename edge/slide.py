@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ __all__ = [
     "list_slide_files",
     "read_slide",
     "read_slide_metadata",
+    "require_unlike_images",
 ]
 
 # What opening says of a link (O_NOFOLLOW), a socket, or a folder on the way that became something else.
@@ -96,8 +98,8 @@ def read_slide(
     share that must stay cheap. `is_copy`: the daemon's copy, which holds cells and metadata only.
 
     Raises EdgeError MDSE-SLIDE-001 (no sample id), -002 (contradicting ids), -003 (no cell image), -004 (metadata
-    cannot be read), -005 (a field cannot be used), -007 (all images are copies of one), -009 (too many files), -010
-    (the folder cannot be read: try again).
+    cannot be read), -005 (a field cannot be used), -007 (all that can be read are one picture), -009 (too many files),
+    -010 (the folder cannot be read: try again).
     """
     key = printable(slide_key if slide_key is not None else folder.name)
     try:
@@ -243,12 +245,20 @@ def _folder_warnings(listing: SlideListing) -> list[SlideWarning]:
     ]
 
 
+def require_unlike_images(cells: Sequence[CellFile], *, where: str) -> None:
+    """Raise MDSE-SLIDE-007 when more than one image was read and all are one and the same (a stuck camera).
+
+    `cells` are those that can be read. One without a known digest may be another picture.
+    """
+    if len(cells) > 1 and cells[0].sha256 is not None and len({cell.sha256 for cell in cells}) == 1:
+        raise EdgeError("MDSE-SLIDE-007", where=where, count=len(cells))
+
+
 def _duplicate_warnings(cells: tuple[CellFile, ...], key: str) -> list[SlideWarning]:
-    """Warn of byte-identical images; raise MDSE-SLIDE-007 when all are one and the same (a stuck camera)."""
+    """Warn of byte-identical images; raise MDSE-SLIDE-007 when all that could be read are one and the same."""
+    require_unlike_images([cell for cell in cells if cell.unread is None], where=key)
     digests = [cell.sha256 for cell in cells if cell.sha256 is not None]
     copies = len(digests) - len(set(digests))
-    if len(cells) > 1 and copies == len(cells) - 1:
-        raise EdgeError("MDSE-SLIDE-007", where=key, count=len(cells))
     if not copies:
         return []
     return [

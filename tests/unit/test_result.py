@@ -377,6 +377,16 @@ def test_too_many_unreadable_images_give_no_result(images, refused, fraction, re
         reject_slide(slide_of(images), cells, unreadable_fraction=fraction)
 
 
+@pytest.mark.case("B12")
+def test_a_damaged_image_beside_copies_of_one_picture_hides_no_stuck_camera():
+    slide = slide_of(20)
+    files = tuple(replace(file, sha256="0" * 64 if file.cell_id != "0007" else "1" * 64) for file in slide.cell_files)
+    damaged = (RefusedCell("0007", "MDSE-IMAGE-004", "cut"),)
+    with pytest.raises(EdgeError, match="all 19 images that can be read are byte-identical") as caught:
+        reject_slide(replace(slide, cell_files=files), damaged)
+    assert caught.value.code == "MDSE-SLIDE-007"
+
+
 REVISION = dict(
     status="W", revision=2, supersedes="9F3C21AA04B7.R1", reason="wrong label", message_id="9F3C21AA04B7.R2",
     analysed_at="2026-11-24T09:00:00+09:00",

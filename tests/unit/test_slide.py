@@ -764,6 +764,21 @@ def test_identical_images_are_told_and_a_slide_of_one_picture_is_refused(tmp_pat
     assert code_of(read_slide, folder) == "MDSE-SLIDE-007"
 
 
+@pytest.mark.case("B12")
+def test_a_slide_of_one_picture_is_refused_although_one_more_image_cannot_be_read(tmp_path, monkeypatch):
+    folder = slide_folder(tmp_path, {"sample_id": "1"}, "1.jpg", "2.jpg", "3.jpg")
+    (folder / "2.jpg").write_bytes((folder / "1.jpg").read_bytes())
+    (folder / "3.jpg").write_bytes(b"x" * 100)
+    monkeypatch.setattr("edge.slide_cells.HASHED_BYTES_MAX", 99)
+    assert code_of(read_slide, folder) == "MDSE-SLIDE-007"
+
+
+def test_one_digest_for_two_of_the_images_refuses_no_slide_whose_others_nobody_has_looked_at(tmp_path):
+    files = [{"name": f"{n}.jpg", "sha256": "0" * 64} for n in (1, 2)]
+    folder = slide_folder(tmp_path, {"sample_id": "1", "files": files}, "1.jpg", "2.jpg", "3.jpg")
+    assert len(read_slide(folder, hash_files=False).cell_files) == 3
+
+
 @pytest.mark.case("S19")
 def test_a_folder_of_too_many_files_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("edge.slide_files.SLIDE_FILES_MAX", 5)
