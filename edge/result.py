@@ -38,6 +38,7 @@ NEUTROPHIL_GROUP = "GN"  # of Fig. 3 of the paper, as the catalogue names it
 REFUSED_NAMED_MAX = 5
 DISTANCE_MAX = 9999.0  # a flat picture can lie arbitrarily far away; no reader needs to know how far
 UNREADABLE_FRACTION = 0.1
+_ROUNDING = 1e-9  # 29 of 100 are a share of 0.29, whatever binary fractions make of it
 TARGET_GONE = "TARGET-GONE"
 NOT_REQUESTED = "NOT-REQUESTED"
 
@@ -106,7 +107,8 @@ def reject_slide(
     Raises MDSE-SLIDE-007 when those that can be used are copies of one: a damaged one hides no stuck camera.
     """
     images = len(slide.cell_files)
-    if refused and (len(refused) == images or len(refused) > unreadable_fraction * images):
+    most = unreadable_fraction * images + _ROUNDING
+    if refused and (len(refused) == images or len(refused) > most):
         raise EdgeError(
             "MDSE-SLIDE-008", where=slide.slide_key, refused=len(refused), images=images, reason=refused[0].text
         )

@@ -365,6 +365,9 @@ def test_parts_that_do_not_belong_together_make_no_record():
         (1, 1, 1.0, True),
         (100, 1, 0.0, True),
         (9, 1, 0.1, True),
+        (100, 29, 0.29, False),
+        (180, 63, 0.35, False),
+        (180, 64, 0.35, True),
     ],
 )
 def test_too_many_unreadable_images_give_no_result(images, refused, fraction, rejected):
