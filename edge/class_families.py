@@ -7,7 +7,7 @@ Their scores are not shares of one whole, so they need not agree; where two susp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from edge.assessment import INDETERMINATE, Assessment
@@ -20,6 +20,20 @@ CLASSES_CONTRADICT = "CLASSES-CONTRADICT"
 def names_of(spec: AssessmentSpec) -> set[str]:
     """Return the names by which an order or a site may ask for a question: its target and its family."""
     return {spec.target} if spec.family is None else {spec.target, spec.family}
+
+
+def unanswered(name: str, specs: Sequence[AssessmentSpec], used: Collection[str], *, bundle: str) -> str:
+    """Say what of an order for `name` is not assessed; "" when all is. Only all of its questions answer a family.
+
+    `used` are the targets that the site uses; `bundle` is the bundle's name.
+    """
+    asked = [spec.target for spec in specs if name in names_of(spec)]
+    left_out = [target for target in asked if target not in used]
+    if not asked:
+        return f"the order asks for {name}, which bundle {bundle} does not assess"
+    if len(left_out) == len(asked):
+        return f"the order asks for {name}, which this site does not use"
+    return f"the order asks for {name}, of which this site does not use {', '.join(left_out)}" if left_out else ""
 
 
 def settle_families(assessments: Sequence[Assessment], specs: Sequence[AssessmentSpec]) -> list[Assessment]:

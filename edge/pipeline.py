@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from edge.assessment import Assessment, assess_profile
 from edge.bundle.manifest import AssessmentSpec
-from edge.class_families import names_of, settle_families
+from edge.class_families import names_of, settle_families, unanswered
 from edge.engines.base import EngineOutputs
 from edge.engines.process_memory import give_back_freed_memory
 from edge.explanation import explain_assessment
@@ -293,16 +293,8 @@ def _is_used(spec: AssessmentSpec, rules: Rules) -> bool:
 
 
 def _warnings(slide: Slide, model: Model, rules: Rules, profile: SlideProfile) -> list[SlideWarning]:
-    known = {name for spec in model.assessments for name in names_of(spec)}
-    used = {name for spec in model.assessments if _is_used(spec, rules) for name in names_of(spec)}
-    whose = f"bundle {model.manifest.name} does not assess"
-    unknown = [
-        SlideWarning(
-            TARGET_UNKNOWN,
-            f"the order asks for {target}, which {'this site does not use' if target in known else whose}",
-        )
-        for target in slide.targets
-        if target not in used
-    ]
+    used = {spec.target for spec in model.assessments if _is_used(spec, rules)}
+    said = [unanswered(name, model.assessments, used, bundle=model.manifest.name) for name in slide.targets]
+    unknown = [SlideWarning(TARGET_UNKNOWN, text) for text in said if text]
     counted = count_film(profile, model.catalogue)
     return [*unknown, *film_warnings(profile, counted, model.catalogue, model.manifest.decision.gates)]

@@ -104,6 +104,16 @@ def test_an_order_may_ask_for_one_class_and_a_site_may_use_one(tmp_path, model):
     assert len(everything["assessments"]) == 3
 
 
+def test_an_order_for_a_family_that_the_site_uses_in_part_is_told_which_questions_are_left_out(tmp_path, model):
+    folder = write_slide(tmp_path / "A1_S1", TYPES, targets=["mpn", "mpn_ET"])
+    record = analyze(folder, model, JOB, rules=Rules(targets=("mpn_PV",))).record
+    assert [(row["target"], row["call"] != "NOT-REQUESTED") for row in record["assessments"]] == [("mpn_PV", True)]
+    assert [row["text"] for row in record["warnings"] if row["code"] == "TARGET-UNKNOWN"] == [
+        "the order asks for mpn, of which this site does not use mpn_ET, mpn_PMF",
+        "the order asks for mpn_ET, which this site does not use",
+    ]
+
+
 def test_where_two_classes_are_suspected_neither_is_said(tmp_path, contents, trees):
     document = families_document(contents, trees, threshold=0.0)  # every class is suspected of every film
     opened = open_model(write_bundle(tmp_path / "mpn", contents, document), public_key=PUBLIC_KEY, threads=1)
