@@ -23,11 +23,14 @@ _CALLS_WITHOUT_SCORE = ("NOT-EVALUABLE", "NOT-REQUESTED")
 def first_fault(record: Mapping[str, Any]) -> str | None:
     """Return what is wrong with a record in words, None when it agrees with itself.
 
-    Raises KeyError, TypeError, ValueError or AttributeError when a field is missing or of another kind than the schema
-    says.
+    A field that is missing, of another kind than the schema says, or a number beyond all bounds is told like any other
+    fault: whoever reads records that others may have changed has one answer to expect.
     """
     checks = (_head_faults, _cell_faults, _count_faults, _profile_faults, _assessment_faults, _explanation_faults)
-    return next((fault for check in checks for fault in check(record)), None)
+    try:
+        return next((fault for check in checks for fault in check(record)), None)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        return f"a field is missing or is not what the schema says ({type(error).__name__}: {error})"
 
 
 def _head_faults(record: Mapping[str, Any]) -> Iterator[str]:
@@ -168,7 +171,10 @@ def _explanation_faults(record: Mapping[str, Any]) -> Iterator[str]:
             if contrast["name"] not in rows or contrast["value"] != rows[contrast["name"]]["value"]:
                 yield f"{target}: the contrast of {contrast['name']} is not that of the profile"
         for change in assessment.get("what_would_change") or ():
-            row = rows[change["name"]]
+            row = rows.get(change["name"])
+            if row is None:
+                yield f"{target}: a change names the parameter {change['name']}, which is not there"
+                continue
             if (change["counted"], change["of"]) != (row["numerator"], row["denominator"]):
                 yield f"{target}: a change of {change['name']} does not start from the counts"
             if change["needed"] < 0 or change["needed"] == change["counted"] or not 0 <= change["score"] <= 1:

@@ -83,7 +83,7 @@ def _archived(folder: Path, start: Path) -> tuple[list[IndexedResult], list[tupl
             if not isinstance(record, dict) or not str(record.get("schema", "")).startswith("mds-edge.record/"):
                 continue
             view = view_of_record(record)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError, OverflowError) as error:
             unreadable.append((name, str(error)))
             continue
         except EdgeError as error:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from records import assessment, example_record, with_use
+from report_examples import full_record
 from test_html_report import Page
 
 from edge.commands.report import main
@@ -53,6 +55,33 @@ def test_a_record_that_cannot_be_read_is_named_on_the_page_and_on_the_terminal(t
     text = Page((tmp_path / "index.html").read_bytes()).text
     assert "torn.json" in text
     assert "wrong.json" in text
+
+
+def changed_text(old: str, new: str) -> bytes:
+    content = record_bytes(full_record()).decode()
+    assert old in content
+    return content.replace(old, new, 1).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (lambda: changed_text('"what_would_change":[{"name":"', '"what_would_change":[{"name":"ZZ_'), "ZZ_"),
+        (lambda: changed_text('"negative_median"', '"other"'), "negative_median"),
+        (lambda: changed_text('"images":', '"images":1' + "0" * 400), "images"),
+        (lambda: changed_text('"margin":', '"margin":1' + "0" * 400 + ',"was":'), "int too large"),
+        (lambda: b"[" * 200_000, "recursion"),
+    ],
+)
+def test_one_record_that_is_odd_in_any_way_is_named_and_takes_nothing_else_off_the_page(
+    tmp_path, capsys, content, said
+):
+    archive(tmp_path, example_record())
+    (tmp_path / "odd.json").write_bytes(content())
+    assert main([str(tmp_path)]) == 0
+    output = capsys.readouterr().out
+    assert "1 slides, 1 revisions" in output
+    assert said in output.partition("not listed: odd.json")[2]
 
 
 def test_a_result_whose_withdrawal_cannot_be_read_does_not_stand_as_if_nothing_had_come_after_it(tmp_path):

@@ -248,6 +248,27 @@ def test_a_rate_over_other_cells_than_its_own_makes_no_record():
         assert code_of(build, profile=changed, intervals=intervals) == "MDSE-SLIDE-012"
 
 
+@pytest.mark.case("B20")
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("assessments.0.what_would_change.0.name", "ZZ99_rate"),
+        ("assessments.0.what_would_change.0", {}),
+        ("assessments.0.ci95", [0.5]),
+        ("profile.0.numerator", 10**400),
+        ("cells", None),
+        ("analysed_at", "today"),
+        ("provenance", []),
+    ],
+)
+def test_a_field_that_is_missing_or_no_such_value_is_told_in_words_like_any_other_fault(path, value):
+    record = json.loads(record_bytes(build()))
+    set_at(record, path, value)
+    fault = first_fault(record)
+    assert fault is not None
+    assert ("which is not there" in fault) == path.endswith("name")
+
+
 def set_at(record: dict[str, Any], path: str, value: object) -> None:
     *outer, leaf = [int(part) if part.isdigit() else part for part in path.split(".")]
     place: Any = record
