@@ -32,6 +32,7 @@ from edge.config_sections import (
     EngineSection,
     HealthSection,
     LimitsSection,
+    ReferenceSection,
     RetentionSection,
     SiteSection,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "SourceSection",
     "OutputSection",
     "AssessSection",
+    "ReferenceSection",
     "LimitsSection",
     "RetentionSection",
     "HealthSection",
@@ -193,6 +195,7 @@ def _section_of(location: Location) -> type[BaseModel] | None:
         "source": SourceSection,
         "output": OutputSection,
         "assess": AssessSection,
+        "reference": ReferenceSection,
         "limits": LimitsSection,
         "retention": RetentionSection,
         "health": HealthSection,

@@ -82,6 +82,16 @@ def test_all_faults_are_told_at_once_each_with_its_key_and_line() -> None:
 
 
 @pytest.mark.case("G1")
+@pytest.mark.parametrize("table", [name for name in Config.model_fields if name not in ("sources", "outputs")])
+def test_a_misspelt_key_of_any_table_is_told_with_the_key_that_was_meant(table: str) -> None:
+    key = next(iter(Config.model_fields[table].annotation.model_fields))
+    text = GOOD if f"[{table}]" in GOOD else f"{GOOD}[{table}]\n"
+    assert f"{table}.{key}x: is not a known key; did you mean {key}?" in faults_of(
+        text.replace(f"[{table}]\n", f"[{table}]\n{key}x = 1\n")
+    )
+
+
+@pytest.mark.case("G1")
 def test_broken_relations_are_told_together_with_broken_values() -> None:
     text = GOOD + '[[source]]\nid = "DI60"\npath = "/srv/other"\n[limits]\nattempts = 0\n'
     faults = faults_of(text)
