@@ -37,7 +37,10 @@ _GROUPS_SHOWN = 4
 _CHANGES_SHOWN = 3
 _CELLS_SHOWN = 6
 _NAME_WIDTH = 42
+_VALUE_WIDTH = 14  # the longest is "not countable"
 _LINE_WIDTH = 110
+# The reasons for which too few cells are the matter; an assessment can be without a score for many others.
+_SHORTAGES = ("WBC-TOO-FEW", "NEUTROPHILS-TOO-FEW")
 
 
 def page_from_record(record: Mapping[str, Any], catalogue: Catalogue, language: str = ENGLISH) -> str:
@@ -138,9 +141,9 @@ def _sufficiency(assessment: AssessmentView) -> Iterator[str]:
         return
     if assessment.sufficient:
         yield f"  {sentence('call.sufficient')} {sentence('call.sufficient_minimum')}"
-    else:
-        yield f"  {sentence('call.insufficient')}"
     found = assessment.sufficiency
+    if not assessment.sufficient and (found or any(reason.code in _SHORTAGES for reason in assessment.reasons)):
+        yield f"  {sentence('call.insufficient')}"
     if found is None:
         return
     counted = sentence(
@@ -247,9 +250,8 @@ def _footing(view: RecordView) -> Iterator[str]:
 
 def _columns(name: str, count: str, value: str, interval: str) -> str:
     cut = name if _width(name) <= _NAME_WIDTH + 8 else name[: _NAME_WIDTH + 6] + "\u2026"
-    return (
-        f"  {_padded(cut, _NAME_WIDTH + 8)}{_padded(count, 8, right=True)}{_padded(value, 12, right=True)}   {interval}"
-    )
+    figures = f"{_padded(count, 8, right=True)}{_padded(value, _VALUE_WIDTH, right=True)}"
+    return f"  {_padded(cut, _NAME_WIDTH + 8)}{figures}   {interval}"
 
 
 def _padded(text: str, width: int, *, right: bool = False) -> str:

@@ -6,11 +6,12 @@ import re
 import unicodedata
 
 import pytest
-from records import example_record, with_use
+from records import example_record, record_from_cells, with_use
 from report_examples import HOSTILE, STATES, demo, full_record, hostile, indeterminate, not_evaluable, withdrawn
 
 from edge.catalogue import load_catalogue
 from edge.errors import EdgeError
+from edge.result import _with_gone_targets
 from edge.run_summary import page_from_record
 from edge.writers.html_next import next_steps
 from edge.writers.record_view import view_of_record
@@ -87,6 +88,28 @@ def test_texts_of_the_export_cannot_move_the_cursor_or_forge_a_line():
     assert not {letter for letter in text if unicodedata.category(letter) in ("Cc", "Cf") and letter != "\n"}
     assert "red \\x1b[31m alert\\nScore 0.999" in text
     assert HOSTILE.split("\u202e")[0] in text
+
+
+def test_a_column_never_touches_the_next_one_where_nothing_could_be_counted():
+    record = record_from_cells([("ERB", {})])
+    (line,) = (line for line in page(record).splitlines() if "ERB" in line)
+    assert line.split()[-3:] == ["1", "not", "countable"]
+
+
+def test_an_assessment_that_is_no_longer_made_does_not_say_that_cells_are_missing():
+    record = example_record()
+    earlier = {"target": "mds_aa", "positive": "MDS", "negative": "AA", "threshold": 0.5}
+    record["assessments"] = _with_gone_targets([], [earlier])
+    text = page(record)
+    assert "TARGET-GONE" in text
+    assert "Too few cells" not in text
+    assert "Too few cells were counted" in page(not_evaluable())
+
+
+def test_a_record_without_the_counts_of_its_sufficiency_says_by_its_reason_that_cells_are_missing():
+    record = not_evaluable()
+    record["assessments"][0]["sufficiency"] = None
+    assert "Too few cells were counted" in page(record)
 
 
 def test_japanese_columns_stand_under_each_other_although_their_letters_are_wide():
