@@ -26,6 +26,8 @@ from edge.config_values import (
 from edge.writers.base import WriterOptions
 from edge.writers.letters import letter_table
 
+LIS2_WITHDRAWAL = "W=C"
+
 
 class SourceSection(Section):
     """One export folder of an analyzer. It is only read."""
@@ -58,7 +60,8 @@ class SourceSection(Section):
         ControlPattern | None,
         Key(
             "Regular expression on the whole sample id of control material. Each of its results takes the place of the "
-            "one before at the receiver, and no slide of it waits for a withdrawal (MDSE-SPOOL-014).",
+            "one before at the receiver, and no slide of it waits for a withdrawal (MDSE-SPOOL-014). No format marks a "
+            "result as one of control material: the receiver has to know it by the number.",
             "",
             "None: of a patient's sample, a second slide under one number is a mistake until a person has looked.",
             "QC[0-9]+",
@@ -102,7 +105,9 @@ class SourceSection(Section):
     late_policy: Annotated[
         Literal["hold", "revise"],
         Key(
-            "What happens when files change after a result was sent: `hold` for a person, or send a numbered revision.",
+            "What happens when files change after a result was sent: `hold` for a person, or send a numbered revision: "
+            "unasked, unreviewed, as a correction where a final result stands, and also where the metadata names "
+            "another patient or order than before.",
             "",
             "A correction that nobody asked for surprises the ward.",
         ),
@@ -177,7 +182,8 @@ class OutputSection(Section):
             'Replacements for a receiver that takes fewer status letters, for example `["W=D", "X=C"]`: `C` by `F`, '
             "`W` by `C`, `F`, `X` or `D` (HL7 only), `X` by `P`, `F` or `C`. A preliminary result has none.",
             "",
-            "All five letters are sent: `P` preliminary, `F` final, `C` corrected, `W` withdrawn, `X` not evaluated.",
+            "All five letters are sent: `P` preliminary, `F` final, `C` corrected, `W` withdrawn, `X` not evaluated. "
+            "LIS2-A2 has no letter for a withdrawal: there `W` is replaced by `C` unless another replacement is named.",
         ),
     ] = ()
     record_end: Annotated[
@@ -240,4 +246,8 @@ class OutputSection(Section):
     @property
     def writer_options(self) -> WriterOptions:
         """What the writer of this output must know of the site."""
-        return WriterOptions(letter_table(self.status_letters), self.record_end, self.times_with_offset)
+        words = self.status_letters
+        if self.format == "lis2" and not any(word.startswith("W=") for word in words):
+            # R.9 has no letter for a withdrawal, and an empty value may be read as "has not changed" there.
+            words = (*words, LIS2_WITHDRAWAL)
+        return WriterOptions(letter_table(words), self.record_end, self.times_with_offset)

@@ -86,7 +86,7 @@ def test_a_revision_names_what_it_replaces_and_gives_its_reason(row, name):
 def test_every_receiver_reads_in_words_what_the_letter_means(name, status):
     words = {
         "P": "Preliminary machine result, not reviewed by a person.", "F": "Released as final.",
-        "C": "Corrected result; it replaces one that was sent as final.",
+        "C": "Corrected machine result, not reviewed by a person; it replaces one that was sent as final.",
         "W": "This result is withdrawn. Do not use it.", "X": "No result could be given for this slide.",
     }  # fmt: skip
     assert words[status] in read_of(name, revision(status, 2)).report_notes
@@ -169,6 +169,8 @@ def test_the_configuration_of_an_output_reaches_its_bytes():
     assert intent.content is not None
     assert b"\r" not in intent.content
     assert b"|NOT EVALUATED|" in intent.content
+    withdrawn = intent_for(config.outputs[0], revision("W", 2)).content or b""
+    assert b"|WITHDRAWN|" in withdrawn, "an empty value may be read as one that has not changed"
     hl7 = configured('format = "hl7"\ntimes_with_offset = false')
     assert b"+0900" not in (intent_for(hl7.outputs[0], revision("P", 1)).content or b"+0900")
 
