@@ -2,7 +2,8 @@
 
 Evidence              collected step by step, so that a refusal can show what was found until then
 refuse_bad_engines    raises for the first engine that misses a bar, naming its worst types and layers
-write_certificate     the page beside the bundle; write_refusal: the same page where there will be no bundle
+write_certificate     the page beside the bundle; write_refusal: the page of a conversion that makes none, under another
+                      name where an earlier bundle stands, whose own page stays
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from convert.library_from_xgboost import CompiledTrees
 from convert.onnx_check import Precision
 from convert.parity import EngineParity
 from convert.tree_model import TrainedTrees
+from edge.bundle.digest import sha256_hex
+from edge.bundle.reader import MANIFEST_NAME
 from edge.errors import EdgeError
 
 _NOISE_CELLS = 8
@@ -115,10 +118,15 @@ def worst_of(parity: EngineParity) -> list[str]:
     return [*codes, *missed]
 
 
-def write_certificate(request: ConversionRequest, ready: Preflight, size_px: int, parity: Mapping[str, Any]) -> Path:
-    """Write the page of a bundle that is in its place, and return the page's. Raises EdgeError MDSE-CONVERT-046."""
+def write_certificate(
+    request: ConversionRequest, ready: Preflight, size_px: int, parity: Mapping[str, Any], digest: str
+) -> Path:
+    """Write the page of the bundle `digest`, which is in its place; return the page's path.
+
+    Raises EdgeError MDSE-CONVERT-046.
+    """
     path = request.page
-    heading = Heading(ready.card.name, ready.card.version, size_px, None)
+    heading = Heading(ready.card.name, ready.card.version, size_px, None, digest)
     try:
         path.write_text(certificate_html(heading, parity, ready.catalogue), encoding="utf-8")
     except OSError as error:
@@ -136,11 +144,20 @@ def write_refusal(
 ) -> None:
     """Write the page of a conversion that was refused. A full disk is said and does not hide the refusal."""
     path = request.page
-    heading = Heading(ready.card.name, ready.card.version, size_px, refusal)
     try:
+        standing = _standing_digest(request.out)
+        if standing is not None and (path.is_file() or not path.exists()):  # a device such as /dev/null keeps its name
+            path = request.refusal_page
+        heading = Heading(ready.card.name, ready.card.version, size_px, refusal, standing)
         path.write_text(certificate_html(heading, evidence.document(), ready.catalogue), encoding="utf-8")
         words = f"the certificate, with what was found, is in {path}"
     except OSError as error:
         words = f"the certificate could not be written to {path}: {error.strerror or error}"
     if stream is not None:
         stream.write(words + "\n")
+
+
+def _standing_digest(out: Path) -> str | None:
+    """Return the digest of the earlier bundle that stands at `out` and stays there; None where there is none."""
+    manifest = out / MANIFEST_NAME
+    return sha256_hex(manifest.read_bytes()) if manifest.is_file() else None

@@ -35,12 +35,17 @@ _STYLE = (Path(__file__).parent / "certificate.css").read_text(encoding="ascii")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Heading:
-    """What the page is about: the bundle's name and version, and why it was refused (None where it was not)."""
+    """What the page is about: the bundle's name and version, and why it was refused (None where it was not).
+
+    `digest`: of the bundle; of a refusal that of the earlier bundle that stands where the new one was to be, None where
+    there is none.
+    """
 
     name: str
     version: str
     size_px: int
     refusal: EdgeError | None
+    digest: str | None = None
 
 
 def certificate_html(heading: Heading, parity: Mapping[str, Any], catalogue: Catalogue) -> str:
@@ -52,6 +57,7 @@ def certificate_html(heading: Heading, parity: Mapping[str, Any], catalogue: Cat
         f"<h1>{escape(title)}</h1>",
         f'<p><span class="seal {_kind(verdict)}">{verdict}</span></p>',
         f"<p>{meaning}</p>",
+        *_digest_lines(heading),
     ]
     if heading.refusal:
         body += ["<h2>Why it was refused</h2>", f"<pre>{escape(str(heading.refusal))}</pre>"]
@@ -64,6 +70,15 @@ def certificate_html(heading: Heading, parity: Mapping[str, Any], catalogue: Cat
     return (
         f'<!doctype html>\n<html lang="en"><head>{head}<style>{_STYLE}</style></head>\n<body>\n{page}\n</body></html>\n'
     )
+
+
+def _digest_lines(heading: Heading) -> list[str]:
+    if heading.digest is None:
+        return []
+    digest = f"<code>{escape(heading.digest)}</code>"
+    if heading.refusal is None:
+        return [f"<p>This page is about the bundle with the digest {digest} and about no other.</p>"]
+    return [f"<p>The bundle that stands in its place is an earlier one, {digest}: this page says nothing about it.</p>"]
 
 
 def _kind(verdict: str) -> str:

@@ -70,9 +70,16 @@ def convert(request: ConversionRequest, stream: TextIO | None) -> Converted:
         if error.exit_status == EXIT_PARITY_REFUSED:
             write_refusal(request, opened.ready, opened.origin.size_px, evidence, error, stream)
         raise
-    digest = write_bundle(request.out, sealed.manifest, sealed.files, opened.ready.private_key, replace=request.replace)
+    digest = write_bundle(
+        request.out,
+        sealed.manifest,
+        sealed.files,
+        opened.ready.private_key,
+        replace=request.replace,
+        outdated=(request.page, request.refusal_page),
+    )
     # Only now: a page must not say PROVEN of a bundle that the disk had no room for.
-    page = write_certificate(request, opened.ready, opened.origin.size_px, sealed.parity)
+    page = write_certificate(request, opened.ready, opened.origin.size_px, sealed.parity, digest)
     sizes = {name: len(data) for name, data in sorted(sealed.files.items())}
     return Converted(
         digest,

@@ -57,6 +57,11 @@ class ConversionRequest:
         """Where the certificate's page goes: --report, else beside the bundle."""
         return self.report or self.out.with_name(f"{self.out.name}.certificate.html")
 
+    @property
+    def refusal_page(self) -> Path:
+        """Where the page of a refusal goes while an earlier bundle, with a page of its own, stands at `out`."""
+        return self.page.with_name(f"{self.page.stem}.refused{self.page.suffix}")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Preflight:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +54,18 @@ def require_writable(out: Path, *, replace: bool) -> None:
 
 
 def write_bundle(
-    out: Path, manifest: bytes, files: Mapping[str, bytes], private_key: bytes | None, *, replace: bool
+    out: Path,
+    manifest: bytes,
+    files: Mapping[str, bytes],
+    private_key: bytes | None,
+    *,
+    replace: bool,
+    outdated: Sequence[Path] = (),
 ) -> str:
     """Write the bundle and return its digest. Nothing is at `out` until everything is there and verified.
 
-    Raises EdgeError MDSE-CONVERT-041 (`require_writable`), MDSE-CONVERT-042 where the disk refuses.
+    `outdated` are files about an earlier bundle: they go right before the new one takes its place. Raises EdgeError
+    MDSE-CONVERT-041 (`require_writable`), MDSE-CONVERT-042 where the disk refuses.
     """
     require_writable(out, replace=replace)
     partial = out.absolute().with_name(f".{out.name}.{secrets.token_hex(4)}.partial")
@@ -69,6 +76,9 @@ def write_bundle(
         for name, data in contents.items():
             _write_durably(partial / name, data)
         opened = open_bundle(partial, public_key=public_from_private(private_key) if private_key else None)
+        for path in outdated:
+            if path.is_file() and not path.is_symlink():
+                path.unlink()
         put_in_place(partial, out)
         _sync_folder(out.absolute().parent)
     except OSError as error:

@@ -97,3 +97,40 @@ def test_a_refusal_after_the_engines_says_that_none_of_them_was_refused(
     assert "The engines below were compared with the original on cells before, and none of them was refused." in page
     assert "openvino cpu fp32" in page
     assert "engine does not decide" not in page
+
+
+def refuse_names(monkeypatch):
+    monkeypatch.setattr(conversion, "require_own_names", refusing("MDSE-PARITY-009", exchanged="LY -> MO -> LY"))
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_refused_replacement_leaves_the_page_of_the_bundle_that_stays(workshop, tmp_path, monkeypatch, capsys):
+    options = ("--out", tmp_path / "bundle", "--cells", workshop / "cells", "--precision", "fp32")
+    assert run(workshop, *options) == 0
+    digest = open_bundle(tmp_path / "bundle", public_key=None).digest
+    page = (tmp_path / "bundle.certificate.html").read_text()
+    assert digest in page
+    with monkeypatch.context() as refused:
+        refuse_names(refused)
+        assert run(workshop, *options, "--replace") == 3
+    assert open_bundle(tmp_path / "bundle", public_key=None).digest == digest
+    assert (tmp_path / "bundle.certificate.html").read_text() == page
+    refusal = (tmp_path / "bundle.certificate.refused.html").read_text()
+    assert "MDSE-PARITY-009" in refusal
+    assert f"an earlier one, <code>{digest}</code>" in refusal
+    assert "bundle.certificate.refused.html" in capsys.readouterr().err
+    assert run(workshop, *options, "--replace") == 0
+    assert names_in(tmp_path) == ["bundle", "bundle.certificate.html"]
+
+
+def test_no_page_of_an_earlier_bundle_lies_beside_one_that_has_replaced_it(workshop, tmp_path, monkeypatch):
+    options = ("--out", tmp_path / "bundle", "--precision", "fp32")
+    assert run(workshop, *options) == 0
+    with monkeypatch.context() as full:
+        full.setattr("convert.certificate.certificate_html", full_disk)
+        assert run(workshop, *options, "--replace") == 75
+    assert names_in(tmp_path) == ["bundle"]
+    assert run(workshop, *options) == 2
