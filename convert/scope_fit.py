@@ -149,11 +149,20 @@ def _without_each_fold(
 ) -> Iterator[tuple[ProfileScope, NDArray[np.bool_], list[NDArray[np.bool_]]]]:
     """Yield per fold the scope of all other patients, and which slides of cohort and others it held out, bool [N]."""
     folds = patient_folds(cohort, _FOLDS, [*seeds, 3])
-    other_folds = [patient_folds(group, _FOLDS, [*seeds, 4]) for group in others]
+    other_folds = _folds_of_others(others, [*seeds, 4])
     for fold in range(_FOLDS):
         kept = [group.taken(own != fold) for group, own in zip(others, other_folds, strict=True)]
         scope = fit(cohort.taken(folds != fold), kept, fold)
         yield scope, folds == fold, [own == fold for own in other_folds]
+
+
+def _folds_of_others(others: Sequence[Cohort], seeds: Sequence[int]) -> list[NDArray[np.int64]]:
+    """Return the fold of every slide of each folder; a patient of several has in all of them that of the first."""
+    fold_of: dict[str, int] = {}
+    for group in others:
+        for patient, fold in zip(group.patients, patient_folds(group, _FOLDS, seeds), strict=True):
+            fold_of.setdefault(patient, int(fold))
+    return [np.array([fold_of[patient] for patient in group.patients], np.int64) for group in others]
 
 
 def _flagged(profiles: NDArray[np.float64], names: tuple[str, ...], scope: ProfileScope) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ pytest.importorskip("xgboost")
 
 from cohorts import CATALOGUE, NAMES, changed, cohort_of, films_of
 
-from convert.scope_fit import document_from_scope, file_from_document, fit_scope
+from convert.scope_fit import _without_each_fold, document_from_scope, file_from_document, fit_scope
 from edge.assessment import assess_profile
 from edge.bundle.manifest import AssessmentSpec, Calibration, Gates, Minimum
 from edge.bundle.manifest import Cohort as ManifestCohort
@@ -57,6 +57,23 @@ def test_what_the_scope_costs_is_counted_on_patients_who_set_no_limit():
     profiles[0] = films_of({"MDS": 1}, 5, invented=0.3).profiles[0]
     _, shares = fit_scope(changed(cohort, profiles=profiles), [], 1)
     assert shares["cohort_flagged"] >= 1 / 60 - 1e-4
+
+
+def test_a_patient_with_films_in_two_folders_of_others_is_held_out_of_both_at_once():
+    """Held out of one and kept in the other, the films would be judged by statistics that hold their own patient."""
+    healthy = films_of({"NORMAL": 20}, 2)
+    again = films_of({"NORMAL": 22}, 3)
+    again = changed(again, patients=(*healthy.patients[8:], *again.patients[12:]))
+    seen = [0, 0]
+
+    def fit(kept, kept_others, fold):
+        return {patient for group in kept_others for patient in group.patients}
+
+    for kept, _, others_out in _without_each_fold(films_of({"MDS": 20}, 1), [healthy, again], [1], fit):
+        for number, (group, out) in enumerate(zip((healthy, again), others_out, strict=True)):
+            assert not kept & set(group.taken(out).patients)
+            seen[number] += int(out.sum())
+    assert seen == [20, 22]
 
 
 def test_without_other_films_only_what_lies_far_out_is_flagged(cohort):
