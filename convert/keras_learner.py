@@ -1,7 +1,13 @@
-"""The learner on the Keras backend in use (TensorFlow by default)."""
+"""The learner on the Keras backend in use (TensorFlow by default).
+
+With mixed precision the network that learns computes in bfloat16. Predictions are always float32, from a twin with the
+same weights: an epoch is judged, and the saved network is proved, in the arithmetic in which it will run.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -26,11 +32,11 @@ class KerasLearner:
     def __init__(
         self, training: CellTraining, catalogue: Catalogue, positive_weight: NDArray[np.float32], size_px: int
     ) -> None:
-        keras.mixed_precision.set_global_policy("mixed_bfloat16" if training.mixed_precision else "float32")
         self._training = training
         self._catalogue = catalogue
         self._findings_loss = masked_findings_loss(positive_weight)
         self._model: Any = None
+        self._twin: Any = None  # None without mixed precision: then the network itself predicts
         self._compiled: Any = None
         self.size_px = 0
         self.resize(size_px)
@@ -38,7 +44,18 @@ class KerasLearner:
     def resize(self, size_px: int) -> None:  # noqa: D102 - Learner
         before = (self.get_weights(), self.optimizer_state()) if self._model is not None else None
         self.size_px = size_px
-        self._model = network_for(self._training, self._catalogue, size_px)
+        if self._training.mixed_precision:
+            with _built_for("mixed_bfloat16"):
+                self._model = network_for(self._training, self._catalogue, size_px)
+            self._twin = network_for(self._training, self._catalogue, size_px)
+        else:
+            self._model = network_for(self._training, self._catalogue, size_px)
+        self._compile()
+        if before is not None:
+            self.set_weights(before[0])
+            self.set_optimizer_state(before[1])
+
+    def _compile(self) -> None:
         optimizer = keras.optimizers.AdamW(
             self._training.peak_rate, weight_decay=self._training.weight_decay, global_clipnorm=GLOBAL_CLIP_NORM
         )
@@ -53,9 +70,6 @@ class KerasLearner:
             jit_compile=False,  # measured: XLA on the CPU is ten times slower for this network
         )
         optimizer.build(self._compiled.trainable_variables)
-        if before is not None:
-            self.set_weights(before[0])
-            self.set_optimizer_state(before[1])
 
     def step(self, batch: Batch, rate: float) -> float:  # noqa: D102 - Learner
         self._compiled.optimizer.learning_rate = rate
@@ -64,7 +78,10 @@ class KerasLearner:
         return float(loss[0] if isinstance(loss, (list, tuple)) else loss)
 
     def predict(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:  # noqa: D102 - Learner
-        return predict_cells(self._model, pixels)
+        if self._twin is None:
+            return predict_cells(self._model, pixels)
+        self._twin.set_weights(self._model.get_weights())
+        return predict_cells(self._twin, pixels)
 
     def get_weights(self) -> Weights:  # noqa: D102 - Learner
         return list(self._model.get_weights())
@@ -78,6 +95,17 @@ class KerasLearner:
     def set_optimizer_state(self, values: Weights) -> None:  # noqa: D102 - Learner
         for variable, value in zip(self._compiled.optimizer.variables, values, strict=True):
             variable.assign(value)
+
+
+@contextmanager
+def _built_for(policy: str) -> Iterator[None]:
+    """Let layers that are made inside compute by `policy`; it is Keras' own global setting, and goes back after."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def predict_cells(model: keras.Model, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
