@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from xgboost.core import XGBoostError
 
 from convert.assessment_figures import CURVE_POINTS, roc_from_scores
 from convert.train_assessment import TrainedAssessment
@@ -18,8 +19,14 @@ _BLUE, _GREY, _ORANGE = "#0072b2", "#777777", "#d55e00"  # told apart by colour-
 
 
 def save_assessment(trained: TrainedAssessment, out: Path) -> None:
-    """Write the trees (JSON) and, beside them, .report.json, .out-of-fold.csv and .report.png."""
-    trained.booster.save_model(out)
+    """Write the trees (JSON) and, beside them, .report.json, .out-of-fold.csv and .report.png.
+
+    Raises OSError where the disk refuses.
+    """
+    try:
+        trained.booster.save_model(out)
+    except XGBoostError as error:
+        raise OSError(str(error).splitlines()[0]) from error
     out.with_suffix(".report.json").write_text(json.dumps(trained.report, indent=1) + "\n", encoding="utf-8")
     write_out_of_fold(out.with_suffix(".out-of-fold.csv"), trained)
     draw_assessment(out.with_suffix(".report.png"), trained)

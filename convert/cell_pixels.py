@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from convert.dataset import LabelledCell
 from convert.label_faults import Faults
+from convert.training_place import written
 from edge.errors import EdgeError
 from edge.images import CellImage, decode_image
 from edge.tensors import tensors_from_cells
@@ -32,21 +33,23 @@ def pixels_from_cells(
 
     With a cache folder the array is a read-only memory map. Raises EdgeError MDSE-IMAGE-* naming the file that cannot
     be read, MDSE-TRAIN-003 where two files with the same content carry different types; several together as -017. A
-    cache file that is damaged is MDSE-TRAIN-007.
+    cache file that is damaged is MDSE-TRAIN-007, one that cannot be written -032.
     """
     if cache_folder is None:
         return _decoded(cells, size_px)
     cache_folder.mkdir(parents=True, exist_ok=True)
     cached = cache_folder / f"cells-{size_px}px-{_digest(cells, size_px)}.npy"
     if not cached.exists():
-        _write_whole(cached, _decoded(cells, size_px))
+        pixels = _decoded(cells, size_px)
+        with written(cached):
+            _write_whole(cached, pixels)
     try:
-        pixels: NDArray[np.uint8] = np.load(cached, mmap_mode="r", allow_pickle=False)
+        cached_pixels: NDArray[np.uint8] = np.load(cached, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise EdgeError("MDSE-TRAIN-007", where=str(cached)) from error
-    if pixels.shape != (len(cells), size_px, size_px, 3) or pixels.dtype != np.uint8:
+    if cached_pixels.shape != (len(cells), size_px, size_px, 3) or cached_pixels.dtype != np.uint8:
         raise EdgeError("MDSE-TRAIN-007", where=str(cached))
-    return pixels
+    return cached_pixels
 
 
 def _write_whole(path: Path, pixels: NDArray[np.uint8]) -> None:

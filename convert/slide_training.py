@@ -14,10 +14,11 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from convert.assessment_report import save_assessment
-from convert.slide_cohort import Cohort, SlideReading, cohort_from_slides, require_no_copies, write_profiles
-from convert.slide_labels import read_slide_labels, read_unlabelled_slides
+from convert.slide_cohort import Cohort, SlideReading, cohort_from_slides, require_no_copies
+from convert.slide_labels import LabelledSlide, read_slide_labels, read_unlabelled_slides
+from convert.slide_training_files import write_slide_training
 from convert.train_assessment import AssessmentTraining, TrainedAssessment, train_assessment
+from convert.training_place import training_place
 from convert.training_request import REST
 from edge.bundle.reader import Bundle, open_bundle
 from edge.model import open_model
@@ -45,11 +46,34 @@ def train_slides(
 ) -> list[tuple[TrainedAssessment, Path]]:
     """Train, write the files beside `request.out`, and return every assessment with the path of its trees.
 
-    Raises EdgeError MDSE-TRAIN-014 to -020, and what opening the bundle and reading the slides raise.
+    Raises EdgeError MDSE-TRAIN-014 to -020, -030 to -032 (the place), and what opening the bundle and reading the
+    slides raise. What is refused leaves the files of an earlier training as they are.
     """
     classes = request.classes or (request.training.positive, request.training.negative)
     labelled = read_slide_labels(request.table, request.training.target, classes, say, leave_out=request.leave_out)
     tables = [read_unlabelled_slides(folder / "slides.csv") for folder in request.others]
+    with training_place(request.out):
+        request, cohort, others = _profiled(request, labelled, tables, say, stream)
+        if request.classes is None:
+            trained = [(train_assessment(cohort, request.training, say, others=others, stream=stream), request.out)]
+            family = None
+        else:
+            trained = _trained_family(request, request.classes, cohort, others, say, stream)
+            family = figures_of_family([one for one, _ in trained], request.classes)
+        write_slide_training(request.out, cohort, others, trained, family)
+    if family is not None:
+        _say_family(request.training.target, family, say)
+    return trained
+
+
+def _profiled(
+    request: SlideRequest,
+    labelled: Sequence[LabelledSlide],
+    tables: Sequence[Sequence[LabelledSlide]],
+    say: Callable[[str], None],
+    stream: TextIO | None,
+) -> tuple[SlideRequest, Cohort, list[Cohort]]:
+    """Return the request with the digests of its bundle, and the profiles of all slides."""
     reading = SlideReading(request.training.positive, say, request.allow_unreadable, stream)
     bundle = open_bundle(request.bundle, public_key=request.public_key)
     network, decision = network_of_bundle(bundle), decision_of_bundle(bundle)
@@ -64,13 +88,7 @@ def train_slides(
     finally:
         model.close()
     require_no_copies([(request.folder, cohort), *zip(request.others, others, strict=True)])
-    request.out.parent.mkdir(parents=True, exist_ok=True)
-    write_profiles(request.out.with_suffix(".profiles.csv"), cohort)
-    for number, group in enumerate(others, start=1):
-        write_profiles(request.out.with_suffix(f".others{number}.profiles.csv"), group)
-    if request.classes is None:
-        return [_trained(cohort, request.training, request.out, others, say, stream)]
-    return _train_family(request, request.classes, cohort, others, say, stream)
+    return request, cohort, others
 
 
 def network_of_bundle(bundle: Bundle) -> str | None:
@@ -92,7 +110,7 @@ def _reference_of(bundle: Bundle) -> Mapping[str, Any]:
     return found
 
 
-def _train_family(
+def _trained_family(
     request: SlideRequest,
     classes: tuple[str, ...],
     cohort: Cohort,
@@ -100,26 +118,18 @@ def _train_family(
     say: Callable[[str], None],
     stream: TextIO | None,
 ) -> list[tuple[TrainedAssessment, Path]]:
-    """Train one question a class, each against the rest, and write how well they tell the classes apart together."""
-    training = request.training
-    written = [
-        _trained(
-            cohort.against(label),
-            replace(
-                training, target=f"{training.target}_{label}", positive=label, negative=REST, family=training.target
-            ),
-            request.out.with_name(f"{request.out.stem}.{label}{request.out.suffix}"),
-            others,
-            say,
-            stream,
-        )
-        for label in classes
-    ]
-    figures = figures_of_family([trained for trained, _ in written], classes)
-    request.out.with_suffix(".classes.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    """Train one question a class, each against the rest; return each with the path of its trees."""
+    trained, family = [], request.training.target
+    for label in classes:
+        question = replace(request.training, target=f"{family}_{label}", positive=label, negative=REST, family=family)
+        found = train_assessment(cohort.against(label), question, say, others=others, stream=stream)
+        trained.append((found, request.out.with_name(f"{request.out.stem}.{label}{request.out.suffix}")))
+    return trained
+
+
+def _say_family(target: str, figures: Mapping[str, Any], say: Callable[[str], None]) -> None:
     recalls = ", ".join(f"{label} {recall:.3f}" for label, recall in figures["recall"].items())
-    say(f"{training.target}: the class with the highest score is right in {figures['accuracy']:.1%}; recall {recalls}")
-    return written
+    say(f"{target}: the class with the highest score is right in {figures['accuracy']:.1%}; recall {recalls}")
 
 
 def figures_of_family(trained: Sequence[TrainedAssessment], classes: Sequence[str]) -> dict[str, Any]:
@@ -142,16 +152,3 @@ def figures_of_family(trained: Sequence[TrainedAssessment], classes: Sequence[st
         "recall": recall,
         "confusion": confusion,
     }
-
-
-def _trained(
-    cohort: Cohort,
-    training: AssessmentTraining,
-    out: Path,
-    others: Sequence[Cohort],
-    say: Callable[[str], None],
-    stream: TextIO | None,
-) -> tuple[TrainedAssessment, Path]:
-    trained = train_assessment(cohort, training, say, others=others, stream=stream)
-    save_assessment(trained, out)
-    return trained, out

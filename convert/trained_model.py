@@ -26,6 +26,7 @@ from convert.train_cells import Trained
 from convert.trained_files import write_model_and_card
 from convert.training_batches import targets_from_cells
 from convert.training_log import draw_training_curves, write_training_csv
+from convert.training_place import written
 from convert.unidentified_fit import FEWEST_CELLS, unidentified_limits
 from edge.catalogue import Catalogue
 from edge.errors import EdgeError
@@ -76,7 +77,10 @@ def save_trained(
     cache_folder: Path,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Write `out` (.keras), the card, the log and the curves beside it; return the card."""
+    """Write `out` (.keras), the card, the log and the curves beside it; return the card.
+
+    Raises EdgeError MDSE-TRAIN-032 where the disk refuses.
+    """
     evidence = evidence_from_cells(labelled.of("training"), catalogue)
     silence_unseen_findings(trained.model, evidence, catalogue)
     size_px = int(trained.model.input_shape[1])
@@ -100,9 +104,10 @@ def save_trained(
         "validation": validation,
         "training": {"epochs": len(trained.rows), "kept_epoch": trained.best_epoch, "keras": keras.version()},
     }
-    write_model_and_card(trained.model, card, out)
-    write_training_csv(out.with_suffix(".log.csv"), trained.rows)
-    draw_training_curves(out.with_suffix(".curves.png"), trained.rows, trained.best_epoch)
+    with written(out):
+        write_model_and_card(trained.model, card, out)
+        write_training_csv(out.with_suffix(".log.csv"), trained.rows)
+        draw_training_curves(out.with_suffix(".curves.png"), trained.rows, trained.best_epoch)
     say(f"wrote {out}, {out.with_suffix('.card.json').name}, {out.with_suffix('.log.csv').name}")
     return card
 

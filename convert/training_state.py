@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.training_place import written
 from edge.errors import EdgeError
 
 Weights = list[NDArray[Any]]
@@ -38,19 +39,26 @@ class TrainingState:
 
 
 def save_state(path: Path, state: TrainingState) -> None:
-    """Write the checkpoint beside its old self and replace it, so that a power cut leaves one that is whole."""
+    """Write the checkpoint beside its old self and replace it, so that a power cut leaves one that is whole.
+
+    Raises EdgeError MDSE-TRAIN-032 where the disk refuses.
+    """
     arrays: dict[str, NDArray[Any]] = {}
     for group in _GROUPS:
         arrays.update({f"{group}/{index:05d}": array for index, array in enumerate(getattr(state, group))})
     facts = {name: getattr(state, name) for name in TrainingState.__slots__ if name not in _GROUPS}
     arrays["facts"] = np.frombuffer(json.dumps(facts).encode("utf-8"), np.uint8)
     temporary = path.with_name(path.name + ".part")
-    with temporary.open("wb") as stream:
-        # The stub of savez names its own parameter in `**arrays`; ours are array names.
-        np.savez(stream, **arrays)  # type: ignore[arg-type]  # numpy takes an open file
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    with written(path):
+        try:
+            with temporary.open("wb") as stream:
+                # The stub of savez names its own parameter in `**arrays`; ours are array names.
+                np.savez(stream, **arrays)  # type: ignore[arg-type]  # numpy takes an open file
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def load_state(path: Path, identity: Mapping[str, Any]) -> TrainingState:

@@ -115,6 +115,7 @@ def _train_cells(arguments: argparse.Namespace) -> int:
     from convert.dataset import read_labelled_cells, require_trainable
     from convert.train_cells import train_network
     from convert.trained_model import CardHead, read_sources, save_trained
+    from convert.training_place import require_folder, training_place
     from edge.catalogue import load_catalogue
 
     catalogue = load_catalogue()
@@ -127,21 +128,22 @@ def _train_cells(arguments: argparse.Namespace) -> int:
     missing = require_trainable(labelled, catalogue, allow_missing_types=arguments.allow_missing_types)
     if missing:
         _say(f"note: no training cell shows {', '.join(missing)}; the network will not know them")
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     cache = arguments.cache or arguments.out.with_suffix(".cache")
-    trained = train_network(
-        _settings(arguments),
-        labelled.of("training"),
-        labelled.of("validation"),
-        catalogue,
-        cache_folder=cache,
-        checkpoint=arguments.out.with_suffix(".checkpoint.npz"),
-        resume=arguments.resume,
-        initial=arguments.init,
-        say=_say,
-    )
     head = CardHead(arguments.name or arguments.out.stem, arguments.version, arguments.intended_use, sources)
-    card = save_trained(trained, labelled, catalogue, head, arguments.out, cache_folder=cache, say=_say)
+    with training_place(arguments.out):
+        require_folder(cache, where=cache)
+        trained = train_network(
+            _settings(arguments),
+            labelled.of("training"),
+            labelled.of("validation"),
+            catalogue,
+            cache_folder=cache,
+            checkpoint=arguments.out.with_suffix(".checkpoint.npz"),
+            resume=arguments.resume,
+            initial=arguments.init,
+            say=_say,
+        )
+        card = save_trained(trained, labelled, catalogue, head, arguments.out, cache_folder=cache, say=_say)
     if arguments.json:
         print(json.dumps(card["validation"], indent=1))
     return 0

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import csv
+import errno
+import fcntl
 import json
+import os
 import shutil
 
 import numpy as np
 import pytest
 from bundles import bundle_contents, write_bundle, write_slide
 
+from convert import slide_training
 from convert.commands.train import main
 from convert.tree_model import read_trained_trees
 from edge.catalogue import load_catalogue
+from edge.errors import EdgeError
 
 COMMON = ["SNE"] * 12 + ["LY"] * 12 + ["MO"] * 2
 MARKS = {"MDS": ["MY"] * 3 + ["LP"] * 4, "AA": ["LY"] * 6, "CML": ["BA"] * 5}
@@ -178,3 +183,91 @@ def test_a_question_that_cannot_be_meant_is_a_usage_error(slides, bundle, tmp_pa
     with pytest.raises(SystemExit) as stopped:
         main(arguments(slides, bundle, tmp_path / "t.json", *extra))
     assert stopped.value.code == 2
+
+
+CLASSES = ("--classes", "MDS,AA,CML")
+
+
+def full_disk(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def earlier(slides, bundle, tmp_path_factory):
+    """What a whole training left."""
+    folder = tmp_path_factory.mktemp("earlier")
+    assert main(arguments(slides, bundle, folder / "k.json", *CLASSES)) == 0
+    return contents(folder)
+
+
+@pytest.fixture
+def folder(earlier, tmp_path):
+    for name, data in earlier.items():
+        (tmp_path / name).write_bytes(data)
+    return tmp_path
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_first_slide(
+    slides, bundle, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(slide_training, "cohort_from_slides", full_disk)  # not reached
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder.json").mkdir()
+    for out in (tmp_path / "file" / "k.json", tmp_path / "folder.json"):
+        assert main(arguments(slides, bundle, out, *CLASSES)) == 2
+        assert f"MDSE-TRAIN-030 {out}:" in capsys.readouterr().err
+    with (tmp_path / ".k.training").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert main(arguments(slides, bundle, tmp_path / "k.json", *CLASSES)) == 75
+        assert f"MDSE-TRAIN-031 {tmp_path / 'k.json'}:" in capsys.readouterr().err
+
+
+def test_a_class_that_is_refused_leaves_every_file_of_an_earlier_training(
+    slides, bundle, earlier, folder, monkeypatch, capsys
+):
+    train = slide_training.train_assessment
+
+    def refuse_second(cohort, training, say, **more):
+        if training.positive == "AA":
+            raise EdgeError("MDSE-TRAIN-016", where=training.target)
+        return train(cohort, training, say, **more)
+
+    monkeypatch.setattr(slide_training, "train_assessment", refuse_second)
+    assert main(arguments(slides, bundle, folder / "k.json", *CLASSES, "--seed", "2")) == 2
+    assert "MDSE-TRAIN-016" in capsys.readouterr().err
+    assert contents(folder) == earlier
+
+
+def test_a_disk_that_is_full_leaves_every_file_of_an_earlier_training(
+    slides, bundle, earlier, folder, monkeypatch, capsys
+):
+    monkeypatch.setattr("convert.assessment_report.draw_assessment", full_disk)
+    assert main(arguments(slides, bundle, folder / "k.json", *CLASSES, "--seed", "2")) == 75
+    assert f"MDSE-TRAIN-032 {folder / 'k.json'}: it could not be written: No space left" in capsys.readouterr().err
+    assert contents(folder) == earlier
+
+
+def test_trees_never_lie_beside_files_of_another_training_whenever_the_power_fails(
+    slides, bundle, earlier, folder, monkeypatch
+):
+    class PowerCutError(BaseException):
+        """Stands for a process that ends there."""
+
+    real, moved = os.replace, []
+
+    def replace(path, target):
+        if len(moved) == 3:
+            raise PowerCutError
+        moved.append(target.name)
+        return real(path, target)
+
+    monkeypatch.setattr(type(folder), "replace", replace)
+    with pytest.raises(PowerCutError):
+        main(arguments(slides, bundle, folder / "k.json", *CLASSES, "--seed", "2"))
+    left = contents(folder)
+    assert any(left[name] != data for name, data in earlier.items() if name in left)
+    assert not {"k.MDS.json", "k.AA.json", "k.CML.json"} & set(left)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import zipfile
 from pathlib import Path
@@ -96,6 +97,17 @@ def test_a_process_that_ends_while_it_saves_leaves_no_card_beside_another_model(
         resumed(copy)
     assert not card.exists() or model.read_bytes() == old
     assert not list(copy.glob("*.part*"))
+
+
+def test_a_model_that_does_not_fit_on_the_disk_has_a_code_and_the_earlier_one_stays(copy, monkeypatch, capsys):
+    def full_disk(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = (copy / "m.keras").read_bytes(), (copy / "m.card.json").read_bytes()
+    monkeypatch.setattr(keras.Model, "save", full_disk)
+    assert resumed(copy) == 75
+    assert f"MDSE-TRAIN-032 {copy / 'm.keras'}: it could not be written: No space left" in capsys.readouterr().err
+    assert ((copy / "m.keras").read_bytes(), (copy / "m.card.json").read_bytes()) == before
 
 
 def test_initial_weights_are_looked_at_as_a_conversion_looks_at_them(made, tmp_path, capsys):

@@ -1,0 +1,52 @@
+"""What a training of slides leaves appears together: no trees ever lie beside the figures or profiles of other ones."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from convert.assessment_report import save_assessment
+from convert.slide_cohort import Cohort, write_profiles
+from convert.train_assessment import TrainedAssessment
+from convert.training_place import written
+
+
+def write_slide_training(
+    out: Path,
+    cohort: Cohort,
+    others: Sequence[Cohort],
+    trained: Sequence[tuple[TrainedAssessment, Path]],
+    family: Mapping[str, Any] | None,
+) -> None:
+    """Write the assessments (each with the path of its trees), the profiles and, of several classes, their figures.
+
+    All of it is written beside `out` first. Raises EdgeError MDSE-TRAIN-032 where the disk refuses: what an earlier
+    training left is then as it was, or its trees are gone.
+    """
+    with written(out):
+        partial = Path(tempfile.mkdtemp(prefix=f".{out.stem}.", suffix=".partial", dir=out.parent))
+        try:
+            for one, path in trained:
+                save_assessment(one, partial / path.name)
+            write_profiles(partial / out.with_suffix(".profiles.csv").name, cohort)
+            for number, group in enumerate(others, start=1):
+                write_profiles(partial / out.with_suffix(f".others{number}.profiles.csv").name, group)
+            if family is not None:
+                figures = json.dumps(family, indent=1) + "\n"
+                (partial / out.with_suffix(".classes.json").name).write_text(figures, encoding="utf-8")
+            _put_together(partial, out.parent, [path.name for _, path in trained])
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)  # empty when all went well
+
+
+def _put_together(partial: Path, folder: Path, trees: Sequence[str]) -> None:
+    """Move all files; earlier trees go first and the new ones come last, whenever the power fails."""
+    for name in trees:
+        (folder / name).unlink(missing_ok=True)
+    beside = sorted(path.name for path in partial.iterdir() if path.name not in trees)
+    for name in (*beside, *trees):
+        (partial / name).replace(folder / name)
