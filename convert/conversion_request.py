@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from convert.calibration_cells import FEWEST_CALIBRATION_CELLS
+from convert.golden import FEWEST as FEWEST_GOLDEN_CELLS
 from convert.library_from_xgboost import find_compiler
 from convert.model_card import ModelCard, card_path, image_size_of_card, read_model_card
 from convert.pack import require_writable
@@ -108,10 +110,23 @@ def _require_options(request: ConversionRequest) -> None:
             raise EdgeError("MDSE-CONVERT-043", where=option, reason="it is about --cells, which is missing")
     if not 1 <= request.parity_views <= 8:
         raise EdgeError("MDSE-CONVERT-043", where="--parity-views", reason="a cell has 1 to 8 orientations")
+    needed, use = _calibration_need(request)
+    if request.calibration_count < needed:
+        reason = f"{use} needs at least {needed}"
+        raise EdgeError("MDSE-CONVERT-043", where="--calibration-cells", reason=reason)
     if not request.with_fp32 and request.precision == "fp32":
         raise EdgeError("MDSE-CONVERT-043", where="--without-fp32", reason="no network file would be left")
     if request.float_layers and request.precision != "int8":
         raise EdgeError("MDSE-CONVERT-043", where="--float-layers", reason="only int8 leaves layers in floating point")
+
+
+def _calibration_need(request: ConversionRequest) -> tuple[int, str]:
+    """Return the fewest cells that --calibration-cells may ask for, and what needs them."""
+    if request.precision == "int8":
+        return FEWEST_CALIBRATION_CELLS, "int8"
+    if request.golden == "cells":
+        return FEWEST_GOLDEN_CELLS, "--golden cells"
+    return 1, "every conversion with --cells"
 
 
 def _require_place_of_page(request: ConversionRequest) -> None:

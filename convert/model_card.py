@@ -68,11 +68,16 @@ def require_image(card_document_size: object, size_px: int, where: str) -> None:
 
 
 def image_size_of_card(model: Path) -> object:
-    """Return the image size that the card states, or None."""
+    """Return the image size that the card states, or None. Raises EdgeError MDSE-CONVERT-012 for another form."""
     path = card_path(model)
     if not path.is_file():
         return None
-    image = json.loads(path.read_bytes()).get("image") or {}
+    image = json.loads(path.read_bytes()).get("image")
+    if image is None:
+        return None
+    if not isinstance(image, dict) or not isinstance(image.get("size"), int | None):
+        reason = f"its image is {image!r}, no object with a size in px"
+        raise EdgeError("MDSE-CONVERT-012", where=str(path), reason=reason)
     for key, known in (("decoder", _DECODER), ("resize", _RESIZE)):
         if image.get(key, known) != known:
             raise EdgeError("MDSE-CONVERT-012", where=str(path), reason=f"its {key} is {image[key]!r}, not {known!r}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convert.model_options import SCALING_NAMES, two_names
+from edge.commands.option_values import positive_number
 from edge.errors import EXIT_DONE, run_command
 
 if TYPE_CHECKING:
@@ -135,11 +136,13 @@ def _add_numbers(group: Any) -> None:
         action="store_true",
         help="take no further layer out of int8, whatever the bars say; the certificate judges the network as it is",
     )
-    group.add_argument("--calibration-cells", type=int, default=512, metavar="N", help="default: %(default)s")
+    group.add_argument(
+        "--calibration-cells", type=int, default=512, metavar="N", help="at least 64 for int8 (default: %(default)s)"
+    )
     group.add_argument(
         "--parity-views", type=int, default=1, metavar="N", help="orientations of each test cell, 1-8 (default: 1)"
     )
-    group.add_argument("--threads", type=int, metavar="N", help="processor threads (default: all)")
+    group.add_argument("--threads", type=positive_number, metavar="N", help="processor threads (default: all)")
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convert.model_options import SCALING_NAMES, ModelOptions, two_names
+from edge.commands.option_values import positive_number
 from edge.errors import EXIT_DONE, EdgeError, run_command
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def _add_engine(group: Any) -> None:
     )
     group.add_argument("--engine", default="cpu", metavar="E", help="cpu, gpu, or with a precision: cpu-fp16")
     group.add_argument("--public-key", type=Path, metavar="K", help="PEM of the key that must have signed the bundle")
-    group.add_argument("--threads", type=int, metavar="N", help="processor threads (default: all)")
+    group.add_argument("--threads", type=positive_number, metavar="N", help="processor threads (default: all)")
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from convert.commands.convert import main as convert_main
+from convert.commands.validate import main as validate_main
 from convert.conversion_request import ConversionRequest, preflight
 from edge.errors import EdgeError
 
@@ -104,3 +106,42 @@ def test_the_page_is_refused_in_the_bundle_and_in_a_folder_that_is_not_there(mod
         assert "--report" in error.remedy
     for page in (None, tmp_path / "page.html", tmp_path / "bundle.html", tmp_path / "old" / "page.html"):
         assert preflight(ConversionRequest(model=model, out=out, report=page))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"precision": "int8", "calibration_count": 63}, "at least 64"),
+        ({"precision": "int8", "calibration_count": -5}, "at least 64"),
+        ({"golden": "cells", "calibration_count": 31}, "at least 32"),
+        ({"golden": "cells", "precision": "fp16", "calibration_count": -5}, "at least 32"),
+        ({"calibration_count": 0}, "at least 1"),
+    ],
+)
+def test_fewer_calibration_cells_than_the_steps_need_are_refused_before_the_folder_is_read(
+    model, tmp_path, options, words
+):
+    error = refused(model, tmp_path / "bundle", cells=tmp_path / "cells", **options)
+    assert (error.code, error.where) == ("MDSE-CONVERT-043", "--calibration-cells")
+    assert words in error.text
+    assert preflight(ConversionRequest(model=model, out=tmp_path / "b", cells=tmp_path / "cells", calibration_count=64))
+
+
+@pytest.mark.parametrize("threads", ["0", "-1", "1.5"])
+def test_a_number_of_threads_that_is_none_is_a_usage_error(model, tmp_path, threads, capsys):
+    for command, arguments in (
+        (convert_main, [str(model)]),
+        (validate_main, [str(tmp_path), str(tmp_path), "--out", str(tmp_path / "report")]),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            command([*arguments, f"--threads={threads}"])
+        assert stopped.value.code == 2
+        assert "no number from 1 on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("image", ["112", [112], 112, {"size": "112"}, {"size": [112]}])
+def test_a_card_whose_image_is_of_another_form_is_refused_by_name(model, tmp_path, image):
+    model.with_suffix(".card.json").write_text(json.dumps({"image": image}))
+    error = refused(model, tmp_path / "bundle")
+    assert (error.code, error.where) == ("MDSE-CONVERT-012", str(tmp_path / "model.card.json"))
+    assert "image" in error.text
