@@ -24,6 +24,7 @@ from convert.conversion_request import ConversionRequest
 from convert.derived_files import FILE_OF, sources_of
 from convert.engine_proof import ProofMaterial, ProvedEngine, with_views
 from convert.first_difference import describe_difference
+from convert.folder_exchange import words_of_left
 from convert.golden import chosen_golden_images, drawn_golden_images, golden_files
 from convert.keras_equality import KerasEquality, require_keras_equality
 from convert.keras_float64 import outputs_in_float64
@@ -70,7 +71,7 @@ def convert(request: ConversionRequest, stream: TextIO | None) -> Converted:
         if error.exit_status == EXIT_PARITY_REFUSED:
             write_refusal(request, opened.ready, opened.origin.size_px, evidence, error, stream)
         raise
-    digest = write_bundle(
+    written = write_bundle(
         request.out,
         sealed.manifest,
         sealed.files,
@@ -79,18 +80,18 @@ def convert(request: ConversionRequest, stream: TextIO | None) -> Converted:
         outdated=(request.page, request.refusal_page),
     )
     # Only now: a page must not say PROVEN of a bundle that the disk had no room for.
-    page = write_certificate(request, opened.ready, opened.origin.size_px, sealed.parity, digest)
+    page = write_certificate(request, opened.ready, opened.origin.size_px, sealed.parity, written.digest)
     sizes = {name: len(data) for name, data in sorted(sealed.files.items())}
     return Converted(
-        digest,
+        written.digest,
         {
             **facts,
-            "digest": digest,
+            "digest": written.digest,
             "files": sizes,
             "engines": sealed.engines,
             "parity": sealed.parity,
             "certificate": str(page),
-            "notices": [*facts["notices"], *sealed.notices],
+            "notices": [*facts["notices"], *sealed.notices, *words_of_left(written.left)],
         },
     )
 

@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,14 @@ from edge.bundle.manifest import manifest_from_bytes
 from edge.bundle.reader import MANIFEST_NAME, SIGNATURE_NAME, open_bundle
 from edge.bundle.signature import public_from_private, sign_manifest
 from edge.errors import EdgeError
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The digest of a bundle that is in its place, and what could not be removed of an earlier one (None: nothing)."""
+
+    digest: str
+    left: Path | None
 
 
 def manifest_from_parts(parts: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
@@ -61,8 +70,8 @@ def write_bundle(
     *,
     replace: bool,
     outdated: Sequence[Path] = (),
-) -> str:
-    """Write the bundle and return its digest. Nothing is at `out` until everything is there and verified.
+) -> Written:
+    """Write the bundle. Nothing is at `out` until everything is there and verified.
 
     `outdated` are files about an earlier bundle: they go right before the new one takes its place. Raises EdgeError
     MDSE-CONVERT-041 (`require_writable`), MDSE-CONVERT-042 where the disk refuses.
@@ -79,13 +88,13 @@ def write_bundle(
         for path in outdated:
             if path.is_file() and not path.is_symlink():
                 path.unlink()
-        put_in_place(partial, out)
+        left = put_in_place(partial, out)
         _sync_folder(out.absolute().parent)
     except OSError as error:
         raise EdgeError("MDSE-CONVERT-042", where=str(out), reason=error.strerror or str(error)) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # gone already when all went well
-    return opened.digest
+    return Written(opened.digest, left)
 
 
 def _write_durably(path: Path, data: bytes) -> None:

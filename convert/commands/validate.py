@@ -145,7 +145,8 @@ def _run(arguments: argparse.Namespace) -> int:
     finally:
         if isinstance(network, BundleNetwork):
             network.model.close()
-    write_validation(found, arguments.out, may_replace=arguments.replace)
+    for notice in write_validation(found, arguments.out, may_replace=arguments.replace):
+        _say(f"note: {notice}")
     if arguments.json:
         print(json.dumps(found.document, indent=1, allow_nan=False))
     else:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convert.evaluation.html_report import report_from_validation
-from convert.folder_exchange import put_in_place
+from convert.folder_exchange import put_in_place, words_of_left
 from edge.errors import EdgeError
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 REPORT_NAME, JSON_NAME, PICTURES_NAME = "report.html", "validation.json", "figures"
 
 
-def write_validation(validation: Validation, out: Path, *, may_replace: bool) -> None:
+def write_validation(validation: Validation, out: Path, *, may_replace: bool) -> tuple[str, ...]:
     """Write the folder beside its old self and put it into place, so that no half report is ever seen.
 
-    Everything is text before the folder is made, and what fails leaves nothing behind. Raises EdgeError
-    MDSE-VALIDATE-001 where `out` is there already and may not be replaced, or is no report's folder.
+    Everything is text before the folder is made, and what fails leaves nothing behind. Returns notices.
+    Raises EdgeError MDSE-VALIDATE-001 where `out` is there already and may not be replaced, or is no report's folder.
     """
     refuse_occupied(out, may_replace=may_replace)
     contents = _contents(validation)
@@ -33,9 +33,10 @@ def write_validation(validation: Validation, out: Path, *, may_replace: bool) ->
         (part / PICTURES_NAME).mkdir(parents=True)
         for name, data in contents.items():
             (part / name).write_bytes(data)
-        put_in_place(part, out)
+        left = put_in_place(part, out)
     finally:
         shutil.rmtree(part, ignore_errors=True)  # gone already when all went well
+    return words_of_left(left)
 
 
 def refuse_occupied(out: Path, *, may_replace: bool) -> None:

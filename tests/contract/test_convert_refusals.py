@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 
 import pytest
 from conversion_workshop import make_workshop, run
@@ -134,3 +135,28 @@ def test_no_page_of_an_earlier_bundle_lies_beside_one_that_has_replaced_it(works
         assert run(workshop, *options, "--replace") == 75
     assert names_in(tmp_path) == ["bundle"]
     assert run(workshop, *options) == 2
+
+
+def test_an_earlier_bundle_that_cannot_be_removed_is_a_notice_and_the_new_one_is_complete(
+    workshop, tmp_path, monkeypatch, capsys
+):
+    options = ("--out", tmp_path / "bundle", "--precision", "fp32")
+    assert run(workshop, *options) == 0
+    first = open_bundle(tmp_path / "bundle", public_key=None).digest
+    remove = shutil.rmtree
+
+    def refuse_the_earlier(path, *more, **options):
+        if path.name.endswith(".replaced"):
+            if not (options.get("ignore_errors") or more):
+                raise PermissionError(errno.EPERM, "Operation not permitted")
+            return
+        remove(path, *more, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", refuse_the_earlier)
+    assert run(workshop, *options, "--version", "2", "--replace") == 0
+    second = open_bundle(tmp_path / "bundle", public_key=None).digest
+    assert second != first
+    assert second in (tmp_path / "bundle.certificate.html").read_text()
+    (left,) = tmp_path.glob(".bundle.*.partial.replaced")
+    assert open_bundle(left, public_key=None).digest == first
+    assert f"{left} is what is left of the earlier folder" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import zipfile
 from pathlib import Path
@@ -105,3 +106,27 @@ def test_an_earlier_bundle_has_its_name_again_after_an_interruption_between_the_
     with pytest.raises(KeyboardInterrupt):
         put_in_place(tmp_path / ".bundle.1.partial", tmp_path / "bundle")
     assert (tmp_path / "bundle" / "manifest.json").read_text() == "the earlier one"
+
+
+def test_what_is_left_of_an_earlier_bundle_is_told_and_the_new_one_is_in_place(tmp_path, monkeypatch):
+    for name in ("bundle", ".bundle.1.partial"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_text(name)
+    # No removal as of a file that is not ours; root, who runs tests too, may remove every file.
+    monkeypatch.setattr("os.unlink", refused_removal)
+    left = put_in_place(tmp_path / ".bundle.1.partial", tmp_path / "bundle")
+    assert (tmp_path / "bundle" / "manifest.json").read_text() == ".bundle.1.partial"
+    assert left == tmp_path / ".bundle.1.partial.replaced"
+    assert (left / "manifest.json").exists()
+
+
+def test_nothing_is_told_of_an_earlier_bundle_that_is_gone(tmp_path):
+    for name in ("bundle", ".bundle.1.partial", ".bundle.2.partial"):
+        (tmp_path / name).mkdir()
+    assert put_in_place(tmp_path / ".bundle.1.partial", tmp_path / "bundle") is None
+    assert put_in_place(tmp_path / ".bundle.2.partial", tmp_path / "new") is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "new"]
+
+
+def refused_removal(*_, **__):
+    raise PermissionError(errno.EPERM, "Operation not permitted")
