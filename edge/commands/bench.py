@@ -93,10 +93,12 @@ def _add_model(group: Any) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from edge.bench.claims import check_claim, comparison_table, saved_report
+    from edge.bench.claims import check_claim, claim_from_text, comparison_table, saved_report
     from edge.bench.report import table_from_report
 
     _check_places(arguments)
+    for claim in arguments.claims:
+        claim_from_text(claim)  # before minutes were spent, too
     earlier = saved_report(arguments.compare) if arguments.compare else None
     report = _measure(arguments)
     print(json.dumps(report, indent=1) if arguments.json else table_from_report(report), flush=True)

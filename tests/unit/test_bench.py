@@ -15,6 +15,7 @@ from edge.bench.machine import Moment, disturbance, moment
 from edge.bench.picture import svg_from_report
 from edge.bench.report import Limit, report_from_timings, table_from_report
 from edge.bench.stages import Timings
+from edge.commands import bench
 from edge.engines.base import EngineSpec
 from edge.engines.openvino_limits import MatmulLimit, measured_limit, network_macs
 from edge.errors import EdgeError
@@ -43,6 +44,16 @@ def test_claims_may_be_short_and_name_their_unit(claim):
 def test_a_claim_in_another_unit_or_about_nothing_is_refused(claim):
     with pytest.raises(EdgeError, match="MDSE-BENCH-002"):
         check_claim(claim, REPORT)
+
+
+@pytest.mark.parametrize("claim", ["p99 < ten", "p99<10ms", "p99<1.2.3", "p99=10", "", "images_per_s<1ms"])
+def test_a_claim_that_cannot_be_read_is_refused_before_minutes_are_measured(claim, monkeypatch, capsys):
+    def measured(_):
+        raise AssertionError("the measurement began")
+
+    monkeypatch.setattr(bench, "_measure", measured)
+    assert bench.main(["--assert", "p50<9s", "--assert", claim]) == 2
+    assert "MDSE-BENCH-002" in capsys.readouterr().err
 
 
 def test_a_claim_that_does_not_hold_says_what_was_measured():
