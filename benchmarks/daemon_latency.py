@@ -20,6 +20,7 @@ import os
 import sys
 import tempfile
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -72,6 +73,12 @@ def one_at_a_time(daemon: RunningDaemon, slides: list[Path]) -> tuple[list[float
     return latencies, memory_mb(daemon.children()["worker"], "VmHWM")
 
 
+def rates_of_tenths(at: list[float]) -> list[float]:
+    """Return slides per second of each tenth between the first and the last of the moments in s, in order."""
+    ends = np.unique(np.linspace(0, len(at) - 1, TENTHS + 1).round().astype(int))
+    return [(end - start) / max(at[end] - at[start], 1e-3) for start, end in pairwise(ends.tolist())]
+
+
 def drained(daemon: RunningDaemon, count: int) -> dict[str, Any]:
     """Wait until `count` slides were sent and return the rate of the whole and of its tenths, in slides per second."""
 
@@ -86,8 +93,7 @@ def drained(daemon: RunningDaemon, count: int) -> dict[str, Any]:
         goal = min(done + max(count // TENTHS, 1), count)
         daemon.wait_for(partial(are_sent, goal), f"{goal} slides are sent", DRAIN_WITHIN_S)
     at = sorted(moment_s for _, moment_s in daemon.events(SENT))[OUTPUTS - 1 :: OUTPUTS]
-    step = max(count // TENTHS, 1)
-    tenths = [step / max(at[end] - at[end - step], 1e-3) for end in range(step, len(at), step)]
+    tenths = rates_of_tenths(at)
     return {
         "slides": count,
         "slides_per_s": round((len(at) - 1) / (at[-1] - at[0]), 3),
