@@ -42,9 +42,15 @@ class Predictions:
 
     @property
     def patients(self) -> list[str] | None:
-        """The patient of every cell, None unless all cells name one."""
-        named = [cell.patient for cell in self.cells if cell.patient is not None]
-        return named if len(named) == len(self.cells) else None
+        """The patient of every cell; None where no cell names one.
+
+        A cell without a patient beside cells that have one is a patient of its own: it must not make the others'
+        cells count as if each were another person's.
+        """
+        if all(cell.patient is None for cell in self.cells):
+            return None
+        # No label can begin with this character: a name of a cell is never that of a patient.
+        return [f"\0{row}" if cell.patient is None else cell.patient for row, cell in enumerate(self.cells)]
 
 
 def predict(

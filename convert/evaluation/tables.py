@@ -65,8 +65,12 @@ def note_of(predictions: Predictions, split: str) -> str:
         return "SIMULATED: drawn cells. Says that the parts fit together; says nothing about real cells."
     if split not in ("test", "validation"):
         return f"real cells, {split} split: cells that a network may have been trained on; no proof of anything."
-    if predictions.patients is None:
+    unnamed = sum(cell.patient is None for cell in predictions.cells)
+    if unnamed == len(predictions.cells):
         return "real cells, split by image, no patient identity: optimistic."
+    if unnamed:
+        rest = f"{unnamed} of {len(predictions.cells)} cells name no patient and are split by image: optimistic."
+        return f"real cells, split by patient; {rest}"
     return "real cells, split by patient."
 
 

@@ -132,6 +132,28 @@ def test_the_note_says_whether_the_split_knows_patients_and_whether_the_cells_pr
     assert "no proof" in note_of(neutrophils(), "training")
 
 
+def clustered(blank: int) -> Predictions:
+    """20 patients with 20 cells each, all right of every second patient and half of the others; some lack the name."""
+    pairs = []
+    for number in range(400):
+        patient = number // 20
+        named = None if number < blank else f"P{patient}"
+        right = patient % 2 == 0 or number % 2 == 0
+        pairs.append((cell(number, "EO", patient=named), "EO" if right else "LP"))
+    return predictions(pairs)
+
+
+def test_a_cell_without_a_patient_stands_for_itself_and_the_patients_of_the_others_are_drawn_whole():
+    whole, one_missing, nobody = (section_of(clustered(blank)) for blank in (0, 1, 400))
+    width = [high - low for low, high in (found["macro_recall_ci95"] for found in (whole, one_missing, nobody))]
+    assert width[1] == pytest.approx(width[0], rel=0.1)
+    assert width[2] < width[0] / 2
+    assert whole["note"] == "real cells, split by patient."
+    assert "1 of 400 cells name no patient" in one_missing["note"]
+    assert "optimistic" in one_missing["note"]
+    assert "no patient identity" in nobody["note"]
+
+
 def test_the_network_and_the_analyzer_are_judged_on_the_same_cells():
     classes = ["segmented_neutrophil", "BNE", "Unidentified", None]
     pairs = [(cell(i, "SNE", preclass=said), "SNE" if i != 1 else "EO") for i, said in enumerate(classes)]
