@@ -14,6 +14,7 @@ from typing import Any
 from convert.bundle_parts import NO_ENGINE
 from convert.certificate_picture import losses_svg
 from convert.refusal_words import words_of_refusal
+from convert.seen_cells import words_of_seen
 from edge.catalogue import Catalogue
 from edge.errors import EdgeError
 
@@ -98,6 +99,8 @@ def _scope_lines(heading: Heading, parity: Mapping[str, Any]) -> list[str]:
         parts = [f"{name} {value:.1e}" for name, value in reference["keras_max_difference"].items()]
         lines.append(f"Largest difference of the written graph from Keras on {reference['keras_cells']} cells:")
         lines.append(f"{', '.join(parts)}.")
+    if (test := reference.get("test_cells")) is not None:
+        lines.append(f"Test cells, by the labels of the conversion: {words_of_seen(test['seen'], test['n'])}.")
     return [*lines, "</p>"]
 
 

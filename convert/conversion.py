@@ -42,6 +42,7 @@ from convert.pixel_proof import CELLS as PIXEL_CELLS
 from convert.pixel_proof import jpeg_of_drawn_cell, require_pixels
 from convert.progress import Progress
 from convert.report import model_card_text
+from convert.seen_cells import document_of_test_cells, files_from_seen, notices_of_test_cells
 from convert.slide_parity import prove_slides, require_slides
 from edge.catalogue import json_from_catalogue
 from edge.engines.base import EngineOutputs
@@ -127,9 +128,11 @@ def _sealed(opened: OpenedModel, evidence: Evidence) -> _Sealed:
     engines = engine_entries(evidence.proved, tuple(models))
     parts = manifest_parts(opened.ready, opened.origin, engines, honesty.decision)
     files = networks | dict(honesty.files) | _other_files(opened, material, parity, parts)
+    fitted_on = () if opened.chosen is None else (*opened.chosen.training, *opened.chosen.validation)
+    files |= files_from_seen(opened.ready.card.seen, fitted_on)
     for trained, made in evidence.compiled:
         files |= tree_files(trained, made)
-    notices = (*honesty.notices, *evidence.notices())
+    notices = (*honesty.notices, *evidence.notices(), *notices_of_test_cells(parity["reference"]["test_cells"]))
     return _Sealed(manifest_from_parts(parts, files), files, engines, parity, notices)
 
 
@@ -183,6 +186,7 @@ def _proof_material(opened: OpenedModel, evidence: Evidence) -> ProofMaterial:
         "network_sha256": network_sha256(opened.origin.keras_model),
         "decision_sha256": dict(opened.decision),
         "pixels_max_difference": float(f"{pixels:.2g}"),
+        "test_cells": document_of_test_cells(() if chosen is None else chosen.parity, opened.ready.card.seen),
         **equality.document(),
     }
     return _with_parity(opened, golden, expected, parity)

@@ -187,4 +187,5 @@ def _with_overrides(card: ModelCard, request: ConversionRequest) -> ModelCard:
         limits=card.limits,
         validation=card.validation,
         given=card.given,
+        seen=card.seen,
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from convert.seen_cells import SeenCells, seen_from_text
 from edge.bundle.manifest import Gates, fault_in_field, fault_in_gates
 from edge.catalogue import Catalogue
 from edge.errors import EdgeError
@@ -20,7 +21,10 @@ _INFECTION_RATES = {"NE07": 0.05, "NE08": 0.10, "NE09": 0.05}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelCard:
-    """A card completed with neutral settings. `given` is false where no card lay beside the model."""
+    """A card completed with neutral settings. `given` is false where no card lay beside the model.
+
+    `seen`: the cells that the network has seen, None where the card does not say it.
+    """
 
     name: str
     version: str
@@ -31,6 +35,7 @@ class ModelCard:
     limits: list[str]
     validation: dict[str, Any]
     given: bool
+    seen: SeenCells | None = None
 
     @property
     def temperature(self) -> float:
@@ -46,17 +51,19 @@ def card_path(model: Path) -> Path:
 def read_model_card(model: Path, catalogue: Catalogue) -> ModelCard:
     """Read the card beside `model`. Raises EdgeError MDSE-CONVERT-012 where it is not what training writes."""
     path = card_path(model)
-    document: dict[str, Any] = {}
-    if path.is_file():
-        try:
-            document = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise EdgeError("MDSE-CONVERT-012", where=str(path), reason=f"it is not JSON ({error})") from error
-        if not isinstance(document, dict):
-            raise EdgeError("MDSE-CONVERT-012", where=str(path), reason="it is not an object")
+    document = _read_document(path)
     try:
         return _card_from_document(document, model, catalogue, given=path.is_file())
     except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise EdgeError("MDSE-CONVERT-012", where=str(path), reason=str(error)) from error
+
+
+def seen_of_card(model: Path) -> SeenCells | None:
+    """Return the cells that the card beside `model` says it has seen, None without any. Raises as `read_model_card`."""
+    path = card_path(model)
+    try:
+        return seen_from_text(_read_document(path).get("seen_cells"))
+    except ValueError as error:
         raise EdgeError("MDSE-CONVERT-012", where=str(path), reason=str(error)) from error
 
 
@@ -89,6 +96,19 @@ def image_document(size_px: int) -> dict[str, Any]:
     return {"size": size_px, "decoder": _DECODER, "resize": _RESIZE}
 
 
+def _read_document(path: Path) -> dict[str, Any]:
+    """Return what the card says, nothing where there is no card."""
+    if not path.is_file():
+        return {}
+    try:
+        document = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise EdgeError("MDSE-CONVERT-012", where=str(path), reason=f"it is not JSON ({error})") from error
+    if not isinstance(document, dict):
+        raise EdgeError("MDSE-CONVERT-012", where=str(path), reason="it is not an object")
+    return document
+
+
 def _card_from_document(document: dict[str, Any], model: Path, catalogue: Catalogue, *, given: bool) -> ModelCard:
     codes = (*catalogue.type_codes, *catalogue.finding_codes)
     evidence = dict(document.get("evidence", {}))
@@ -110,6 +130,7 @@ def _card_from_document(document: dict[str, Any], model: Path, catalogue: Catalo
         limits=[str(limit) for limit in document.get("limits", [])],
         validation=dict(document.get("validation", {})),
         given=given,
+        seen=seen_from_text(document.get("seen_cells")),
     )
     _require_manifest_parts(card, catalogue)
     return card

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convert.model_card import ModelCard
+from convert.seen_cells import words_of_seen
 from edge.catalogue import Catalogue
 
 _USES = {
@@ -82,6 +83,8 @@ def _doubt_lines(card: ModelCard, parity: Mapping[str, Any]) -> list[str]:
         f"{calibration['split']} split: calibration error {calibration['ece_debiased']:.4f}, debiased, "
         f"{len(calibration['reliability'])} bins; the table is in parity.json."
     )
+    if (test := parity["reference"].get("test_cells")) is not None:
+        lines.append(f"- These cells: {words_of_seen(test['seen'], test['n'])}.")
     limits = [f"{code} {limit:.2f}" for code, limit in card.decision["unidentified_below"].items() if 0 < limit < 1]
     never = [code for code, limit in card.decision["unidentified_below"].items() if limit >= 1]
     if limits:

@@ -17,6 +17,7 @@ from edge.errors import run_command
 if TYPE_CHECKING:
     from convert.cell_training import CellTraining
     from convert.dataset import Origin
+    from convert.seen_cells import SeenCells
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -113,6 +114,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _train_cells(arguments: argparse.Namespace) -> int:
     from convert.dataset import read_labelled_cells, require_trainable
+    from convert.seen_cells import seen_by_training
     from convert.train_cells import train_network
     from convert.trained_model import CardHead, read_sources, save_trained
     from convert.training_place import require_folder, training_place
@@ -128,6 +130,8 @@ def _train_cells(arguments: argparse.Namespace) -> int:
     missing = require_trainable(labelled, catalogue, allow_missing_types=arguments.allow_missing_types)
     if missing:
         _say(f"note: no training cell shows {', '.join(missing)}; the network will not know them")
+    # Of the files as they are now: by the end of a training somebody may have moved them.
+    seen = _seen_with_start(seen_by_training(labelled), arguments.init)
     cache = arguments.cache or arguments.out.with_suffix(".cache")
     head = CardHead(arguments.name or arguments.out.stem, arguments.version, arguments.intended_use, sources)
     with training_place(arguments.out):
@@ -143,10 +147,23 @@ def _train_cells(arguments: argparse.Namespace) -> int:
             initial=arguments.init,
             say=_say,
         )
-        card = save_trained(trained, labelled, catalogue, head, arguments.out, cache_folder=cache, say=_say)
+        card = save_trained(trained, labelled, catalogue, head, arguments.out, cache_folder=cache, say=_say, seen=seen)
     if arguments.json:
         print(json.dumps(card["validation"], indent=1))
     return 0
+
+
+def _seen_with_start(seen: SeenCells, initial: Path | None) -> SeenCells | None:
+    """Return the cells that the network will have seen, with those of the model it starts from; None: not known."""
+    from convert.model_card import seen_of_card
+
+    if initial is None:
+        return seen
+    before = seen_of_card(initial)
+    if before is None:
+        _say(f"note: {initial.name} does not say which cells it has seen, so the card will not say it of this model")
+        return None
+    return seen | before
 
 
 def _settings(arguments: argparse.Namespace) -> CellTraining:

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.model_options import ModelOptions
+from convert.seen_cells import SeenCells, seen_from_bundle
 from edge.bundle.manifest import Decision
+from edge.bundle.reader import open_bundle
 from edge.catalogue import Catalogue, load_catalogue
 from edge.engines.base import EngineOutputs
 from edge.model import Model, open_model
@@ -49,6 +51,11 @@ class Network(Protocol):
         ...
 
     @property
+    def seen(self) -> SeenCells | None:
+        """The cells that it has seen in training and calibration, None where it does not say."""
+        ...
+
+    @property
     def size_px(self) -> int:
         """Side of the input image."""
         ...
@@ -68,6 +75,7 @@ class BundleNetwork:
     """The engine of an opened bundle: what runs beside the analyzer."""
 
     model: Model
+    seen: SeenCells | None
 
     @property
     def facts(self) -> Mapping[str, Any]:  # noqa: D102 - Network
@@ -142,6 +150,7 @@ class KerasNetwork:
         self.notices: tuple[str, ...] = () if card.given else (missing,)
         self.evidence: Mapping[str, str] = card.evidence
         self.thresholds: Mapping[str, float] = card.decision["finding_threshold"]
+        self.seen: SeenCells | None = card.seen
         self.size_px = self._origin.size_px
         self.facts: Mapping[str, Any] = {
             "kind": "keras",
@@ -177,7 +186,8 @@ def open_network(
     """
     if path.suffix == KERAS_SUFFIX and not path.is_dir():
         return KerasNetwork(path, options)
-    return BundleNetwork(open_model(path, public_key=public_key, engine=engine, threads=threads))
+    model = open_model(path, public_key=public_key, engine=engine, threads=threads)
+    return BundleNetwork(model, seen_from_bundle(open_bundle(path, public_key=public_key)))
 
 
 def _sha256(path: Path) -> str:

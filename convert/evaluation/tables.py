@@ -26,6 +26,7 @@ from convert.evaluation.statistics import (
     recall_with_interval,
     reliability,
 )
+from convert.seen_cells import count_seen, words_of_seen
 from edge.catalogue import Catalogue
 
 SPLITS = ("training", "validation", "test")
@@ -40,11 +41,13 @@ def cells_section(predictions: Predictions, network: Network, labelled: Labelled
     origin = predictions.cells[0].origin
     truth, called = predictions.targets.cell_type, predictions.called
     right = called == truth
+    seen = None if origin == "drawn" else count_seen(predictions.cells, network.seen)
     averaged = averaged_types(truth, predictions.catalogue)
     return {
-        "note": note_of(predictions, split),
+        "note": note_of(predictions, split, seen),
         "simulated": origin == "drawn",
         "split": split,
+        "seen": seen,
         "n": len(truth),
         **_named("accuracy", proportion(int(right.sum()), len(right))),
         **_named("macro_recall", recall_with_interval(truth, right, averaged, groups=predictions.patients)),
@@ -59,19 +62,27 @@ def cells_section(predictions: Predictions, network: Network, labelled: Labelled
     }
 
 
-def note_of(predictions: Predictions, split: str) -> str:
-    """Return the sentence that must stand beside every figure of these cells."""
+def note_of(predictions: Predictions, split: str, seen: int | None) -> str:
+    """Return the sentence that must stand beside every figure of these cells.
+
+    `seen`: how many of them the network has seen, None where nobody knows. The split itself is that of today's labels.
+    """
     if predictions.cells[0].origin == "drawn":
         return "SIMULATED: drawn cells. Says that the parts fit together; says nothing about real cells."
     if split not in ("test", "validation"):
         return f"real cells, {split} split: cells that a network may have been trained on; no proof of anything."
+    checked = words_of_seen(seen, len(predictions.cells))
+    return f"real cells, {checked}." if seen else f"real cells, {_kind_of_split(predictions)}; {checked}."
+
+
+def _kind_of_split(predictions: Predictions) -> str:
     unnamed = sum(cell.patient is None for cell in predictions.cells)
     if unnamed == len(predictions.cells):
-        return "real cells, split by image, no patient identity: optimistic."
+        return "split by image, no patient identity: optimistic"
     if unnamed:
-        rest = f"{unnamed} of {len(predictions.cells)} cells name no patient and are split by image: optimistic."
-        return f"real cells, split by patient; {rest}"
-    return "real cells, split by patient."
+        rest = f"{unnamed} of {len(predictions.cells)} cells name no patient and are split by image: optimistic"
+        return f"split by patient; {rest}"
+    return "split by patient"
 
 
 def averaged_types(truth: NDArray[np.int64], catalogue: Catalogue) -> list[int]:
