@@ -79,7 +79,7 @@ def _wrong(found: Mapping[str, Any]) -> Html | None:
         f"{case['slide']}: {found['positive' if case['positive'] else 'negative']}, score {case['score']:.3f} "
         f"({case['ci95'][0]:.3f}\u2013{case['ci95'][1]:.3f}), {case['call']}"
         for case in scored
-        if (case["score"] >= found["threshold"]) != case["positive"]
+        if case["called_positive"] != case["positive"]
     ]
     return joined((tag("h3", "On the wrong side of the threshold"), bullets(lines))) if lines else None
 

@@ -21,7 +21,7 @@ def roc_figure(cases: Sequence[Case], section: dict[str, Any], title: str) -> by
     Too few patients of a class have no band, as their area has no interval.
     """
     scored = [case for case in cases if case.scored]
-    scores = np.array([case.assessment["score"] for case in scored], np.float64)
+    scores = np.array([case.score for case in scored], np.float64)
     positive = np.array([case.positive for case in scored], np.bool_)
     false_rate, true_rate, band = curve_with_band(scores, positive, groups=[case.patient for case in scored])
     figure, axes = new_figure(5.4, 5.0)

@@ -29,15 +29,21 @@ from edge.errors import EXIT_SLIDE_REJECTED, EdgeError
 from edge.model import Model
 from edge.pipeline import analyze_slide
 from edge.result import unsent_job
+from edge.score import score_from_margin
 from edge.slide import read_slide
 from edge.slide_profile import PER_100_SUFFIX
+from edge.trees import TreeModel
 
 _CALIBRATION_BINS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One labelled slide and what the record says about it."""
+    """One labelled slide and what the record says about it.
+
+    `score`: in full, None where none was given. The record's is rounded for people: near the threshold and near 0 and 1
+    it makes other calls and ties.
+    """
 
     slide: str
     patient: str
@@ -45,11 +51,12 @@ class Case:
     simulated: bool
     assessment: Mapping[str, Any]
     profile: Sequence[Mapping[str, Any]]
+    score: float | None
 
     @property
     def scored(self) -> bool:
         """Whether a score was given."""
-        return self.assessment["score"] is not None
+        return self.score is not None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +102,7 @@ def evaluate_slides(
     )
     results = {}
     for spec in specs:
-        cases = tuple(_cases(labelled[spec.target], records, spec))
+        cases = tuple(_cases(labelled[spec.target], records, spec, model.trees[spec.target]))
         _require_classes(cases, spec, table)
         shap = _shap(cases, spec, model, model_json)
         section = section_from_cases(cases, spec, shap, table, trained_on)
@@ -121,6 +128,12 @@ def profile_from_record(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64
     )
 
 
+def exact_score(profile: Sequence[Mapping[str, Any]], trees: TreeModel, spec: AssessmentSpec) -> float:
+    """Return the score of a record's profile as the runtime computes it, before it is rounded into the record."""
+    row = profile_from_record(profile).astype(np.float32).reshape(1, -1)
+    return score_from_margin(float(trees.predict_margin(row)[0]), spec.calibration)
+
+
 def _records(
     root: Path, slides: Sequence[str], model: Model, stream: TextIO | None
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
@@ -144,7 +157,10 @@ _JOB = unsent_job("edge-validate", "VALIDATION.R1", site="validation", analysed_
 
 
 def _cases(
-    labelled: Sequence[LabelledSlide], records: Mapping[str, Mapping[str, Any]], spec: AssessmentSpec
+    labelled: Sequence[LabelledSlide],
+    records: Mapping[str, Mapping[str, Any]],
+    spec: AssessmentSpec,
+    trees: TreeModel,
 ) -> Iterator[Case]:
     for entry in labelled:
         record = records.get(entry.slide)
@@ -153,7 +169,8 @@ def _cases(
         (assessment,) = [row for row in record["assessments"] if row["target"] == spec.target]
         simulated = str(record["slide"]["analyzer"]["model"] or "").startswith(SIMULATED_PREFIX)
         positive = entry.label == spec.positive
-        yield Case(entry.slide, entry.patient, positive, simulated, assessment, record["profile"])
+        score = None if assessment["score"] is None else exact_score(record["profile"], trees, spec)
+        yield Case(entry.slide, entry.patient, positive, simulated, assessment, record["profile"], score)
 
 
 def section_from_cases(
@@ -162,7 +179,7 @@ def section_from_cases(
     """Return the figures of one target. Rates, area and calibration are over the scored cases; calls are over all."""
     scored = [case for case in cases if case.scored]
     positive = np.array([case.positive for case in scored], np.bool_)
-    scores = np.array([case.assessment["score"] for case in scored], np.float64)
+    scores = np.array([case.score for case in scored], np.float64)
     patients = [case.patient for case in scored]
     called = scores >= spec.threshold
     simulated = any(case.simulated for case in cases)
@@ -185,7 +202,12 @@ def section_from_cases(
         "brier": round(float(np.mean((scores - positive) ** 2)), 4) if len(scored) else None,
         "calibration": [asdict(row) for row in bins],
         "cases": [
-            {"slide": c.slide, "positive": c.positive, **{k: c.assessment[k] for k in ("score", "ci95", "call")}}
+            {
+                "slide": c.slide,
+                "positive": c.positive,
+                "called_positive": None if c.score is None else c.score >= spec.threshold,
+                **{k: c.assessment[k] for k in ("score", "ci95", "call")},
+            }
             for c in cases
         ],
         "shap": None if shap is None else shap.facts(),

@@ -15,7 +15,10 @@ import jsonschema
 import pytest
 
 from convert.commands.validate import main
+from convert.evaluation.slides import evaluate_slides
+from edge.bundle.reader import open_bundle
 from edge.commands.analyzer_simulator import main as simulate
+from edge.model import open_model
 from edge.simulator.labelled_folder import write_labelled_cells
 
 BUNDLE = Path(__file__).parents[2] / "edge" / "demo" / "bundle"
@@ -187,6 +190,18 @@ def test_slides_run_through_the_deployed_pipeline_and_shap_agrees_with_it(cohort
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "Fig. 3" in page
     assert "Fig. 4" in page
+
+
+def test_the_full_score_of_a_slide_is_the_rounded_one_of_its_record(cohort):
+    model, bundle = open_model(BUNDLE, public_key=None, threads=1), open_bundle(BUNDLE, public_key=None)
+    results = evaluate_slides(
+        cohort, cohort / "slides.csv", model, lambda target: bundle.read(f"trees/{target}/model.json"), None, print
+    )
+    scored = [case for case in results["mds_aa"].cases if case.scored]
+    assert len(scored) >= 2
+    assert [round(case.score, 4) for case in scored] == [case.assessment["score"] for case in scored]
+    assert any(case.score != case.assessment["score"] for case in scored)
+    model.close()
 
 
 def test_a_patient_on_both_sides_is_refused_by_name(cohort, tmp_path):

@@ -9,11 +9,14 @@ import pytest
 import shap
 import xgboost
 
+from convert.evaluation.html_slides import slides_part
 from convert.evaluation.shap_values import shap_from_profiles
-from convert.evaluation.slides import Case, column_of, labels_of, profile_from_record, section_from_cases
+from convert.evaluation.slides import Case, column_of, exact_score, labels_of, profile_from_record, section_from_cases
 from edge.bundle.manifest import AssessmentSpec
 from edge.catalogue import load_catalogue
 from edge.errors import EdgeError
+from edge.score import score_from_margin
+from edge.trees import TreeModel
 
 CATALOGUE = load_catalogue()
 
@@ -32,9 +35,11 @@ def question(target: str = "mds_aa", positive: str = "MDS", negative: str = "AA"
 
 
 def case(number: int, positive: bool, score: float | None, call: str, *, simulated=False) -> Case:
+    """A case whose record holds the score as the runtime rounds it."""
     reasons = [] if score is not None else [{"code": "PROFILE-OOD", "text": "unlike the cohort"}]
-    assessment = dict(score=score, ci95=None, margin=score, call=call, reasons=reasons, contributions=[])
-    return Case(f"S{number}", f"P{number}", positive, simulated, assessment, [])
+    rounded = None if score is None else round(score, 4)
+    assessment = dict(score=rounded, ci95=None, margin=score, call=call, reasons=reasons, contributions=[])
+    return Case(f"S{number}", f"P{number}", positive, simulated, assessment, [], score)
 
 
 def cases(*, simulated=False) -> list[Case]:
@@ -54,6 +59,32 @@ def test_rates_are_over_scored_slides_and_calls_over_all():
     assert found["ci95"] == found["auc_ci95"]
     assert found["calls"]["MDS"] == {"MDS-SUSPECT": 6, "INDETERMINATE": 1, "NOT-EVALUABLE": 1}
     assert found["not_scored"] == {"PROFILE-OOD": 1}
+
+
+def test_figures_come_from_full_scores_where_the_rounded_ones_tie_or_reach_the_threshold():
+    scores = [(False, value) for value in (0.1, 0.2, 0.30002, 0.59996)] + [(True, v) for v in (0.60004, 0.8, 0.9, 0.95)]
+    found = section_from_cases(
+        [case(i, *row, "INDETERMINATE") for i, row in enumerate(scores)], question(), None, Path("slides.csv"), None
+    )
+    assert (found["sensitivity"], found["specificity"], found["auc"]) == (1.0, 1.0, 1.0)
+    row = found["cases"][3]
+    assert (row["score"], row["called_positive"]) == (0.6, False), "the table shows the record's number"
+    page = str(slides_part("mds_aa", {**found, "rejected": {}}, {}))
+    assert "On the wrong side of the threshold" not in page
+
+
+def test_the_full_score_is_the_one_that_the_runtime_rounds_into_the_record():
+    spec = question()
+    profile = [dict(name="SNE_share", numerator=1, denominator=3), dict(name="MK01_rate", numerator=0, denominator=0)]
+    seen = []
+
+    def margins(profiles):
+        seen.append(profiles)
+        return np.array([0.123456789])
+
+    score = exact_score(profile, TreeModel("mds_aa", "treelite", 2, margins), spec)
+    assert score == score_from_margin(0.123456789, spec.calibration)
+    np.testing.assert_array_equal(seen[0], np.array([[1 / 3, np.nan]], np.float32))
 
 
 def test_the_paper_stands_beside_real_slides_and_never_beside_simulated_ones():
