@@ -56,8 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"{asked[0]} needs a folder of labelled cells")
     if (arguments.scaling or arguments.heads) and not (arguments.model or arguments.network.suffix == ".keras"):
         parser.error("--scaling and --heads say how a Keras model is read: give one, as BUNDLE or with --model")
-    if (arguments.slide_labels or arguments.trained_on) and not arguments.slides:
-        parser.error("--slide-labels and --trained-on need --slides")
+    if (arguments.slide_labels or arguments.trained_on or arguments.rest) and not arguments.slides:
+        parser.error("--slide-labels, --trained-on and --rest need --slides")
     # TensorFlow prints pages about its build before the first useful line.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     return run_command(lambda: _run(arguments))
@@ -108,6 +108,10 @@ def _add_slides(group: Any) -> None:
     group.add_argument(
         "--trained-on", type=Path, metavar="FILE", help="slides.csv of the training: no patient or slide may be in both"
     )
+    group.add_argument(
+        "--rest", type=_names, default=[], metavar="X,Y",
+        help="classes of a family that have no question in the bundle: slides of the negative class of the others",
+    )  # fmt: skip
 
 
 def _add_engine(group: Any) -> None:
@@ -179,6 +183,7 @@ def _request(arguments: argparse.Namespace) -> Request:
         slide_table=arguments.slide_labels,
         trained_on=arguments.trained_on,
         leave_out=arguments.leave_out,
+        rest=arguments.rest,
         robustness=arguments.robustness,
         probes=arguments.probes,
         preclass=arguments.preclass,

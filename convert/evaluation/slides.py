@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.evaluation.paper import load_paper
+from convert.evaluation.question_labels import column_of, labels_of, negatives_of
 from convert.evaluation.shap_values import ShapValues, shap_from_profiles
 from convert.evaluation.statistics import Estimate, area_with_interval, proportion, reliability
 from convert.evaluation.training_table import require_apart
@@ -78,12 +79,14 @@ def evaluate_slides(
     *,
     trained_on: Path | None = None,
     leave_out: Collection[str] = (),
+    rest: Sequence[str] = (),
 ) -> dict[str, SlideResult]:
     """Return a result per target of the bundle that the table has a column for.
 
-    `model_json` gives the XGBoost JSON of a target; `leave_out` are labels that are no class of ours. `trained_on` is
-    the table of the training slides: a patient or a slide on both sides is refused. Raises EdgeError MDSE-VALIDATE-006
-    (no target in the table), -007, -012 (patient, slide on both sides), -008 (a class without a slide that can be
+    `model_json` gives the XGBoost JSON of a target; `leave_out` are labels that are no class of ours, `rest` classes of
+    a family without a question in the bundle: slides of its negative class. `trained_on` is the table of the training
+    slides: a patient or a slide on both sides is refused. Raises EdgeError MDSE-VALIDATE-006 (no target in the table),
+    -013 (`rest` without a family), -007, -012 (patient, slide on both sides), -008 (a class without a slide that can be
     read), MDSE-TRAIN-014, -017, -018, -019 (the tables), and those of a slide but for a rejected one.
     """
     columns = _columns(table)
@@ -91,8 +94,10 @@ def evaluate_slides(
     if not specs:
         targets = ", ".join(spec.target for spec in model.assessments) or "none"
         raise EdgeError("MDSE-VALIDATE-006", where=str(table), columns=", ".join(columns), targets=targets)
+    if rest and all(spec.family is None for spec in specs):
+        raise EdgeError("MDSE-VALIDATE-013", where="--rest", targets=", ".join(spec.target for spec in specs))
     labelled = {
-        spec.target: read_slide_labels(table, column_of(spec), labels_of(spec, specs), say, leave_out=leave_out)
+        spec.target: read_slide_labels(table, column_of(spec), labels_of(spec, specs, rest), say, leave_out=leave_out)
         for spec in specs
     }
     if trained_on is not None:
@@ -106,14 +111,11 @@ def evaluate_slides(
         _require_classes(cases, spec, table)
         shap = _shap(cases, spec, model, model_json)
         section = section_from_cases(cases, spec, shap, table, trained_on)
+        if spec.family is not None:
+            section |= negatives_of(section["note"], [e for e in labelled[spec.target] if e.slide in records], spec)
         section["rejected"] = {e.slide: rejected[e.slide] for e in labelled[spec.target] if e.slide in rejected}
         results[spec.target] = SlideResult(section, cases, shap)
     return results
-
-
-def column_of(spec: AssessmentSpec) -> str:
-    """Return the column that labels a question: its own, or that of the family of one-versus-rest questions."""
-    return spec.family or spec.target
 
 
 def profile_from_record(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
@@ -254,13 +256,6 @@ def _note(simulated: bool, trained_on: Path | None) -> str:
     if trained_on is None:
         return "slides; whether their patients were kept out of the training was not checked."
     return "slides of patients who are not in the training table."
-
-
-def labels_of(spec: AssessmentSpec, specs: Sequence[AssessmentSpec]) -> list[str]:
-    """Return the labels that a question knows: its two classes, or the positive ones of its whole family."""
-    if spec.family is None:
-        return [spec.positive, spec.negative]
-    return [other.positive for other in specs if other.family == spec.family]
 
 
 def _columns(table: Path) -> list[str]:

@@ -148,7 +148,12 @@ class ReliabilityBin:
 def reliability(
     confidence: NDArray[np.floating], right: NDArray[np.bool_], *, bins: int = 15
 ) -> tuple[tuple[ReliabilityBin, ...], float]:
-    """Return bins of equal size in the order of confidence [N] (0-1), and the expected calibration error over them."""
+    """Return bins of equal size in the order of confidence [N] (0-1), and the expected calibration error over them.
+
+    Of nothing there are no bins, and the error is 0.
+    """
+    if not len(confidence):
+        return (), 0.0
     order = np.argsort(confidence, kind="stable")
     found = []
     for part in np.array_split(order, min(bins, len(order))):

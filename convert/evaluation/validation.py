@@ -39,7 +39,8 @@ _LEAST_FOR_EMBEDDING = 10
 class Request:
     """What to validate on what. `split` is training, validation, test or all; folders may be empty lists.
 
-    `leave_out`: labels of slides and types of cells that are meant to be left out.
+    `leave_out`: labels of slides and types of cells that are meant to be left out. `rest`: classes of a family
+    without a question in the bundle.
     """
 
     network_path: Path
@@ -53,6 +54,7 @@ class Request:
     slide_table: Path | None = None
     trained_on: Path | None = None
     leave_out: Sequence[str] = ()
+    rest: Sequence[str] = ()
     robustness: bool = False
     probes: bool = False
     preclass: bool = False
@@ -239,6 +241,7 @@ def _slides(
         say,
         trained_on=request.trained_on,
         leave_out=request.leave_out,
+        rest=request.rest,
     )
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import shap
 import xgboost
 
+from convert.evaluation import slides
 from convert.evaluation.html_slides import slides_part
+from convert.evaluation.question_labels import column_of, labels_of
 from convert.evaluation.shap_values import shap_from_profiles
-from convert.evaluation.slides import Case, column_of, exact_score, labels_of, profile_from_record, section_from_cases
+from convert.evaluation.slides import Case, evaluate_slides, exact_score, profile_from_record, section_from_cases
 from edge.bundle.manifest import AssessmentSpec
 from edge.catalogue import load_catalogue
 from edge.errors import EdgeError
@@ -87,6 +90,14 @@ def test_the_full_score_is_the_one_that_the_runtime_rounds_into_the_record():
     np.testing.assert_array_equal(seen[0], np.array([[1 / 3, np.nan]], np.float32))
 
 
+def test_slides_of_which_none_was_scored_are_counted_without_rates():
+    unscored = [case(i, positive, None, "NOT-EVALUABLE") for i, positive in enumerate((True, True, False))]
+    found = section_from_cases(unscored, question(), None, Path("slides.csv"), None)
+    assert (found["n"], found["scored"], found["not_scored"]) == (3, 0, {"PROFILE-OOD": 3})
+    assert (found["sensitivity"], found["auc"], found["brier"], found["calibration"]) == (None, None, None, [])
+    assert "PROFILE-OOD: 3" in str(slides_part("mds_aa", {**found, "rejected": {}}, {}))
+
+
 def test_the_paper_stands_beside_real_slides_and_never_beside_simulated_ones():
     real = section_from_cases(cases(), question(), None, Path("slides.csv"), None)
     drawn = section_from_cases(cases(simulated=True), question(), None, Path("slides.csv"), None)
@@ -107,6 +118,48 @@ def test_questions_of_a_family_share_its_column_and_its_classes():
     assert column_of(family[1]) == "mpn"
     assert labels_of(family[1], [*family, question()]) == ["PV", "ET", "PMF"]
     assert (column_of(question()), labels_of(question(), family)) == ("mds_aa", ["MDS", "AA"])
+
+
+@pytest.fixture
+def one_of_a_family(monkeypatch):
+    """A bundle that asks for PV of the family alone; every slide is read, and none is scored."""
+    spec = question("mpn_PV", "PV", "OTHER", "mpn")
+    unscored = dict(target="mpn_PV", score=None, ci95=None, call="NOT-EVALUABLE", reasons=[])
+    record = dict(assessments=[unscored], slide=dict(analyzer=dict(model="DI-60")), profile=[])
+    monkeypatch.setattr(slides, "_records", lambda root, names, model, stream: (dict.fromkeys(names, record), {}))
+    return SimpleNamespace(assessments=(spec,), trees={"mpn_PV": None}, catalogue=CATALOGUE)
+
+
+def family_table(folder: Path) -> Path:
+    labels = ["PV"] * 3 + ["ET"] * 2 + ["PMF"]
+    rows = [f"S{number},P{number},{label}" for number, label in enumerate(labels)]
+    for number in range(len(rows)):
+        (folder / f"S{number}").mkdir()
+    (folder / "slides.csv").write_text("\n".join(["slide,patient,mpn", *rows]) + "\n", encoding="utf-8")
+    return folder / "slides.csv"
+
+
+def test_a_part_of_a_family_is_judged_on_the_slides_of_the_whole_one_and_says_what_the_negatives_are(
+    one_of_a_family, tmp_path
+):
+    table, model = family_table(tmp_path), one_of_a_family
+    with pytest.raises(EdgeError, match="MDSE-TRAIN-018"):
+        evaluate_slides(tmp_path, table, model, lambda _: b"", None, print)
+    found = evaluate_slides(tmp_path, table, model, lambda _: b"", None, print, rest=["ET", "PMF"])["mpn_PV"].section
+    assert (found["n_positive"], found["n_negative"]) == (3, 3)
+    assert found["negatives"] == {"ET": 2, "PMF": 1}
+    assert "OTHER is 2 of ET, 1 of PMF." in found["note"]
+    without = evaluate_slides(tmp_path, table, model, lambda _: b"", None, print, rest=["ET"], leave_out=["PMF"])[
+        "mpn_PV"
+    ].section
+    assert without["note"].endswith("OTHER is 2 of ET.")
+
+
+def test_a_rest_without_a_family_is_refused(tmp_path):
+    (tmp_path / "slides.csv").write_text("slide,patient,mds_aa\nS1,P1,MDS\n", encoding="utf-8")
+    model = SimpleNamespace(assessments=(question(),))
+    with pytest.raises(EdgeError, match=r"MDSE-VALIDATE-013 .*mds_aa"):
+        evaluate_slides(tmp_path, tmp_path / "slides.csv", model, lambda _: b"", None, print, rest=["ET"])
 
 
 def test_a_profile_is_computed_from_the_counts_of_the_record_and_not_from_its_rounded_values():
