@@ -103,7 +103,7 @@ def cohort_from_slides(root: Path, labelled: Sequence[LabelledSlide], model: Mod
     slide, -015 (no slide is left). Rejected slides (exit 5) stop it too unless they may be left out; several faults are
     named together as -017.
     """
-    _require_folders(root, labelled)
+    require_folders(root, labelled)
     rows: list[tuple[LabelledSlide, SlideProfile, bool]] = []
     rejected: list[EdgeError] = []
     with Progress(f"profiling the slides of {root.name}", len(labelled), reading.stream) as progress:
@@ -128,8 +128,11 @@ def cohort_from_slides(root: Path, labelled: Sequence[LabelledSlide], model: Mod
     return cohort
 
 
-def _require_folders(root: Path, labelled: Sequence[LabelledSlide]) -> None:
-    """Look for all folders before the first of many minutes is spent on profiling."""
+def require_folders(root: Path, labelled: Sequence[LabelledSlide]) -> None:
+    """Look for all folders before the first of many minutes is spent on slides.
+
+    Raises EdgeError MDSE-TRAIN-014 for one that is not there, several together as -017.
+    """
     absent = [entry.slide for entry in labelled if not (root / entry.slide).is_dir()]
     reason = "the table names it, but there is no such folder"
     raise_together([EdgeError("MDSE-TRAIN-014", where=str(root / name), reason=reason) for name in absent], str(root))

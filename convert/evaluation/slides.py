@@ -6,9 +6,8 @@ may not be scored is counted with its reason; it enters no area and no rate.
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,13 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.evaluation.paper import load_paper
-from convert.evaluation.question_labels import column_of, labels_of, negatives_of
+from convert.evaluation.question_labels import SlideTables, negatives_of
 from convert.evaluation.shap_values import ShapValues, shap_from_profiles
 from convert.evaluation.statistics import Estimate, area_with_interval, proportion, reliability
-from convert.evaluation.training_table import require_apart
 from convert.progress import Progress
 from convert.slide_cohort import SIMULATED_PREFIX
-from convert.slide_labels import LabelledSlide, read_slide_labels
+from convert.slide_labels import LabelledSlide
 from edge.bundle.manifest import AssessmentSpec
 from edge.catalogue import Catalogue
 from edge.errors import EXIT_SLIDE_REJECTED, EdgeError
@@ -70,47 +68,21 @@ class SlideResult:
 
 
 def evaluate_slides(
-    root: Path,
-    table: Path,
-    model: Model,
-    model_json: Callable[[str], bytes],
-    stream: TextIO | None,
-    say: Callable[[str], None],
-    *,
-    trained_on: Path | None = None,
-    leave_out: Collection[str] = (),
-    rest: Sequence[str] = (),
+    tables: SlideTables, model: Model, model_json: Callable[[str], bytes], stream: TextIO | None
 ) -> dict[str, SlideResult]:
-    """Return a result per target of the bundle that the table has a column for.
+    """Return a result per question that the table labels. `model_json` gives the XGBoost JSON of a target.
 
-    `model_json` gives the XGBoost JSON of a target; `leave_out` are labels that are no class of ours, `rest` classes of
-    a family without a question in the bundle: slides of its negative class. `trained_on` is the table of the training
-    slides: a patient or a slide on both sides is refused. Raises EdgeError MDSE-VALIDATE-006 (no target in the table),
-    -013 (`rest` without a family), -007, -012 (patient, slide on both sides), -008 (a class without a slide that can be
-    read), MDSE-TRAIN-014, -017, -018, -019 (the tables), and those of a slide but for a rejected one.
+    Raises EdgeError MDSE-VALIDATE-008 (a class without a slide that can be read), and those of a slide but for a
+    rejected one.
     """
-    columns = _columns(table)
-    specs = [spec for spec in model.assessments if column_of(spec) in columns]
-    if not specs:
-        targets = ", ".join(spec.target for spec in model.assessments) or "none"
-        raise EdgeError("MDSE-VALIDATE-006", where=str(table), columns=", ".join(columns), targets=targets)
-    if rest and all(spec.family is None for spec in specs):
-        raise EdgeError("MDSE-VALIDATE-013", where="--rest", targets=", ".join(spec.target for spec in specs))
-    labelled = {
-        spec.target: read_slide_labels(table, column_of(spec), labels_of(spec, specs, rest), say, leave_out=leave_out)
-        for spec in specs
-    }
-    if trained_on is not None:
-        require_apart([entry for entries in labelled.values() for entry in entries], trained_on)
-    records, rejected = _records(
-        root, sorted({e.slide for entries in labelled.values() for e in entries}), model, stream
-    )
+    labelled, table = tables.labelled, tables.table
+    records, rejected = _records(tables.root, sorted(tables.slides), model, stream)
     results = {}
-    for spec in specs:
+    for spec in tables.specs:
         cases = tuple(_cases(labelled[spec.target], records, spec, model.trees[spec.target]))
         _require_classes(cases, spec, table)
         shap = _shap(cases, spec, model, model_json)
-        section = section_from_cases(cases, spec, shap, table, trained_on)
+        section = section_from_cases(cases, spec, shap, table, tables.trained_on)
         if spec.family is not None:
             section |= negatives_of(section["note"], [e for e in labelled[spec.target] if e.slide in records], spec)
         section["rejected"] = {e.slide: rejected[e.slide] for e in labelled[spec.target] if e.slide in rejected}
@@ -256,14 +228,6 @@ def _note(simulated: bool, trained_on: Path | None) -> str:
     if trained_on is None:
         return "slides; whether their patients were kept out of the training was not checked."
     return "slides of patients who are not in the training table."
-
-
-def _columns(table: Path) -> list[str]:
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as stream:
-            return list(csv.DictReader(stream).fieldnames or ())
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise EdgeError("MDSE-TRAIN-014", where=str(table), reason=str(error)) from error
 
 
 def _require_classes(cases: Sequence[Case], spec: AssessmentSpec, table: Path) -> None:

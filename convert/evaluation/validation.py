@@ -19,6 +19,7 @@ from convert.evaluation.paper import load_paper
 from convert.evaluation.preclass import preclass_of
 from convert.evaluation.predictions import Predictions, predict
 from convert.evaluation.probes import probes_of
+from convert.evaluation.question_labels import SlideTables, read_slide_tables
 from convert.evaluation.robustness import robustness_of
 from convert.evaluation.shortfalls import shortfalls_of
 from convert.evaluation.slide_figures import roc_figure, shap_figure
@@ -30,6 +31,7 @@ from edge import __version__
 from edge.bundle.reader import open_bundle
 from edge.catalogue import Catalogue
 from edge.errors import EdgeError
+from edge.model import Model
 
 SCHEMA = "mds-edge.validation/1"
 _LEAST_FOR_EMBEDDING = 10
@@ -86,6 +88,7 @@ def validate(
     for notice in notices:
         say(f"note: {notice}")
     _require_studies(request, labelled)
+    tables = _slide_tables(request, network, say)
     original = _original(request, network)
     found = Validation(_head(network, notices, made_at), catalogue)
     origins: list[Origin] = [origin for origin in ("real", "drawn") if any(c.origin == origin for c in labelled.cells)]
@@ -96,8 +99,8 @@ def validate(
             found.document |= section | _studies(request, labelled, predictions, network, original, stream)
         else:
             found.document["drawn"] = section
-    if request.slides is not None:
-        for target, result in _slides(request, request.slides, network, stream, say, public_key).items():
+    if tables is not None and isinstance(network, BundleNetwork):
+        for target, result in _slides(request, tables, network.model, stream, public_key).items():
             found.document["slides"][target] = result.section
             _draw_slides(target, result, found.pictures)
     if note := note_of_missing_intervals(found.document):
@@ -221,28 +224,28 @@ def _probes(
     return probes_of(fitted, judged, stream)
 
 
-def _slides(
-    request: Request,
-    root: Path,
-    network: Network,
-    stream: TextIO | None,
-    say: Callable[[str], None],
-    public_key: bytes | None,
-) -> Mapping[str, SlideResult]:
+def _slide_tables(request: Request, network: Network, say: Callable[[str], None]) -> SlideTables | None:
+    """Read what is said of the slides; None where none are to be judged."""
+    if request.slides is None:
+        return None
     if not isinstance(network, BundleNetwork):
         raise EdgeError("MDSE-VALIDATE-010", where=str(request.network_path))
-    bundle = open_bundle(request.network_path, public_key=public_key)
-    return evaluate_slides(
-        root,
-        request.slide_table or root / "slides.csv",
-        network.model,
-        lambda target: bundle.read(f"trees/{target}/model.json"),
-        stream,
+    return read_slide_tables(
+        request.slides,
+        request.slide_table or request.slides / "slides.csv",
+        network.model.assessments,
         say,
         trained_on=request.trained_on,
         leave_out=request.leave_out,
         rest=request.rest,
     )
+
+
+def _slides(
+    request: Request, tables: SlideTables, model: Model, stream: TextIO | None, public_key: bytes | None
+) -> Mapping[str, SlideResult]:
+    bundle = open_bundle(request.network_path, public_key=public_key)
+    return evaluate_slides(tables, model, lambda target: bundle.read(f"trees/{target}/model.json"), stream)
 
 
 def _draw_slides(target: str, result: SlideResult, pictures: dict[str, bytes]) -> None:

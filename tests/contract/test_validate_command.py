@@ -15,6 +15,7 @@ import jsonschema
 import pytest
 
 from convert.commands.validate import main
+from convert.evaluation.question_labels import read_slide_tables
 from convert.evaluation.slides import evaluate_slides
 from edge.bundle.reader import open_bundle
 from edge.commands.analyzer_simulator import main as simulate
@@ -194,9 +195,8 @@ def test_slides_run_through_the_deployed_pipeline_and_shap_agrees_with_it(cohort
 
 def test_the_full_score_of_a_slide_is_the_rounded_one_of_its_record(cohort):
     model, bundle = open_model(BUNDLE, public_key=None, threads=1), open_bundle(BUNDLE, public_key=None)
-    results = evaluate_slides(
-        cohort, cohort / "slides.csv", model, lambda target: bundle.read(f"trees/{target}/model.json"), None, print
-    )
+    tables = read_slide_tables(cohort, cohort / "slides.csv", model.assessments, print)
+    results = evaluate_slides(tables, model, lambda target: bundle.read(f"trees/{target}/model.json"), None)
     scored = [case for case in results["mds_aa"].cases if case.scored]
     assert len(scored) >= 2
     assert [round(case.score, 4) for case in scored] == [case.assessment["score"] for case in scored]
@@ -210,6 +210,21 @@ def test_a_patient_on_both_sides_is_refused_by_name(cohort, tmp_path):
     assert "MDSE-VALIDATE-007" in done.stderr
     assert "SIMPAT" in done.stderr
     assert not (tmp_path / "r").exists()
+
+
+def test_slide_folders_that_are_not_there_are_named_together_before_a_cell_is_computed(
+    cohort, drawn, tmp_path, monkeypatch
+):
+    def no_cell(*_, **__):
+        raise AssertionError("a cell was computed")
+
+    monkeypatch.setattr("convert.evaluation.validation.predict", no_cell)
+    table = tmp_path / "slides.csv"
+    table.write_text("slide,patient,mds_aa\nGONE1,A,MDS\nGONE2,B,AA\n", encoding="utf-8")
+    options = ("--split", "all", "--slides", cohort, "--slide-labels", table, "--out", tmp_path / "r")
+    done = validate(BUNDLE, drawn, *options)
+    assert done.returncode == 2, done.stderr
+    assert all(word in done.stderr for word in ("MDSE-TRAIN-014", "GONE1", "GONE2", "no such folder"))
 
 
 def test_a_table_without_the_question_of_the_bundle_says_which_columns_it_has(cohort, tmp_path):

@@ -12,7 +12,7 @@ import xgboost
 
 from convert.evaluation import slides
 from convert.evaluation.html_slides import slides_part
-from convert.evaluation.question_labels import column_of, labels_of
+from convert.evaluation.question_labels import column_of, labels_of, read_slide_tables
 from convert.evaluation.shap_values import shap_from_profiles
 from convert.evaluation.slides import Case, evaluate_slides, exact_score, profile_from_record, section_from_cases
 from edge.bundle.manifest import AssessmentSpec
@@ -143,23 +143,24 @@ def test_a_part_of_a_family_is_judged_on_the_slides_of_the_whole_one_and_says_wh
     one_of_a_family, tmp_path
 ):
     table, model = family_table(tmp_path), one_of_a_family
+
+    def judged(**options) -> dict:
+        tables = read_slide_tables(tmp_path, table, model.assessments, print, **options)
+        return evaluate_slides(tables, model, lambda _: b"", None)["mpn_PV"].section
+
     with pytest.raises(EdgeError, match="MDSE-TRAIN-018"):
-        evaluate_slides(tmp_path, table, model, lambda _: b"", None, print)
-    found = evaluate_slides(tmp_path, table, model, lambda _: b"", None, print, rest=["ET", "PMF"])["mpn_PV"].section
+        judged()
+    found = judged(rest=["ET", "PMF"])
     assert (found["n_positive"], found["n_negative"]) == (3, 3)
     assert found["negatives"] == {"ET": 2, "PMF": 1}
     assert "OTHER is 2 of ET, 1 of PMF." in found["note"]
-    without = evaluate_slides(tmp_path, table, model, lambda _: b"", None, print, rest=["ET"], leave_out=["PMF"])[
-        "mpn_PV"
-    ].section
-    assert without["note"].endswith("OTHER is 2 of ET.")
+    assert judged(rest=["ET"], leave_out=["PMF"])["note"].endswith("OTHER is 2 of ET.")
 
 
 def test_a_rest_without_a_family_is_refused(tmp_path):
     (tmp_path / "slides.csv").write_text("slide,patient,mds_aa\nS1,P1,MDS\n", encoding="utf-8")
-    model = SimpleNamespace(assessments=(question(),))
     with pytest.raises(EdgeError, match=r"MDSE-VALIDATE-013 .*mds_aa"):
-        evaluate_slides(tmp_path, tmp_path / "slides.csv", model, lambda _: b"", None, print, rest=["ET"])
+        read_slide_tables(tmp_path, tmp_path / "slides.csv", [question()], print, rest=["ET"])
 
 
 def test_a_profile_is_computed_from_the_counts_of_the_record_and_not_from_its_rounded_values():
