@@ -71,6 +71,9 @@ def note_of(predictions: Predictions, split: str, seen: int | None) -> str:
         return "SIMULATED: drawn cells. Says that the parts fit together; says nothing about real cells."
     if split not in ("test", "validation"):
         return f"real cells, {split} split: cells that a network may have been trained on; no proof of anything."
+    if split == "validation" and seen is None:
+        chosen = "epoch, thresholds and calibration of a network are chosen on such cells; no proof of anything"
+        return f"real cells, validation split: {chosen}."
     checked = words_of_seen(seen, len(predictions.cells))
     return f"real cells, {checked}." if seen else f"real cells, {_kind_of_split(predictions)}; {checked}."
 

@@ -133,6 +133,14 @@ def test_the_note_says_whether_the_split_knows_patients_and_whether_the_cells_pr
     assert "no proof" in note_of(neutrophils(), "training", 0)
 
 
+def test_cells_by_which_thresholds_are_chosen_are_not_reported_like_cells_kept_apart():
+    unknown = note_of(neutrophils(patient="P"), "validation", None)
+    assert "thresholds and calibration of a network are chosen on such cells" in unknown
+    assert "by patient" not in unknown
+    assert "no proof" in note_of(neutrophils(patient="P"), "validation", 3)
+    assert "none of these files was seen" in note_of(neutrophils(patient="P"), "validation", 0)
+
+
 def clustered(blank: int) -> Predictions:
     """20 patients with 20 cells each, all right of every second patient and half of the others; some lack the name."""
     pairs = []
