@@ -40,7 +40,8 @@ examples
 Which cells belong to a split follows from the patient, or from the file name where no patient is known
 (docs/validation.md). Drawn cells and simulated slides are marked so and never stand beside the paper's figures.
 
-exit status  0 done, whatever was found   2 usage, labels or slides   4 the bundle does not fit this machine
+exit status  0 done, whatever was found   2 usage, labels or slides   3 SHAP contradicts the runtime
+             4 the bundle does not fit this machine   75 the report cannot be written, or a share is away
              78 a library of the convert extra is missing"""
 
 
@@ -127,12 +128,12 @@ def _add_engine(group: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from convert.evaluation.networks import BundleNetwork, open_network
-    from convert.evaluation.report_folder import refuse_occupied, write_validation
+    from convert.evaluation.report_folder import require_place, write_validation
     from convert.evaluation.validation import validate
     from edge.bundle.key_file import read_public_key
 
     _require_tools(["matplotlib", "sklearn", *(["shap"] if arguments.slides else [])])
-    refuse_occupied(arguments.out, may_replace=arguments.replace)
+    require_place(arguments.out, may_replace=arguments.replace)
     public_key = read_public_key(arguments.public_key)
     stream = None if arguments.quiet else sys.stderr
     network = open_network(

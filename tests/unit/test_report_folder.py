@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from convert.evaluation.report_folder import write_validation
+from convert.evaluation.report_folder import require_place, write_validation
 from convert.evaluation.validation import Validation
 from edge.catalogue import load_catalogue
+from edge.errors import EdgeError
 
 
 def a_validation(made_at: str, **more: object) -> Validation:
@@ -48,6 +49,16 @@ def test_the_earlier_report_has_its_name_again_where_the_new_one_cannot_take_it(
 
     monkeypatch.setattr(Path, "rename", failing(rename))
     monkeypatch.setattr(Path, "replace", failing(replaced))
-    with pytest.raises(OSError, match="does not answer"):
+    with pytest.raises(EdgeError, match=r"MDSE-VALIDATE-014 .*does not answer") as error:
         write_validation(a_validation("today"), tmp_path / "report", may_replace=True)
     assert (made_at(tmp_path / "report"), [path.name for path in tmp_path.iterdir()]) == ("yesterday", ["report"])
+    assert error.value.exit_status == 75
+
+
+def test_a_place_that_cannot_be_written_is_an_error_with_a_code_before_anything_is_computed(tmp_path):
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    with pytest.raises(EdgeError, match=r"MDSE-VALIDATE-014 .*file is not a folder"):
+        require_place(tmp_path / "file" / "deeper" / "report", may_replace=True)
+    require_place(tmp_path / "not" / "there" / "yet", may_replace=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    write_validation(a_validation("now"), tmp_path / "not" / "there" / "yet", may_replace=False)
