@@ -73,7 +73,7 @@ def fitted_decision(
     """Return `decision` with temperature, `type_offset` and `unidentified_below` fitted on the validation cells.
 
     `graph` is the fp32 graph with the temperature of `decision` in it; `with_offsets`: its head can take offsets. With
-    fewer than FEWEST_CELLS cells the card's values stay. Raises EdgeError MDSE-IMAGE-*.
+    fewer than FEWEST_CELLS cells the card's values stay. Raises EdgeError MDSE-TRAIN-*.
     """
     cells = cells_of_decision(validation)
     if not cells:

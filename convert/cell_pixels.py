@@ -31,9 +31,9 @@ def pixels_from_cells(
 ) -> NDArray[np.uint8]:
     """Return the cells' pixels, uint8 [N, size_px, size_px, 3] RGB, in the order of `cells`.
 
-    With a cache folder the array is a read-only memory map. Raises EdgeError MDSE-IMAGE-* naming the file that cannot
-    be read, MDSE-TRAIN-003 where two files with the same content carry different types; several together as -017. A
-    cache file that is damaged is MDSE-TRAIN-007, one that cannot be written -032.
+    With a cache folder the array is a read-only memory map. Raises EdgeError MDSE-TRAIN-025 naming the file that cannot
+    be used, -004 one that cannot be read, -003 where two files with the same content carry different types; several
+    together as -017. A cache file that is damaged is MDSE-TRAIN-007, one that cannot be written -032.
     """
     if cache_folder is None:
         return _decoded(cells, size_px)
@@ -87,13 +87,25 @@ def _decoded(cells: Sequence[LabelledCell], size_px: int) -> NDArray[np.uint8]:
             try:
                 data = _read(cell.path)
                 _refuse_second_label(cell, hashlib.sha256(data).digest(), type_by_content)
-                images.append(CellImage(cell.cell_id, decode_image(data, where=str(cell.path))))
+                images.append(CellImage(cell.cell_id, decode_labelled(data, cell)))
             except EdgeError as fault:
                 faults.add(fault)
         if images and not faults.found:
             pixels[start : start + len(images)] = tensors_from_cells(images, size_px)
     faults.require_none("images")
     return pixels
+
+
+def decode_labelled(data: bytes, cell: LabelledCell) -> NDArray[np.uint8]:
+    """Return the pixels of a labelled cell, uint8 [H, W, 3] RGB.
+
+    Raises EdgeError MDSE-TRAIN-025 with the image's fault: it is a mistake of the labels' folder and has its status,
+    not that of a slide to be refused.
+    """
+    try:
+        return decode_image(data, where=str(cell.path))
+    except EdgeError as error:
+        raise EdgeError("MDSE-TRAIN-025", where=str(cell.path), reason=f"{error.code}: {error.text}") from error
 
 
 def _read(path: Path) -> bytes:

@@ -74,7 +74,7 @@ def reference_cells(
     with_drawn: bool,
     stream: TextIO | None,
 ) -> ReferenceCells:
-    """Run known cells through the engine that a site will run. Raises EdgeError MDSE-IMAGE-*, MDSE-ENGINE-*."""
+    """Run known cells through the engine that a site will run. Raises EdgeError MDSE-TRAIN-*, MDSE-ENGINE-*."""
     size_px = engine.spec.size_px
     place = {code: index for index, code in enumerate(catalogue.type_codes)}
     fitted, held_out = _in_reference(training, validation)

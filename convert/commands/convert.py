@@ -37,7 +37,8 @@ The model takes one image and has two heads: cell_type (softmax, as wide as the 
 and findings (sigmoid, as wide as it has findings), both read from one feature layer.
 Its card (model.card.json, written by edge-train) gives names, thresholds and evidence.
 
-exit status  0 done   2 usage   3 refused, only a page that says why is written   75 disk full   78 no tool"""
+exit status  0 done   2 usage, labels   3 refused, only a page that says why is written   4 no bundle can hold it
+             75 disk full   78 no tool"""
 
 
 def parser() -> argparse.ArgumentParser:

@@ -10,8 +10,10 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.cell_pixels import decode_labelled
 from convert.dataset import LabelledCell
 from convert.evaluation.networks import Network
+from convert.label_faults import Faults
 from convert.progress import Progress
 from convert.training_batches import Targets, targets_from_cells
 from edge.catalogue import Catalogue
@@ -19,7 +21,7 @@ from edge.engines.base import EngineOutputs
 from edge.errors import EdgeError
 from edge.findings import check_outputs
 from edge.image_measures import measures_from_tensors
-from edge.images import CellImage, decode_image
+from edge.images import CellImage
 from edge.tensors import tensors_from_cells
 
 Change = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
@@ -63,8 +65,9 @@ def predict(
 ) -> Predictions:
     """Return the network's outputs for all cells, in order; at least one cell.
 
-    `change` is applied to the decoded pixels, at full size, before they are resized. Raises EdgeError MDSE-IMAGE-*
-    naming the file that cannot be used, MDSE-TRAIN-003 where two files with the same content carry different types.
+    `change` is applied to the decoded pixels, at full size, before they are resized. Raises EdgeError MDSE-TRAIN-025
+    naming the file that cannot be used, -004 one that cannot be read, -003 where two files with the same content carry
+    different types; several together as -017.
     """
     measures: list[NDArray[np.float32]] = []
     with Progress(label, len(cells), stream) as progress:
@@ -87,15 +90,23 @@ def _batches(
     measures: list[NDArray[np.float32]],
 ) -> Iterator[NDArray[np.uint8]]:
     seen: dict[bytes, LabelledCell] = {}
+    faults = Faults()
     for start in range(0, len(cells), network.batch):
         images = []
         for cell in cells[start : start + network.batch]:
-            pixels = _decoded(cell, seen)
+            try:
+                pixels = _decoded(cell, seen)
+            except EdgeError as fault:
+                faults.add(fault)
+                continue
             images.append(CellImage(cell.cell_id, pixels if change is None else change(pixels)))
+        progress.advance(len(images))
+        if faults.found:
+            continue  # nothing is computed any more: what else cannot be used is named in the same run
         batch = tensors_from_cells(images, network.size_px)
         measures.append(measures_from_tensors(batch))
         yield batch
-        progress.advance(len(images))
+    faults.require_none("images")
 
 
 def _decoded(cell: LabelledCell, seen: dict[bytes, LabelledCell]) -> NDArray[np.uint8]:
@@ -107,4 +118,4 @@ def _decoded(cell: LabelledCell, seen: dict[bytes, LabelledCell]) -> NDArray[np.
     if first.cell_type != cell.cell_type:
         kinds = {"first": first.cell_type, "second": cell.cell_type}
         raise EdgeError("MDSE-TRAIN-003", where=str(first.path), file=str(cell.path), **kinds)
-    return decode_image(data, where=str(cell.path))
+    return decode_labelled(data, cell)

@@ -22,9 +22,9 @@ REPORT_NAME, JSON_NAME, PICTURES_NAME = "report.html", "validation.json", "figur
 def write_validation(validation: Validation, out: Path, *, may_replace: bool) -> tuple[str, ...]:
     """Write the folder beside its old self and put it into place, so that no half report is ever seen.
 
-    Everything is text before the folder is made, and what fails leaves nothing behind. Returns notices. Raises EdgeError
-    MDSE-VALIDATE-001 where `out` is there already and may not be replaced, or is no report's folder, -014 where the
-    disk refuses.
+    Everything is text before the folder is made, and what fails leaves nothing behind. Returns notices. Raises
+    EdgeError MDSE-VALIDATE-001 where `out` is there already and may not be replaced, or is no report's folder, -014
+    where the disk refuses.
     """
     require_place(out, may_replace=may_replace)
     contents = _contents(validation)

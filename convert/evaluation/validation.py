@@ -81,7 +81,7 @@ def validate(
     made_at: str,
     public_key: bytes | None = None,
 ) -> Validation:
-    """Run a validation; progress goes to `stream`. Raises EdgeError MDSE-VALIDATE-*, -TRAIN-*, -IMAGE-* and others."""
+    """Run a validation; progress goes to `stream`. Raises EdgeError MDSE-VALIDATE-*, -TRAIN-* and others."""
     catalogue = network.catalogue
     labelled = _labelled(request, catalogue)
     notices = (*network.notices, *labelled.notices)

@@ -264,7 +264,16 @@ def test_an_unreadable_image_and_a_cell_of_two_types_are_named_and_no_report_is_
     whole = victim.read_bytes()
     victim.write_bytes(whole[: len(whole) // 2])
     done = validate(BUNDLE, folder, "--split", "all", "--out", tmp_path / "r")
-    assert (done.returncode, victim.name in done.stderr, "MDSE-IMAGE" in done.stderr) == (5, True, True)
+    assert (done.returncode, victim.name in done.stderr, "MDSE-TRAIN-025" in done.stderr) == (2, True, True)
+    assert "MDSE-IMAGE" in done.stderr
+    (second,) = sorted((folder / "BL").iterdir())[:1]
+    kept = second.read_bytes()
+    second.write_bytes(b"")
+    done = validate(BUNDLE, folder, "--split", "all", "--out", tmp_path / "r")
+    assert (done.returncode, "2 faults" in done.stderr) == (2, True)
+    assert victim.name in done.stderr
+    assert second.name in done.stderr
+    second.write_bytes(kept)
     (other,) = sorted((folder / "SNE").iterdir())[:1]
     victim.write_bytes(other.read_bytes())
     done = validate(BUNDLE, folder, "--split", "all", "--out", tmp_path / "r")

@@ -220,8 +220,9 @@ def test_a_changed_file_is_decoded_anew(tmp_path):
 def test_an_unreadable_image_stops_the_training_and_is_named(tmp_path):
     labelled = read(tmp_path, "file,cell_type\na.jpg,SNE\n", ["a.jpg"])
     (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:100])
-    with pytest.raises(EdgeError, match=r"a\.jpg"):
+    with pytest.raises(EdgeError, match=r"MDSE-TRAIN-025 .*a\.jpg: .*MDSE-IMAGE-") as raised:
         pixels_from_cells(labelled.cells, 24)
+    assert raised.value.exit_status == 2, "the labels are to be corrected, however many images are damaged"
 
 
 def test_all_unreadable_images_are_named_together_and_nothing_is_cached(tmp_path):
