@@ -31,9 +31,9 @@ def pixels_from_cells(
 ) -> NDArray[np.uint8]:
     """Return the cells' pixels, uint8 [N, size_px, size_px, 3] RGB, in the order of `cells`.
 
-    With a cache folder the array is a read-only memory map. Raises EdgeError MDSE-TRAIN-025 naming the file that cannot
+    With a cache folder the array is a read-only memory map. Raises EdgeError MDSE-TRAIN-021 naming the file that cannot
     be used, -004 one that cannot be read, -003 where two files with the same content carry different types; several
-    together as -017. A cache file that is damaged is MDSE-TRAIN-007, one that cannot be written -032.
+    together as -017. A cache file that is damaged is MDSE-TRAIN-007, one that cannot be written -024.
     """
     if cache_folder is None:
         return _decoded(cells, size_px)
@@ -99,13 +99,13 @@ def _decoded(cells: Sequence[LabelledCell], size_px: int) -> NDArray[np.uint8]:
 def decode_labelled(data: bytes, cell: LabelledCell) -> NDArray[np.uint8]:
     """Return the pixels of a labelled cell, uint8 [H, W, 3] RGB.
 
-    Raises EdgeError MDSE-TRAIN-025 with the image's fault: it is a mistake of the labels' folder and has its status,
+    Raises EdgeError MDSE-TRAIN-021 with the image's fault: it is a mistake of the labels' folder and has its status,
     not that of a slide to be refused.
     """
     try:
         return decode_image(data, where=str(cell.path))
     except EdgeError as error:
-        raise EdgeError("MDSE-TRAIN-025", where=str(cell.path), reason=f"{error.code}: {error.text}") from error
+        raise EdgeError("MDSE-TRAIN-021", where=str(cell.path), reason=f"{error.code}: {error.text}") from error
 
 
 def _read(path: Path) -> bytes:

@@ -46,7 +46,7 @@ def train_slides(
 ) -> list[tuple[TrainedAssessment, Path]]:
     """Train, write the files beside `request.out`, and return every assessment with the path of its trees.
 
-    Raises EdgeError MDSE-TRAIN-014 to -020, -030 to -032 (the place), and what opening the bundle and reading the
+    Raises EdgeError MDSE-TRAIN-014 to -020, -022 to -024 (the place), and what opening the bundle and reading the
     slides raise. What is refused leaves the files of an earlier training as they are.
     """
     classes = request.classes or (request.training.positive, request.training.negative)

@@ -24,7 +24,7 @@ def write_slide_training(
 ) -> None:
     """Write the assessments (each with the path of its trees), the profiles and, of several classes, their figures.
 
-    All of it is written beside `out` first. Raises EdgeError MDSE-TRAIN-032 where the disk refuses: what an earlier
+    All of it is written beside `out` first. Raises EdgeError MDSE-TRAIN-024 where the disk refuses: what an earlier
     training left is then as it was, or its trees are gone.
     """
     with written(out):

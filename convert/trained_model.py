@@ -82,7 +82,7 @@ def save_trained(
     """Write `out` (.keras), the card, the log and the curves beside it; return the card.
 
     `seen`: the cells that the network has seen (convert/seen_cells.py); None where that is not known of its start.
-    Raises EdgeError MDSE-TRAIN-032 where the disk refuses.
+    Raises EdgeError MDSE-TRAIN-024 where the disk refuses.
     """
     evidence = evidence_from_cells(labelled.of("training"), catalogue)
     silence_unseen_findings(trained.model, evidence, catalogue)

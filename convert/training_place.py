@@ -20,10 +20,10 @@ from edge.errors import EdgeError
 def training_place(out: Path) -> Iterator[None]:
     """Hold the right to write `out` and the files beside it that are named after it.
 
-    Raises EdgeError MDSE-TRAIN-030 where nothing can be written, -031 while another run of edge-train holds it.
+    Raises EdgeError MDSE-TRAIN-022 where nothing can be written, -023 while another run of edge-train holds it.
     """
     if out.is_dir():
-        raise EdgeError("MDSE-TRAIN-030", where=str(out), reason="this is a folder")
+        raise EdgeError("MDSE-TRAIN-022", where=str(out), reason="this is a folder")
     require_folder(out.parent, where=out)
     lock = out.with_name(f".{out.stem}.training")
     descriptor = _taken(lock, out)
@@ -36,22 +36,22 @@ def training_place(out: Path) -> Iterator[None]:
 
 
 def require_folder(folder: Path, *, where: Path) -> None:
-    """Make `folder` where it is not there. Raises EdgeError MDSE-TRAIN-030 at `where` unless it can be written."""
+    """Make `folder` where it is not there. Raises EdgeError MDSE-TRAIN-022 at `where` unless it can be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unwritable(where, error) from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise EdgeError("MDSE-TRAIN-030", where=str(where), reason="this user may not write into the folder")
+        raise EdgeError("MDSE-TRAIN-022", where=str(where), reason="this user may not write into the folder")
 
 
 @contextmanager
 def written(path: Path) -> Iterator[None]:
-    """Raise EdgeError MDSE-TRAIN-032 for an OSError of what writes `path`."""
+    """Raise EdgeError MDSE-TRAIN-024 for an OSError of what writes `path`."""
     try:
         yield
     except OSError as error:
-        raise EdgeError("MDSE-TRAIN-032", where=str(path), reason=error.strerror or str(error)) from error
+        raise EdgeError("MDSE-TRAIN-024", where=str(path), reason=error.strerror or str(error)) from error
 
 
 def _taken(lock: Path, out: Path) -> int:
@@ -64,7 +64,7 @@ def _taken(lock: Path, out: Path) -> int:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(descriptor)
-            raise EdgeError("MDSE-TRAIN-031", where=str(out)) from error
+            raise EdgeError("MDSE-TRAIN-023", where=str(out)) from error
         except OSError as error:
             os.close(descriptor)
             raise _unwritable(out, error) from error
@@ -81,4 +81,4 @@ def _is_named(lock: Path, descriptor: int) -> bool:
 
 
 def _unwritable(where: Path, error: OSError) -> EdgeError:
-    return EdgeError("MDSE-TRAIN-030", where=str(where), reason=error.strerror or str(error))
+    return EdgeError("MDSE-TRAIN-022", where=str(where), reason=error.strerror or str(error))

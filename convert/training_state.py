@@ -41,7 +41,7 @@ class TrainingState:
 def save_state(path: Path, state: TrainingState) -> None:
     """Write the checkpoint beside its old self and replace it, so that a power cut leaves one that is whole.
 
-    Raises EdgeError MDSE-TRAIN-032 where the disk refuses.
+    Raises EdgeError MDSE-TRAIN-024 where the disk refuses.
     """
     arrays: dict[str, NDArray[Any]] = {}
     for group in _GROUPS:

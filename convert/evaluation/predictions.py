@@ -65,7 +65,7 @@ def predict(
 ) -> Predictions:
     """Return the network's outputs for all cells, in order; at least one cell.
 
-    `change` is applied to the decoded pixels, at full size, before they are resized. Raises EdgeError MDSE-TRAIN-025
+    `change` is applied to the decoded pixels, at full size, before they are resized. Raises EdgeError MDSE-TRAIN-021
     naming the file that cannot be used, -004 one that cannot be read, -003 where two files with the same content carry
     different types; several together as -017.
     """

@@ -219,11 +219,11 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_first_slide(
     (tmp_path / "folder.json").mkdir()
     for out in (tmp_path / "file" / "k.json", tmp_path / "folder.json"):
         assert main(arguments(slides, bundle, out, *CLASSES)) == 2
-        assert f"MDSE-TRAIN-030 {out}:" in capsys.readouterr().err
+        assert f"MDSE-TRAIN-022 {out}:" in capsys.readouterr().err
     with (tmp_path / ".k.training").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert main(arguments(slides, bundle, tmp_path / "k.json", *CLASSES)) == 75
-        assert f"MDSE-TRAIN-031 {tmp_path / 'k.json'}:" in capsys.readouterr().err
+        assert f"MDSE-TRAIN-023 {tmp_path / 'k.json'}:" in capsys.readouterr().err
 
 
 def test_a_class_that_is_refused_leaves_every_file_of_an_earlier_training(
@@ -247,7 +247,7 @@ def test_a_disk_that_is_full_leaves_every_file_of_an_earlier_training(
 ):
     monkeypatch.setattr("convert.assessment_report.draw_assessment", full_disk)
     assert main(arguments(slides, bundle, folder / "k.json", *CLASSES, "--seed", "2")) == 75
-    assert f"MDSE-TRAIN-032 {folder / 'k.json'}: it could not be written: No space left" in capsys.readouterr().err
+    assert f"MDSE-TRAIN-024 {folder / 'k.json'}: it could not be written: No space left" in capsys.readouterr().err
     assert contents(folder) == earlier
 
 

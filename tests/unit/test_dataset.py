@@ -220,7 +220,7 @@ def test_a_changed_file_is_decoded_anew(tmp_path):
 def test_an_unreadable_image_stops_the_training_and_is_named(tmp_path):
     labelled = read(tmp_path, "file,cell_type\na.jpg,SNE\n", ["a.jpg"])
     (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:100])
-    with pytest.raises(EdgeError, match=r"MDSE-TRAIN-025 .*a\.jpg: .*MDSE-IMAGE-") as raised:
+    with pytest.raises(EdgeError, match=r"MDSE-TRAIN-021 .*a\.jpg: .*MDSE-IMAGE-") as raised:
         pixels_from_cells(labelled.cells, 24)
     assert raised.value.exit_status == 2, "the labels are to be corrected, however many images are damaged"
 

@@ -106,7 +106,7 @@ def test_a_model_that_does_not_fit_on_the_disk_has_a_code_and_the_earlier_one_st
     before = (copy / "m.keras").read_bytes(), (copy / "m.card.json").read_bytes()
     monkeypatch.setattr(keras.Model, "save", full_disk)
     assert resumed(copy) == 75
-    assert f"MDSE-TRAIN-032 {copy / 'm.keras'}: it could not be written: No space left" in capsys.readouterr().err
+    assert f"MDSE-TRAIN-024 {copy / 'm.keras'}: it could not be written: No space left" in capsys.readouterr().err
     assert ((copy / "m.keras").read_bytes(), (copy / "m.card.json").read_bytes()) == before
 
 

@@ -50,10 +50,10 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_first_cell(cells, 
     (tmp_path / "folder.keras").mkdir()
     for out in (tmp_path / "file" / "m.keras", tmp_path / "folder.keras"):
         assert main(arguments_for(cells, out, MISSING_TYPES)) == 2
-        assert f"MDSE-TRAIN-030 {out}:" in capsys.readouterr().err
+        assert f"MDSE-TRAIN-022 {out}:" in capsys.readouterr().err
     cache = tmp_path / "file" / "cache"
     assert main(arguments_for(cells, tmp_path / "m.keras", MISSING_TYPES, "--cache", str(cache))) == 2
-    assert f"MDSE-TRAIN-030 {cache}:" in capsys.readouterr().err
+    assert f"MDSE-TRAIN-022 {cache}:" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("without_work")
@@ -63,7 +63,7 @@ def test_two_trainings_of_one_model_are_not_run_at_once(cells, tmp_path, capsys)
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     assert main(arguments) == 75
-    assert f"MDSE-TRAIN-031 {tmp_path / 'm.keras'}:" in capsys.readouterr().err
+    assert f"MDSE-TRAIN-023 {tmp_path / 'm.keras'}:" in capsys.readouterr().err
     os.close(descriptor)  # as the kernel does for a run that was killed; its file stays
     with pytest.raises(WorkBeganError):
         main(arguments)
@@ -83,7 +83,7 @@ def test_a_lock_that_its_holder_removed_meanwhile_is_taken_anew(tmp_path, monkey
     monkeypatch.setattr(fcntl, "flock", flock)
     with training_place(tmp_path / "m.keras"):
         assert lock.exists()
-        with pytest.raises(EdgeError, match="MDSE-TRAIN-031"), training_place(tmp_path / "m.keras"):
+        with pytest.raises(EdgeError, match="MDSE-TRAIN-023"), training_place(tmp_path / "m.keras"):
             pass
 
 
@@ -93,7 +93,7 @@ def test_a_checkpoint_that_does_not_fit_on_the_disk_has_a_code_and_leaves_the_ea
     monkeypatch.setattr("convert.training_state.np.savez", full_disk)
     with pytest.raises(EdgeError, match="No space left on device") as raised:
         save_state(path, TrainingState({"seed": 1}))
-    assert (raised.value.code, raised.value.exit_status) == ("MDSE-TRAIN-032", 75)
+    assert (raised.value.code, raised.value.exit_status) == ("MDSE-TRAIN-024", 75)
     assert path.read_bytes() == b"the earlier one"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -101,4 +101,4 @@ def test_a_checkpoint_that_does_not_fit_on_the_disk_has_a_code_and_leaves_the_ea
 def test_pixels_that_do_not_fit_on_the_disk_have_a_code(cells, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("convert.cell_pixels.np.save", full_disk)
     assert main(arguments_for(cells, tmp_path / "m.keras", MISSING_TYPES)) == 75
-    assert f"MDSE-TRAIN-032 {tmp_path / 'm.cache'}" in capsys.readouterr().err
+    assert f"MDSE-TRAIN-024 {tmp_path / 'm.cache'}" in capsys.readouterr().err
