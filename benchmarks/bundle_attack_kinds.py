@@ -61,6 +61,22 @@ def _with_file(name: str, data: bytes) -> Callable[[Path], None]:
     return make
 
 
+def _run_as_network(name: str, data: bytes) -> Callable[[Path], None]:
+    """Put a network under a name that is no network's, and let the manifest's engines run it."""
+
+    def change(document: dict[str, Any]) -> None:
+        document["files"][name] = {"sha256": sha256_hex(data), "bytes": len(data)}
+        for engine in document["engines"]:
+            engine["file"] = name
+
+    def make(folder: Path) -> None:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
+        _sealed(folder, change)
+
+    return make
+
+
 def _listed_as(name: str) -> Callable[[Path], None]:
     """List a path that leads elsewhere, with the digest of a file that is really there."""
     data = b"outside"
@@ -227,6 +243,14 @@ ATTACKS = (
     Attack(
         "tensor in another file, in over-long tags",
         _with_file("cells.int8.onnx", external_onnx_over_long()), ("MDSE-BUNDLE-015",),
+    ),
+    Attack(
+        "tensor in another file, in a network named as an array file",
+        _run_as_network("decision/net.npz", external_onnx()), ("MDSE-BUNDLE-002",),
+    ),
+    Attack(
+        "tensor in another file, in a network named as a plan",
+        _run_as_network("plans/net.plan", external_onnx()), ("MDSE-BUNDLE-002",),
     ),
     Attack("network that is no ONNX", _with_file("cells.int8.onnx", b"\x7fELF" * 64), ("MDSE-BUNDLE-015",)),
     Attack("signature of another key", _resigned, ("MDSE-BUNDLE-009",), signed=True),

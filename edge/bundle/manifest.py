@@ -10,13 +10,13 @@ Nothing here touches the file system: `reader.py` compares the manifest with the
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from edge.bundle.digest import manifest_bytes
+from edge.bundle.file_names import is_network, may_be_in_bundle
 from edge.errors import EdgeError
 
 SCHEMA = "mds-edge.bundle/1"
@@ -31,20 +31,6 @@ Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,16}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
-
-# One pattern per kind of file a bundle may hold. Everything else is refused: pickles, checkpoints of frameworks,
-# scripts and libraries outside trees/ have no place here.
-_FILE_PATTERNS = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"catalogue\.json|parity\.json|MODEL_CARD\.md",
-        r"cells(\.[a-z0-9]+){0,3}\.onnx",
-        r"trees/[A-Za-z0-9_-]{1,64}/(model\.json|model\.treelite|(cohort|scope)\.npz|[a-z0-9]+-[a-z0-9_]+\.so)",
-        r"golden/(images|expected|profiles)\.npz",
-        r"decision/[a-z0-9_-]{1,64}\.npz",
-        r"plans/[A-Za-z0-9][A-Za-z0-9._-]{0,127}\.plan",
-    )
-)
 
 
 class _Part(BaseModel):
@@ -257,10 +243,14 @@ def _first_fault(error: ValidationError, *outer: str) -> str:
 
 def _fault_in_files(manifest: Manifest) -> str | None:
     for path in manifest.files:
-        if not any(pattern.fullmatch(path) for pattern in _FILE_PATTERNS):
+        if not may_be_in_bundle(path):
             return f"files: {path!r} is not a file that a bundle may hold"
     if sum(entry.size_bytes for entry in manifest.files.values()) > MAX_BUNDLE_BYTES:
         return f"files: together they exceed {MAX_BUNDLE_BYTES} bytes"
+    # Whatever an engine runs must have been looked into as a network: another file may point outside of the bundle.
+    strange = [engine.file for engine in manifest.engines if not is_network(engine.file)]
+    if strange:
+        return f"engines: {strange[0]!r} is not a network file such as cells.int8.onnx"
     needed = ["catalogue.json", *(engine.file for engine in manifest.engines)]
     needed += [f"golden/{name}.npz" for name in ("images", "expected", "profiles")]
     needed += [f"{a.trees}/{name}" for a in manifest.assessments for name in ("model.json", "model.treelite")]

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge.bundle.digest import sha256_hex
+from edge.bundle.file_names import is_network
 from edge.bundle.manifest import MAX_FILES, MAX_MANIFEST_BYTES, FileEntry, Manifest, manifest_from_bytes
 from edge.bundle.onnx_contents import check_self_contained
 from edge.bundle.signature import verify_signature
@@ -30,7 +31,6 @@ MANIFEST_NAME = "manifest.json"
 SIGNATURE_NAME = "manifest.sig"
 _MAX_SIGNATURE_BYTES = 4096
 _MAX_DEPTH = 3
-_NETWORK = ".onnx"
 _READERS = 2  # digests are computed outside of the interpreter: two files at a time take half as long
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # O_NONBLOCK: opening a pipe must not wait for a writer; it is then refused because it is not a regular file.
@@ -56,7 +56,7 @@ class Bundle:
 
     def without_networks(self) -> Bundle:
         """Return the same bundle without the bytes of its networks, which are nearly all of its memory."""
-        kept = {name: data for name, data in self.contents.items() if not name.endswith(_NETWORK)}
+        kept = {name: data for name, data in self.contents.items() if not is_network(name)}
         return replace(self, contents=kept)
 
     def read(self, name: str) -> bytes:
@@ -96,7 +96,7 @@ def _open_at(root: int, public_key: bytes | None) -> Bundle:
     if linked and not signed:
         raise EdgeError("MDSE-BUNDLE-003", where=linked[0], reason="it has a second name (hard link)")
     for name, data in contents.items():
-        if name.endswith(_NETWORK):
+        if is_network(name):
             check_self_contained(data, where=name)
     catalogue = catalogue_from_json(contents["catalogue.json"])
     _check_catalogue(manifest, catalogue)

@@ -313,6 +313,16 @@ def test_a_manifest_that_contradicts_the_schema_or_itself_is_refused(path, value
         manifest_from_bytes(manifest_bytes(changed(path, value)))
 
 
+@pytest.mark.case("H4")
+@pytest.mark.parametrize("name", ["decision/net.npz", "plans/x.plan", "MODEL_CARD.md", "catalogue.json"])
+def test_an_engine_may_only_run_a_file_that_is_checked_as_a_network(name):
+    contents = {**CONTENTS, name: CONTENTS.get(name, b"a network under another name")}
+    document = manifest_document(contents)
+    document["engines"].append({"file": name, "device": "gpu", "precision": "fp16", "proof": "none yet"})
+    with pytest.raises(EdgeError, match=f"MDSE-BUNDLE-002.*engines: .*{name}.* is not a network"):
+        manifest_from_bytes(manifest_bytes(document))
+
+
 def test_a_manifest_has_exactly_one_spelling():
     document = manifest_document()
     manifest_from_bytes(manifest_bytes(document))
