@@ -6,6 +6,7 @@ bits may differ as far as its certificate allows in the mean, but hardly ever in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge.bundle.arrays import ArraySpec, arrays_from_npz
 from edge.bundle.reader import Bundle
-from edge.engines.base import Engine, EngineOutputs
+from edge.engines.base import Engine, EngineOutputs, EngineSpec
 from edge.errors import EdgeError
 
 _IMAGES = "golden/images.npz"
@@ -83,35 +84,66 @@ def golden_from_bundle(bundle: Bundle) -> GoldenCells:
 def prove_golden(engine: Engine, golden: GoldenCells) -> GoldenProof:
     """Run the golden cells and compare. Raises EdgeError MDSE-BUNDLE-014 when they differ by more than is allowed.
 
-    Every copy of the network sees every cell and is proved by itself; the proof of the last one is returned.
+    Every way that a cell of a slide may take is proved by itself: each batch size that has kernels of its own, each
+    copy and lane, each place in a batch, and the replay of what was recorded. The error names the batch size; the proof
+    of the largest batches in the last copy or lane is returned.
     """
-    step, copies = engine.spec.max_batch, engine.spec.copies
-    starts = range(0, len(golden.images), step)
-    # Copies take batches in turn: each batch as often as there are copies meets every one of them.
-    outputs = list(engine.infer(golden.images[start : start + step] for start in starts for _ in range(copies)))
-    return [_proof(outputs[copy::copies], engine, golden) for copy in range(copies)][-1]
+    sizes = engine.spec.batch_sizes or (engine.spec.max_batch,)
+    return [_prove_size(engine, golden, size) for size in sizes][-1]
 
 
-def _proof(outputs: Sequence[EngineOutputs], engine: Engine, golden: GoldenCells) -> GoldenProof:
-    types = np.concatenate([part.cell_type for part in outputs])
-    findings = np.concatenate([part.findings for part in outputs])
-    expected = golden.expected.cell_type
+def _prove_size(engine: Engine, golden: GoldenCells, size: int) -> GoldenProof:
+    """Prove every copy and lane with whole batches of one size, filled up with the golden cells from the first on."""
+    spec, cells = engine.spec, len(golden.images)
+    # Kernels of one size run plainly once in each lane, while they are recorded: one batch more, to see all replayed.
+    batches = math.ceil(cells / size) + bool(spec.batch_sizes)
+    order = np.arange(batches * size) % cells
+    # Copies and lanes take batches in turn: each batch as often as there are of them meets every one.
+    turns = spec.copies * spec.lanes
+    given = (golden.images[rows] for rows in order.reshape(batches, size) for _ in range(turns))
+    # Copied, because outputs may lie in page-locked memory, of which there should not be more than one slide needs.
+    outputs = [(part.cell_type.copy(), part.findings.copy()) for part in engine.infer(given)]
+    proofs = [_prove_rows(outputs[turn::turns], order, engine, golden, size) for turn in range(turns)]
+    return proofs[-1]
+
+
+def _prove_rows(
+    outputs: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
+    order: NDArray[np.int64],
+    engine: Engine,
+    golden: GoldenCells,
+    size: int,
+) -> GoldenProof:
+    """Hold every row to the allowance; `order` [rows] says which cell each of them is. Returns the first proof."""
+    types, findings = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
+    # As many rows as there are cells hold every cell once, wherever they start: no row counts more than it should.
+    cells = len(golden.images)
+    starts = [*range(0, len(order) - cells, cells), len(order) - cells]
+    proofs = []
+    for start in starts:
+        rows = slice(start, start + cells)
+        proofs.append(_proof(types[rows], findings[rows], order[rows], golden.expected))
+        _require_allowed(proofs[-1], engine.spec, size)
+    return proofs[0]
+
+
+def _proof(
+    types: NDArray[np.float32], findings: NDArray[np.float32], order: NDArray[np.int64], original: EngineOutputs
+) -> GoldenProof:
+    expected = original.cell_type[order]
     second, first = np.sort(expected, axis=1)[:, -2:].T
     clear_cut = first - second >= _CLEAR_CUT
-    proof = GoldenProof(
+    return GoldenProof(
         cells=len(types),
         clear_cut=int(clear_cut.sum()),
         flipped=int((types.argmax(axis=1) != expected.argmax(axis=1))[clear_cut].sum()),
         mean_type_difference=float(np.abs(types - expected).mean()),
-        mean_finding_difference=float(np.abs(findings - golden.expected.findings).mean()),
+        mean_finding_difference=float(np.abs(findings - original.findings[order]).mean()),
     )
-    _require_allowed(proof, engine)
-    return proof
 
 
-def _require_allowed(proof: GoldenProof, engine: Engine) -> None:
-    allowed = _ALLOWANCES[engine.spec.precision]
-    where = f"{engine.spec.name}-{engine.spec.precision}"
+def _require_allowed(proof: GoldenProof, spec: EngineSpec, size: int) -> None:
+    allowed = _ALLOWANCES[spec.precision]
     reason = ""
     if proof.flipped > allowed.flipped_share * proof.clear_cut:
         reason = f"{proof.flipped} of {proof.clear_cut} clear-cut cells get another type"
@@ -120,4 +152,5 @@ def _require_allowed(proof: GoldenProof, engine: Engine) -> None:
     elif not proof.mean_finding_difference <= allowed.findings:
         reason = f"the findings differ by {proof.mean_finding_difference:.4f} in the mean"
     if reason:
-        raise EdgeError("MDSE-BUNDLE-014", where=where, reason=reason)
+        where = f"{spec.name}-{spec.precision}"
+        raise EdgeError("MDSE-BUNDLE-014", where=where, reason=f"{reason}, in batches of {size}")

@@ -4,6 +4,8 @@
     build_proved_plan   build, prove, keep: what `edge-plan build` and the daemon's plan builder do
     build_foreign_plan  a plan for GPUs that are not here (TensorRT for RTX alone); nothing can prove it here
 
+Proved means every batch size of the plan, in each lane and as the recorded graph: see `edge/golden.py`.
+
 Custody: a plan is code. It is loaded when it was built here by us and is unchanged, or when the bundle that carries it
 bears a trusted signature; any other is passed over or removed, and built again.
 """

@@ -27,6 +27,9 @@ class EngineSpec:
     """An opened engine: library name, device ("cpu", "gpu"), precision, image side, largest batch, output widths.
 
     `copies` of the network take batches strictly in turn, each with `threads` processor threads (0: not on one).
+    `batch_sizes`, ascending: those with kernels of their own, to which smaller batches are filled up; empty where all
+    run as `max_batch`. Such an engine's `lanes` take batches strictly in turn; the first of a size runs plainly in each
+    and is recorded, later ones are replayed.
     """
 
     name: str
@@ -39,6 +42,8 @@ class EngineSpec:
     finding_count: int
     copies: int = 1
     threads: int = 0
+    batch_sizes: tuple[int, ...] = ()
+    lanes: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

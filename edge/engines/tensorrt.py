@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from edge.engines.base import INPUT_NAME, OUTPUT_NAMES, EngineOutputs, EngineSpec, check_batch, checked_outputs
 from edge.engines.cuda_device import Device
 from edge.engines.plan_layers import layers_from_engine, require_types
+from edge.engines.plan_spec import profile_of_size, spec_from_engine, unusable_plan
 from edge.engines.tensorrt_plan import make_logger
 from edge.errors import EdgeError
 
@@ -50,11 +51,12 @@ def open_tensorrt(
         runtime = trt.Runtime(messages)
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            raise _unusable(name, messages.last_error("TensorRT does not take it"))
+            raise unusable_plan(name, messages.last_error("TensorRT does not take it"))
         if quantized_layers:
             require_types(layers_from_engine(trt, engine, where=name), quantized_layers, where=name)
-        sizes = _batch_sizes(engine, name, size_px)
-        spec = _spec_from_engine(trt, engine, name, precision, size_px, max_batch or max(sizes))
+        sizes = profile_of_size(engine, name, size_px)
+        spec = spec_from_engine(trt, engine, name, precision, size_px, tuple(sorted(sizes)), _LANES)
+        spec = replace(spec, max_batch=max_batch) if max_batch else spec
         return TensorRtEngine(_Plan(messages, runtime, engine, sizes), device, spec)
     except EdgeError:
         device.close()
@@ -100,7 +102,7 @@ class TensorRtEngine:
         self._plan: _Plan | None = plan
         self._device = device
         self._spec = spec
-        self._sizes = sorted(plan.profile_of_size)
+        self._sizes = spec.batch_sizes
         self._contexts: dict[int, Any] = {}
         self._busy = False
         self._last_computed: int | None = None
@@ -125,7 +127,7 @@ class TensorRtEngine:
         self._device.make_current()
         pending: deque[_Pending] = deque()  # oldest first; at most one per lane
         unfinished: deque[tuple[int, list[EngineOutputs]]] = deque()  # (pieces still to come, those there), per batch
-        free = deque(self._lanes)
+        free = deque(self._lanes)  # in turn, from the first: the golden proof counts on it
         try:
             for batch in batches:
                 check_batch(batch, self._spec)
@@ -257,48 +259,3 @@ def _widths(spec: EngineSpec) -> dict[str, int]:
 
 def _joined(parts: list[EngineOutputs]) -> EngineOutputs:
     return EngineOutputs(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in OUTPUT_NAMES})
-
-
-def _batch_sizes(engine: Any, name: str, size_px: int) -> dict[int, int]:
-    """Return the profile of each batch size; every profile of ours has one shape only."""
-    sizes = {}
-    for profile in range(engine.num_optimization_profiles):
-        least, _, most = (tuple(shape) for shape in engine.get_tensor_profile_shape(INPUT_NAME, profile))
-        if least != most or most[1:] != (size_px, size_px, 3):
-            raise _unusable(name, f"profile {profile} takes {least} to {most}, not one batch of {size_px} px")
-        sizes[int(most[0])] = profile
-    if not sizes:
-        raise _unusable(name, "it has no optimization profile")
-    return sizes
-
-
-def _spec_from_engine(trt: Any, engine: Any, name: str, precision: str, size_px: int, max_batch: int) -> EngineSpec:
-    """Check names, directions, types and shapes against the contract."""
-    widths: dict[str, int] = {}
-    for index in range(engine.num_io_tensors):
-        tensor = engine.get_tensor_name(index)
-        is_input = engine.get_tensor_mode(tensor) == trt.TensorIOMode.INPUT
-        kind, shape = engine.get_tensor_dtype(tensor), tuple(engine.get_tensor_shape(tensor))
-        if is_input:
-            if (tensor, kind, shape[1:]) != (INPUT_NAME, trt.DataType.UINT8, (size_px, size_px, 3)):
-                raise _unusable(name, f"its input {tensor} is {kind} {shape}")
-        elif kind != trt.DataType.FLOAT or len(shape) != 2 or shape[1] < 1:
-            raise _unusable(name, f"its output {tensor} is {kind} {shape}")
-        else:
-            widths[tensor] = int(shape[1])
-    if set(widths) != set(OUTPUT_NAMES):
-        raise _unusable(name, f"its outputs are {', '.join(sorted(widths))}, not {', '.join(OUTPUT_NAMES)}")
-    return EngineSpec(
-        name=name,
-        device="gpu",
-        precision=precision,
-        size_px=size_px,
-        max_batch=max_batch,
-        embedding_dim=widths["embedding"],
-        type_count=widths["cell_type"],
-        finding_count=widths["findings"],
-    )
-
-
-def _unusable(name: str, reason: str) -> EdgeError:
-    return EdgeError("MDSE-PLAN-006", where=name, reason=reason)

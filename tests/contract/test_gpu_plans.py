@@ -15,7 +15,7 @@ from bundles import (
 )
 from fake_gpu import FakeGpu
 from fake_machine import Machine, gpu_bundle
-from fake_tensorrt import FakeTensorRt, fake_plan
+from fake_tensorrt import FakeContext, FakeTensorRt, fake_plan
 
 from edge.daemon.plan_builder import build
 from edge.engines.cuda_driver import DeviceInfo
@@ -164,6 +164,85 @@ def test_a_plan_that_computes_something_else_is_not_kept(tmp_path, machine):
         build_proved_plan(bundle, choice, tmp_path / "plans", tools=machine.tools)
     assert list((tmp_path / "plans").glob("*.plan")) == []
     assert machine.gave_everything_back()
+
+
+class Kernels:
+    """Looks at every execution of a fake plan and lets some of them compute another type for every cell."""
+
+    def __init__(self, monkeypatch):
+        self.wrong = lambda size, lane, replayed: False
+        self.runs = set()
+        honest = FakeContext.execute_async_v3
+
+        def execute(context, stream):
+            gpu, size = context.engine.trt.gpu, context.shape[0]
+            recording, lane = stream in gpu.capturing, sorted(gpu.streams).index(stream)
+            done = honest(context, stream)
+            queue = gpu.capturing[stream] if recording else gpu.streams[stream]
+            queue[-1]["run"] = self._counted(queue[-1]["run"], context, (size, lane, recording))
+            return done
+
+        monkeypatch.setattr(FakeContext, "execute_async_v3", execute)
+
+    def _counted(self, run, context, place):
+        gpu, address, (size, *_) = context.engine.trt.gpu, context.addresses["cell_type"], place
+
+        def counted():
+            run()
+            self.runs.add(place)
+            if self.wrong(*place):
+                types = np.frombuffer(gpu.at(address, size * 17 * 4), np.float32).reshape(size, 17)
+                gpu.at(address, types.nbytes)[:] = np.roll(types, 1, axis=1).tobytes()
+
+        return counted
+
+
+@pytest.fixture
+def kernels(monkeypatch):
+    return Kernels(monkeypatch)
+
+
+EVERY_WAY = {(size, lane, replayed) for size in (1, 16, 64) for lane in (0, 1) for replayed in (False, True)}
+
+
+def test_every_batch_size_lane_and_replay_answers_the_golden_cells_when_a_plan_is_built_and_at_the_site(
+    tmp_path, machine, kernels
+):
+    bundle, choice = gpu_bundle(tmp_path / "bundle")
+    build_proved_plan(bundle, choice, tmp_path / "plans", tools=machine.tools)
+    assert kernels.runs == EVERY_WAY
+    kernels.runs.clear()
+    engine = open_gpu_engine(bundle, choice, tmp_path / "plans", tools=machine.tools)
+    assert prove_golden(engine, golden_from_bundle(bundle)).flipped == 0
+    assert kernels.runs == EVERY_WAY
+    engine.close()
+
+
+@pytest.mark.parametrize("way", sorted(EVERY_WAY))
+def test_a_plan_that_is_wrong_in_one_batch_size_and_lane_alone_is_refused_and_the_size_is_named(
+    tmp_path, machine, kernels, way
+):
+    bundle, choice = gpu_bundle(tmp_path / "bundle")
+    kernels.wrong = lambda *place: place == way
+    with pytest.raises(EdgeError, match=f"MDSE-BUNDLE-014 .*in batches of {way[0]}[^0-9]"):
+        build_proved_plan(bundle, choice, tmp_path / "plans", tools=machine.tools)
+    assert list((tmp_path / "plans").glob("*.plan")) == []
+    assert machine.gave_everything_back()
+
+
+def test_a_plan_that_is_wrong_in_one_place_of_its_largest_batch_is_refused(tmp_path, machine, monkeypatch):
+    bundle, choice = gpu_bundle(tmp_path / "bundle")
+    honest = painted_outputs
+
+    def last_of_64_is_wrong(images):
+        outputs = honest(images)
+        if len(images) == 64:
+            outputs["cell_type"][-1] = np.roll(outputs["cell_type"][-1], 1)
+        return outputs
+
+    monkeypatch.setattr("fake_tensorrt.painted_outputs", last_of_64_is_wrong)
+    with pytest.raises(EdgeError, match=r"MDSE-BUNDLE-014 .*in batches of 64[^0-9]"):
+        build_proved_plan(bundle, choice, tmp_path / "plans", tools=machine.tools)
 
 
 def carrying_bundle(tmp_path, machine, *, signed_for_us, carried=None):

@@ -25,6 +25,7 @@ import edge.model
 from edge.daemon.plan_builder import build
 from edge.daemon.worker import BundleAnalyzer
 from edge.engines.cuda_device import CudaDevice
+from edge.engines.cuda_driver import OUT_OF_MEMORY
 from edge.errors import EdgeError
 
 USABLE = frozenset({"openvino", "tensorrt"})
@@ -48,7 +49,8 @@ def fake_machine() -> Any:
             if word == "hangs":
                 time.sleep(3600)
             self.gpus.append(FakeGpu(total_bytes=10_000 if word == "small" else 1 << 30))
-            return CudaDevice(FakeDriver(self.gpus[-1]))
+            self.opened = CudaDevice(FakeDriver(self.gpus[-1]))
+            return self.opened
 
     machine = FaultyMachine()
     machine.refuses = {"build_serialized_network"} if state() == "refuses" else set()
@@ -74,7 +76,9 @@ def make_gpu_trouble(word: str, machine: Any) -> None:
     if word == "GPU-LOST":
         gpu.fail = dict.fromkeys(("copy_in", "synchronize", "synchronize_event"), 719)
     elif word == "GPU-MEMORY":
-        machine.trt.no_context = True
+        # The page-locked blocks that the golden proof left over are in use by somebody, and there are no more.
+        machine.opened._idle.clear()
+        gpu.fail = {"allocate_host": OUT_OF_MEMORY}
     elif word == "GPU-HANGS":
         gpu.synchronize_event = lambda event: time.sleep(3600)
     elif word == "GPU-DIES":
