@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -21,6 +23,14 @@ from numpy.typing import NDArray
 from edge.errors import EdgeError
 
 _MAX_HEADER_BYTES = 2048
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# What the libraries raise for damaged bytes: zipfile does not turn every wrong offset, name or length into its own
+# error, nor NumPy every header that is no literal.
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, OSError, OverflowError,
+    ValueError,
+)  # fmt: skip
+_NO_HEADER = (ValueError, TypeError, SyntaxError, tokenize.TokenError)
 ARRAY_BYTES_MAX = 1 << 30
 
 
@@ -51,7 +61,7 @@ def arrays_from_npz(
             if sorted(names) != sorted(f"{name}.npy" for name in present):
                 raise _refusal(where, f"it holds {sorted(names)} instead of {sorted(expected)}")
             return {name: _read_member(archive, name, spec, where, array_bytes_max) for name, spec in present.items()}
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+    except _DAMAGED as error:
         raise _refusal(where, str(error)) from error
 
 
@@ -61,6 +71,8 @@ def _read_member(
     info = archive.getinfo(f"{name}.npy")
     if info.file_size > array_bytes_max:
         raise _refusal(where, f"{name} announces {info.file_size} bytes")
+    if info.compress_type not in _METHODS:
+        raise _refusal(where, f"{name} is neither stored nor deflated")
     with archive.open(info) as stream:
         shape, dtype, fortran_order = _read_header(stream, name, where)
         if dtype.hasobject or dtype.name != spec.dtype or len(shape) != spec.dimensions:
@@ -82,7 +94,7 @@ def _read_header(stream: Any, name: str, where: str) -> tuple[tuple[int, ...], n
         version = npy_format.read_magic(stream)
         read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
         shape, fortran_order, dtype = read(stream, max_header_size=_MAX_HEADER_BYTES)
-    except ValueError as error:
+    except _NO_HEADER as error:
         raise _refusal(where, f"{name} has no usable header ({error})") from error
     if any(side < 0 for side in shape):
         raise _refusal(where, f"{name} has a negative side")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import random
 import zipfile
 
 import numpy as np
@@ -82,6 +84,62 @@ def test_bytes_that_are_no_archive_are_refused():
     for data in (b"", b"PK", npz(**GOOD)[:-10]):
         with pytest.raises(EdgeError, match="MDSE-BUNDLE-011"):
             arrays_from_npz(data, EXPECTED, where="x")
+
+
+def member(header, version):
+    text = header.encode("latin-1")
+    length = len(text).to_bytes(2 if version == 1 else 4, "little")
+    return b"\x93NUMPY" + bytes([version, 0]) + length + text + bytes(4)
+
+
+@pytest.mark.case("H6")
+@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1), " + "(" * 300 + "\n",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1), " + "-" * 1500 + "1: 1}\n",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1), '''\n",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1), }\n   x\n  y\n",
+        "{'descr': ('<f4', (2,)), 'fortran_order': False, 'shape': (1, 1)}\n",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (0, " + "9" * 40 + ")}\n",
+        "{'descr': [('x', '<f4'), ('x', '<f4')], 'fortran_order': False, 'shape': (1, 1)}\n",
+        "{'descr': [], 'fortran_order': False, 'shape': (1, 1)}\n",
+        "{'descr': {1: 2}, 'fortran_order': False, 'shape': (1, 1)}\n",
+        "{[]: 1}\n",
+        "\x00\n",
+    ],
+)
+def test_a_header_that_no_parser_takes_is_refused_as_the_file_that_it_is_in(header, version):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("profile.npy", member(header, version))
+    with pytest.raises(EdgeError, match="MDSE-BUNDLE-011 golden"):
+        arrays_from_npz(stream.getvalue(), {"profile": EXPECTED["profile"]}, where="golden/profiles.npz")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("damaged", [False, True])
+def test_an_array_that_is_neither_stored_nor_deflated_is_refused_unread(method, damaged):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as archive:
+        archive.writestr("profile.npy", bytes(1000))
+    data = bytearray(stream.getvalue())
+    if damaged:
+        data[50:60] = b"\xff" * 10
+    with pytest.raises(EdgeError, match=r"MDSE-BUNDLE-011 x: .*profile is neither stored nor deflated"):
+        arrays_from_npz(bytes(data), {"profile": EXPECTED["profile"]}, where="x")
+
+
+@pytest.mark.case("H1")
+def test_an_archive_with_damaged_bytes_is_read_or_refused_and_never_an_error_of_another_kind():
+    whole, draw = npz(**GOOD), random.Random(1)
+    for _ in range(6000):
+        damaged = bytearray(whole)
+        for _ in range(draw.randint(1, 4)):
+            damaged[draw.randrange(len(damaged))] = draw.choice([0, 255, draw.randrange(256)])
+        with contextlib.suppress(EdgeError):
+            arrays_from_npz(bytes(damaged), EXPECTED, where="x")
 
 
 def test_an_optional_array_may_be_missing_and_is_checked_when_it_is_there():
