@@ -31,10 +31,14 @@ class LayerRow:
 
 def layers_from_engine(trt: Any, engine: Any, *, where: str) -> tuple[LayerRow, ...]:
     """Ask the inspector of a deserialized engine. Raises EdgeError MDSE-PLAN-004 when it does not answer."""
-    inspector = engine.create_engine_inspector()
-    if inspector is None:
-        raise EdgeError("MDSE-PLAN-004", where=where, reason="there is no inspector")
-    return layers_from_json(inspector.get_engine_information(trt.LayerInformationFormat.JSON), where=where)
+    try:
+        inspector = engine.create_engine_inspector()
+        if inspector is None:
+            raise EdgeError("MDSE-PLAN-004", where=where, reason="there is no inspector")
+        report = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
+    except (TypeError, RuntimeError) as error:  # pybind11 raises these in place of None
+        raise EdgeError("MDSE-PLAN-004", where=where, reason=str(error)) from error
+    return layers_from_json(report, where=where)
 
 
 def layers_from_json(text: str, *, where: str) -> tuple[LayerRow, ...]:

@@ -44,23 +44,38 @@ def open_tensorrt(
     `plan`: bytes made here or signed by a trusted key, never others: a plan is code. `name`: "tensorrt" or "rtx".
     `quantized_layers`: what must not run in float (from the build), checked with the inspector. `max_batch`: largest
     batch a caller may give, split over the plan's own sizes; None for the plan's largest. Raises EdgeError
-    MDSE-PLAN-004 to -006 and MDSE-GPU-*; the device is closed then.
+    MDSE-PLAN-004 to -006 and MDSE-GPU-*. The device is closed then, and by whatever else interrupts the opening.
     """
     try:
         messages = make_logger(trt)
-        runtime = trt.Runtime(messages)
-        engine = runtime.deserialize_cuda_engine(plan)
-        if engine is None:
-            raise unusable_plan(name, messages.last_error("TensorRT does not take it"))
+        runtime, engine = _deserialized(trt, messages, plan, name)
         if quantized_layers:
             require_types(layers_from_engine(trt, engine, where=name), quantized_layers, where=name)
         sizes = profile_of_size(engine, name, size_px)
         spec = spec_from_engine(trt, engine, name, precision, size_px, tuple(sorted(sizes)), _LANES)
         spec = replace(spec, max_batch=max_batch) if max_batch else spec
         return TensorRtEngine(_Plan(messages, runtime, engine, sizes), device, spec)
-    except EdgeError:
+    except BaseException:
         device.close()
         raise
+
+
+def _deserialized(trt: Any, messages: Any, plan: bytes, name: str) -> tuple[Any, Any]:
+    """Return the runtime and the engine. Either call may answer None, or raise in its place as pybind11 does."""
+    try:
+        runtime = trt.Runtime(messages)
+    except (TypeError, RuntimeError) as error:
+        reason = messages.last_error(str(error))
+        raise EdgeError("MDSE-GPU-003", where=name, call="Runtime", reason=reason) from error
+    if runtime is None:
+        raise EdgeError("MDSE-GPU-003", where=name, call="Runtime", reason=messages.last_error("no reason given"))
+    try:
+        engine = runtime.deserialize_cuda_engine(plan)
+    except (TypeError, RuntimeError) as error:
+        raise unusable_plan(name, messages.last_error(str(error))) from error
+    if engine is None:
+        raise unusable_plan(name, messages.last_error("TensorRT does not take it"))
+    return runtime, engine
 
 
 @dataclass(slots=True)

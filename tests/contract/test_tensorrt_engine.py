@@ -17,6 +17,7 @@ from fake_tensorrt import (
     FakeNetwork,
     FakeParser,
     FakeProfile,
+    FakeRuntime,
     FakeTensorRt,
     FakeTimingCache,
     fake_plan,
@@ -131,6 +132,54 @@ def test_a_gpu_too_small_for_the_buffers_is_told_when_the_plan_is_opened_and_eve
         opened(gpu)
     gc.collect()
     assert gpu.leaks() == {"memory": 0, "host": 0, "streams": 0, "events": 0, "graphs": 0}
+
+
+NOTHING = {"memory": 0, "host": 0, "streams": 0, "events": 0, "graphs": 0}
+
+
+@pytest.mark.parametrize("failure", [TypeError, RuntimeError])
+@pytest.mark.parametrize(
+    ("owner", "call", "code"),
+    [
+        # Without a runtime the plan is not to blame: it must not be removed for that.
+        (FakeTensorRt, "Runtime", "MDSE-GPU-003"),
+        (FakeRuntime, "deserialize_cuda_engine", "MDSE-PLAN-006"),
+        (FakeEngine, "create_engine_inspector", "MDSE-PLAN-004"),
+        (FakeInspector, "get_engine_information", "MDSE-PLAN-004"),
+    ],
+)
+def test_a_call_that_raises_in_place_of_none_is_an_error_with_its_code_and_everything_is_given_back(
+    monkeypatch, owner, call, code, failure
+):
+    def fails(*_):
+        raise failure("pybind11::init(): factory function returned nullptr")
+
+    monkeypatch.setattr(owner, call, fails)
+    gpu = FakeGpu()
+    with pytest.raises(EdgeError, match=rf"{code} tensorrt: .*nullptr"):
+        opened(gpu, quantized_layers={"conv": "int8"})
+    assert gpu.released
+    assert gpu.leaks() == NOTHING
+
+
+def test_a_runtime_that_is_not_made_is_an_error_of_the_gpu_and_not_of_the_plan(monkeypatch):
+    monkeypatch.setattr(FakeTensorRt, "Runtime", lambda *_: None)
+    gpu = FakeGpu()
+    with pytest.raises(EdgeError, match=r"MDSE-GPU-003 tensorrt: .*Runtime: no reason given"):
+        opened(gpu)
+    assert gpu.leaks() == NOTHING
+
+
+def test_whatever_interrupts_the_opening_the_device_is_given_back(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FakeEngine, "get_tensor_name", interrupted)
+    gpu = FakeGpu()
+    with pytest.raises(KeyboardInterrupt):
+        opened(gpu)
+    assert gpu.released
+    assert gpu.leaks() == NOTHING
 
 
 @pytest.mark.parametrize(
