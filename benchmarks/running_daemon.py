@@ -38,7 +38,7 @@ class RunningDaemon:
 
     def start(self) -> float:
         """Start the daemon and return the seconds until its READY, told as to systemd; RuntimeError when it ends."""
-        address = self.stage.root / "notify.sock"
+        address = self.stage.notify_socket
         address.unlink(missing_ok=True)
         with (
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener,

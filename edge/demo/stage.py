@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.config_values import SOCKET_PATH_BYTES_MAX
 from edge.errors import EdgeError
 
 READY_WITHIN_S = 30.0
@@ -99,10 +100,21 @@ class Stage:
         """The daemon's control socket."""
         return self.state / "control.sock"
 
+    @property
+    def notify_socket(self) -> Path:
+        """Where the daemon says that it is ready; its path is shorter than that of the control socket."""
+        return self.root / "notify.sock"
+
 
 def set_stage(root: Path, bundle: Path, public_key: Path | None) -> Stage:
-    """Make the folders and write the configuration. `root` must be empty or absent (MDSE-SIM-050)."""
+    """Make the folders and write the configuration.
+
+    Raises EdgeError MDSE-SIM-050 unless `root` is empty or absent, -052 where its path leaves no room for a socket's.
+    """
     stage = Stage(root.resolve())
+    over = len(bytes(stage.control_socket)) - SOCKET_PATH_BYTES_MAX
+    if over > 0:
+        raise EdgeError("MDSE-SIM-052", where=str(root), over=over, most=SOCKET_PATH_BYTES_MAX)
     if stage.root.exists() and any(stage.root.iterdir()):
         raise EdgeError("MDSE-SIM-050", where=str(root))
     for folder in (stage.export, stage.results / "hl7", stage.results / "json", stage.acknowledgements, stage.logs):
@@ -163,7 +175,7 @@ class Players:
 
         Raises EdgeError MDSE-SIM-051 with the end of its log when it ends, or says nothing, instead.
         """
-        address = str(self._stage.root / "notify.sock")
+        address = str(self._stage.notify_socket)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
             listener.bind(address)
             arguments = ["--config", str(self._stage.configuration)]
