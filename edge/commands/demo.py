@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.commands.option_values import positive_number
 from edge.errors import EXIT_DONE, EXIT_INTERNAL, run_command
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         "--cells", type=Path, metavar="DIR", help="compose the slides from this folder of labelled cells"
     )
     parser.add_argument("--keep", type=Path, metavar="DIR", help="put everything into this folder, which must be empty")
-    parser.add_argument("--slides", type=int, default=4, metavar="N", help="how many slides (default 4)")
+    parser.add_argument("--slides", type=positive_number, default=4, metavar="N", help="how many slides (default 4)")
     parser.add_argument("--bundle", type=Path, metavar="B", help="model bundle (default: the demo bundle)")
     parser.add_argument("--public-key", type=Path, metavar="PEM", help="key that must have signed --bundle")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="seed of the simulated slides (default 1)")

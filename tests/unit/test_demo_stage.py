@@ -41,3 +41,11 @@ def test_the_longest_folder_that_is_taken_has_sockets_that_can_be_bound(tmp_path
             listener.bind(str(path))
     with pytest.raises(EdgeError, match="MDSE-SIM-052"):
         set_stage(folder_of_length(tmp_path, room + 1), DEMO_BUNDLE, DEMO_PUBLIC_KEY)
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "1.5", "many"])
+def test_a_number_of_slides_that_is_none_is_refused_at_once(number, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([f"--slides={number}"])
+    assert ended.value.code == 2
+    assert "--slides" in capsys.readouterr().err
