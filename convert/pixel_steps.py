@@ -60,10 +60,17 @@ def _move_scale(
     for node in readers:
         kernel = constants[node.input[1]].astype(np.float64)
         name = node.input[2] if len(node.input) > 2 else _bias_name(node)
-        constants[name] = (constants.get(name, 0.0) + kernel.sum(axis=(2, 3)) @ missing).astype(np.float32)
+        missing_bias = (kernel.sum(axis=(2, 3)) * _read_by_each_output(missing, node, len(kernel))).sum(axis=1)
+        constants[name] = (constants.get(name, 0.0) + missing_bias).astype(np.float32)
         constants[node.input[1]] = (kernel * (_GREY_LEVELS * scale)).astype(np.float32)
     constants[factor_name] = np.full_like(constants[factor_name], 1 / _GREY_LEVELS)
     constants[offset_name] = np.full_like(constants[offset_name], -1.0)
+
+
+def _read_by_each_output(colours: NDArray[np.float64], node: onnx.NodeProto, outputs: int) -> NDArray[np.float64]:
+    """The colours, [3], that each output channel of a convolution reads, [outputs, 3 / groups]: all, or its group's."""
+    groups = int(attributes_of(node).get("group", 1))
+    return np.repeat(colours.reshape(groups, -1), outputs // groups, axis=0)
 
 
 def _shifted_pixels(model: onnx.ModelProto, constants: Mapping[str, NDArray[Any]]) -> onnx.NodeProto | None:
