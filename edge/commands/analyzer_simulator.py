@@ -103,7 +103,7 @@ def _add_slide_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--cells-split", choices=("all", "training", "validation", "test"), default="all",
-        help="which split of --cells-from to use (default all)",
+        help="which split of --cells-from to use, as edge-train splits them (default all)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="same seed, same slides (default 1)")
     how = parser.add_mutually_exclusive_group()

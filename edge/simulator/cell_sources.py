@@ -117,10 +117,11 @@ class LabelledCells:
 
 
 def open_labelled_cells(folder: Path, *, split: Split = "all") -> LabelledCells:
-    """Read the labels of a folder of real cells (`labels.csv`: file, cell_type, finding codes 1/0/blank).
+    """Read the labels of a folder of real cells (`labels.csv`: file, cell_type, finding codes 1/0/blank, [patient]).
 
-    `split` keeps the cells of one split of the one rule: byte 0 of sha256(file name) modulo 8 gives 0-1 test,
-    2 validation, 3-7 training. Raises EdgeError MDSE-SIM-006 when there is no usable labels.csv.
+    `split` keeps the cells of one split of the one rule that training follows: byte 0 of sha256(key) modulo 8 gives
+    0-1 test, 2 validation, 3-7 training; the key is the patient where one is named, else the file's base name.
+    Raises EdgeError MDSE-SIM-006 when there is no usable labels.csv.
     """
     labels = folder / "labels.csv"
     known = load_catalogue()
@@ -129,7 +130,8 @@ def open_labelled_cells(folder: Path, *, split: Split = "all") -> LabelledCells:
         with labels.open(newline="", encoding="utf-8") as lines:
             for row in csv.DictReader(lines):
                 path = folder / row["file"]
-                if row["cell_type"] in known.type_codes and split in ("all", _split_of(path.name)):
+                key = (row.get("patient") or "").strip() or path.name
+                if row["cell_type"] in known.type_codes and split in ("all", _split_of(key)):
                     present = frozenset(code for code in known.finding_codes if row.get(code) == "1")
                     cells.setdefault(row["cell_type"], []).append(RealCell(path, present))
     except (OSError, KeyError, csv.Error, UnicodeDecodeError) as error:
@@ -152,8 +154,8 @@ def count_reasons(supplied: Iterable[SuppliedCell]) -> Counter[str]:
     return Counter(f"drawn: {cell.drawn_because}" if cell.drawn_because else cell.origin for cell in supplied)
 
 
-def _split_of(file_name: str) -> Split:
-    remainder = hashlib.sha256(file_name.encode("utf-8")).digest()[0] % 8
+def _split_of(key: str) -> Split:
+    remainder = hashlib.sha256(key.encode("utf-8")).digest()[0] % 8
     if remainder < 2:
         return "test"
     return "validation" if remainder == 2 else "training"

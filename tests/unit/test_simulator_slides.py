@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from convert.dataset import read_labelled_cells
+from edge.catalogue import load_catalogue
 from edge.errors import EdgeError
 from edge.images import decode_image
 from edge.simulator.analyzer import deliver_late_files, prepare_export_root, write_slide
@@ -194,6 +196,22 @@ def test_a_split_keeps_only_its_own_cells(labelled):
             with pytest.raises(EdgeError, match="MDSE-SIM-006"):
                 open_labelled_cells(labelled, split=split)
     assert every == {"LY": 1, "SNE": 2}
+
+
+def test_a_patient_who_is_named_keeps_all_cells_in_the_split_that_training_gives_them(tmp_path):
+    rows = [(f"p{patient}_{cell}.jpg", f" P{patient:03d} ") for patient in range(12) for cell in range(4)]
+    rows += [(f"nobody_{cell}.jpg", "") for cell in range(12)]
+    for name, _ in rows:
+        (tmp_path / name).write_bytes(name.encode())
+    lines = [f"{name},SNE,{patient}" for name, patient in rows]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,cell_type,patient", *lines]), encoding="utf-8")
+    trained = read_labelled_cells([(tmp_path, "real")], load_catalogue())
+    film = Film("AA", (FilmCell("SNE", ()),) * len(rows))
+    for split in ("training", "validation", "test"):
+        rng = np.random.default_rng(0)
+        supplied = open_labelled_cells(tmp_path, split=split).supply(film.cells, random_look(rng), rng)
+        used = {cell.data.decode() for cell in supplied if cell.origin == "labelled"}
+        assert used == {cell.path.name for cell in trained.of(split)}, split
 
 
 def test_a_folder_without_labels_is_refused(tmp_path):
