@@ -57,8 +57,8 @@ def _features(found: Mapping[str, Any], pictures: Mapping[str, bytes], prefix: s
     return embedding, calibration
 
 
-def preclass_part(found: Mapping[str, Any]) -> Html:
-    """Return the comparison with the analyzer's own class."""
+def preclass_part(found: Mapping[str, Any], *, simulated: bool = False) -> Html:
+    """Return the comparison with the analyzer's own class; `simulated`: it was made on drawn cells."""
     rows: list[list[Cell]] = [
         [
             code,
@@ -84,11 +84,12 @@ def preclass_part(found: Mapping[str, Any]) -> Html:
         joined((tag("p", "Classes of the analyzer outside the catalogue, counted as wrong:"), bullets(outside)))
         if outside
         else None,
+        simulated=simulated,
     )
 
 
 def original_part(found: Mapping[str, Any], deployed: Mapping[str, Any]) -> Html:
-    """Return the Keras original beside the deployed engine."""
+    """Return the Keras original beside the deployed engine, both on the cells that `deployed` was judged on."""
     rows: list[list[Cell]] = [
         ["mean recall", percent(deployed["macro_recall"], deployed["macro_recall_ci95"]),
          percent(found["macro_recall"], found["macro_recall_ci95"])],
@@ -102,7 +103,9 @@ def original_part(found: Mapping[str, Any], deployed: Mapping[str, Any]) -> Html
         f"{_points(found['macro_recall_lost'], found['macro_recall_lost_ci95'])} of mean recall (paired)."
     )
     head = ["", "deployed engine %", "Keras original %"]
-    return section("Deployed engine and original", tag("p", words), table("Sensitivity", head, rows))
+    simulated = bool(deployed["simulated"])
+    beside = table("Sensitivity", head, rows)
+    return section("Deployed engine and original", tag("p", words), beside, simulated=simulated)
 
 
 def robustness_part(found: Mapping[str, Any]) -> Html:
@@ -121,8 +124,8 @@ def robustness_part(found: Mapping[str, Any]) -> Html:
     )
 
 
-def probes_part(found: Mapping[str, Any]) -> Html:
-    """Return the linear probes."""
+def probes_part(found: Mapping[str, Any], *, simulated: bool = False) -> Html:
+    """Return the linear probes; `simulated`: they were fitted and judged on drawn cells."""
     rows: list[list[Cell]] = []
     for code, columns in found["types"].items():
         for column, row in columns.items():
@@ -143,7 +146,7 @@ def probes_part(found: Mapping[str, Any]) -> Html:
         "training split and judged on the test split. It says whether the features carry an attribute that the network "
         "never learned to report; most of these describe normal variation. AUC where there are two values."
     )
-    return section("Linear probes", tag("p", words), table("Attributes", head, rows, text=(1, 2)))
+    return section("Linear probes", tag("p", words), table("Attributes", head, rows, text=(1, 2)), simulated=simulated)
 
 
 def _short(found: Mapping[str, Any]) -> Html:
