@@ -41,6 +41,8 @@ CLAIMS = (
     Claim("ort_signed", "engine over ONNX Runtime on the same int8 file", f"{PIPELINE}.rate", ("ort_s8.rate",), {}),
     Claim("openvino_fp32", "engine over the faster of OpenVINO's two fp32 patterns", f"{PIPELINE}.rate",
           ("openvino_fp32.rate", "openvino_fp32_async.rate"), {299: 2.7, 128: 2.7}),
+    Claim("openvino_default", "engine over OpenVINO at its default precision (bfloat16 where the processor has it)",
+          f"{PIPELINE}.rate", ("openvino_default_async.rate",), {}),
     Claim("openvino_int8", "engine over OpenVINO's async sample on the same int8 file", f"{PIPELINE}.rate",
           ("openvino_int8_async.rate",), {}),
     Claim("litert", "engine over LiteRT int8", f"{PIPELINE}.rate", ("litert_int8.rate",), {}),

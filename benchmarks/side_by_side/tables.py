@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.side_by_side.contestants import ENTRIES, INT8_LIMIT, PIPELINE, PLAIN
 from benchmarks.side_by_side.layers import DENSE, POINTWISE
+from benchmarks.side_by_side.rivals import RIVALS, rows_with_rivals
 from benchmarks.side_by_side.spread import STEAL_LIMIT
 
 Results = Mapping[str, Any]
@@ -26,9 +27,11 @@ TREE_FORMS = {
 
 
 def readme_table(results: Results) -> str:
-    """Return the table of README.md: the ratios that have a bar, by image size, and the rates behind them."""
+    """Return the table of README.md: the ratios that have a bar, the nearest rivals, and the rates behind them."""
+    results = {**results, "ratios": rows_with_rivals(results)}
     sizes = [size for size in results["sizes"] if any(row["bar"] for row in _ratios(results, int(size)))]
-    claims = {row["claim"]: row["text"] for row in results["ratios"] if row["bar"] is not None}
+    shown = [row for size in sizes for row in _ratios(results, int(size))]
+    claims = {row["claim"]: row["text"] for row in shown if row["bar"] is not None or row["claim"] in RIVALS}
     rows = [[text, *(_cell(_ratio(results, claim, int(size))) for size in sizes)] for claim, text in claims.items()]
     rows += [
         [text, *(_figure(results["sizes"][size]["contestants"].get(name, {}).get(key)) for size in sizes)]
@@ -46,7 +49,7 @@ def ratio_table(results: Results) -> str:
     """Return every ratio with its spread, bar and verdict."""
     rows = [
         [row["text"], f"{row['size_px']} px", _cell(row), _bar(row), row["ratio"]["rounds"], row["verdict"] or "shown"]
-        for row in results["ratios"]
+        for row in rows_with_rivals(results)
     ]
     return _table(["ratio", "size", "median (lowest to highest)", "bar", "rounds", "verdict"], rows) + _note(results)
 
@@ -227,9 +230,11 @@ def _ratio(results: Results, claim: str, size_px: int) -> Mapping[str, Any] | No
 
 
 def _cell(row: Mapping[str, Any] | None) -> str:
-    """Return a ratio as text: median and, in brackets, lowest and highest."""
+    """Return a ratio as text: median and, in brackets, lowest and highest of the rounds where they were kept."""
     if row is None:
         return ""
+    if "min" not in row["ratio"]:
+        return f"{row['ratio']['median']:.2f}x, of the medians"
     low, middle, high = (row["ratio"][key] for key in ("min", "median", "max"))
     if row["percent"]:
         return f"{100 * middle:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
