@@ -50,8 +50,10 @@ def first_different_layer(origin: OriginModel, graph: onnx.ModelProto, images: N
 def codes_that_differ(names: tuple[str, ...], expected: NDArray[Any], found: NDArray[Any], count: int = 3) -> list[str]:
     """Return the codes whose probabilities, [N, codes], differ most in the mean; none where all are equal."""
     differences = np.abs(expected - found).mean(axis=0)
-    worst = np.argsort(-differences, kind="stable")[:count]
-    return [f"{names[place]} {differences[place]:.3f}" for place in worst if differences[place] > 0]
+    differences[np.isnan(differences)] = np.inf
+    worst = [place for place in np.argsort(-differences, kind="stable")[:count] if differences[place] > 0]
+    said = {place: f"{differences[place]:.3f}" if differences[place] < np.inf else "not a number" for place in worst}
+    return [f"{names[place]} {words}" for place, words in said.items()]
 
 
 def describe_difference(
@@ -93,4 +95,6 @@ def _channels_first(values: NDArray[Any]) -> NDArray[Any]:
 def _difference(expected: NDArray[Any], found: NDArray[Any]) -> float:
     if expected.shape != found.shape:
         return float("inf")
-    return float(np.abs(expected - found).max() / max(float(np.abs(expected).max()), 1e-12))
+    difference = float(np.abs(expected - found).max() / max(float(np.abs(expected).max()), 1e-12))
+    # What is not a number is larger than nothing and would pass every comparison.
+    return float("inf") if np.isnan(difference) else difference

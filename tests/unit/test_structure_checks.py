@@ -12,7 +12,7 @@ from keras_models import CATALOGUE, cells, tiny_network, write_trees
 
 from convert import conversion, pixel_proof
 from convert.calibration_cells import ChosenCells
-from convert.first_difference import describe_difference, first_different_layer
+from convert.first_difference import codes_that_differ, describe_difference, first_different_layer
 from convert.model_card import read_model_card
 from convert.name_check import require_own_names
 from convert.network_digest import network_sha256, require_same_network
@@ -56,6 +56,20 @@ def changed_graph(origin, name, change):
 def test_the_first_layer_that_differs_is_named(origin, weights, change, layer):
     images = cells(2, origin.size_px)
     assert first_different_layer(origin, changed_graph(origin, weights, change), images) == layer
+
+
+@pytest.mark.parametrize(
+    ("weights", "layer"),
+    [("middle4_sepconv2/kernel", "middle4_sepconv2"), ("entry2_shortcut/bias", "entry2_shortcut")],
+)
+def test_a_layer_that_comes_out_as_not_a_number_is_the_first_that_differs(origin, weights, layer):
+    broken = changed_graph(origin, weights, lambda w: np.where(np.arange(w.size).reshape(w.shape) == 0, np.nan, w))
+    assert first_different_layer(origin, broken, cells(2, origin.size_px)) == layer
+
+
+def test_a_probability_that_is_not_a_number_is_named_before_those_that_differ():
+    expected, found = np.array([[0.1, 0.2, 0.3]]), np.array([[0.1, 0.6, np.nan]])
+    assert codes_that_differ(("A", "B", "C"), expected, found) == ["C not a number", "B 0.400"]
 
 
 def test_equal_layers_point_at_the_heads_and_the_codes_that_differ_are_named(origin):
