@@ -18,7 +18,6 @@ import ctypes
 import itertools
 import json
 import os
-import resource
 import signal
 import statistics
 import sys
@@ -32,6 +31,7 @@ from numpy.typing import NDArray
 from benchmarks.side_by_side.contestants import contestant_class
 from benchmarks.side_by_side.contestants.base import Batch, Contestant
 from benchmarks.side_by_side.material import material_from_words
+from benchmarks.side_by_side.memory import peak_memory_mb
 
 TRIAL_S = 0.5
 _SET_DEATH_SIGNAL = 1  # prctl PR_SET_PDEATHSIG
@@ -90,9 +90,8 @@ class Measurer:
         return {"value": done / took_s, "images": done, "seconds": took_s}
 
     def facts(self, _: float) -> dict[str, Any]:
-        """Return how it was opened and the largest memory of this process, in MiB."""
-        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        return {**self._facts, **self._contestant.facts(), "peak_rss_mb": round(peak_mb)}
+        """Return how it was opened, and the largest memory of this process and of what runs below it, in MiB."""
+        return {**self._facts, **self._contestant.facts(), **peak_memory_mb(os.getpid())}
 
     def _prepare(self, batch: int) -> None:
         """Make ready for a batch size and run it once, so that no slice pays for the first time."""

@@ -90,7 +90,10 @@ def unsigned(material: Material) -> None:
 
 
 def litert(material: Material) -> None:
-    """Quantize the Keras model to whole numbers with LiteRT's converter, calibrated on the same cells."""
+    """Quantize the Keras model with LiteRT's converter, calibrated on the same cells.
+
+    As its documentation shows it first: what has no int8 form stays in floating point.
+    """
     from benchmarks.side_by_side.contestants.keras_plain import quiet_tensorflow
 
     tensorflow = quiet_tensorflow(os.cpu_count() or 1)

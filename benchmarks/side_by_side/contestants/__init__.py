@@ -22,7 +22,7 @@ class Entry:
     """One contestant: what tables call it, its module and class in this package, what is measured, and how it is set.
 
     `own_python`: its libraries do not go together with the others', so it may be given an interpreter of its own.
-    `limit`: the matrix rate that bounds it, that of its precision.
+    `limit`: the matrix rate that bounds it, that of its precision. `serves`: it starts a server beside its process.
     """
 
     label: str
@@ -31,6 +31,7 @@ class Entry:
     limit: str | None
     setting: str
     own_python: bool = False
+    serves: bool = False
 
 
 _RATE: tuple[Kind, ...] = ("rate",)
@@ -59,7 +60,11 @@ ENTRIES: dict[str, Entry] = {
         "tf.function", "tf_function:TensorFlowFunction", _ALONE, FP32_LIMIT, "traced for a fixed shape, not XLA"
     ),
     "litert_int8": Entry(
-        "LiteRT int8", "litert:LiteRtInt8", _ALONE, INT8_LIMIT, "fully quantized by its converter, XNNPACK"
+        "LiteRT int8",
+        "litert:LiteRtInt8",
+        _ALONE,
+        INT8_LIMIT,
+        "quantized by its converter, which leaves in floating point what it has no int8 form for; XNNPACK",
     ),
     "ort_fp32": Entry(
         "ONNX Runtime fp32", "onnx_runtime:OnnxRuntimeFp32", _ALONE, FP32_LIMIT, "all graph optimizations"
@@ -116,6 +121,7 @@ ENTRIES: dict[str, Entry] = {
         INT8_LIMIT,
         "OpenVINO behind Triton's batcher, two clients over gRPC on the loopback",
         own_python=True,
+        serves=True,
     ),
 }
 

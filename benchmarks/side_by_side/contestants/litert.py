@@ -1,4 +1,4 @@
-"""LiteRT (TensorFlow Lite): the Keras model as a fully quantized file, run with XNNPACK."""
+"""LiteRT (TensorFlow Lite): the Keras model as its converter quantizes it, run with XNNPACK."""
 
 from __future__ import annotations
 
