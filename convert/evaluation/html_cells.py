@@ -57,7 +57,7 @@ def _features(found: Mapping[str, Any], pictures: Mapping[str, bytes], prefix: s
     return embedding, calibration
 
 
-def preclass_part(found: Mapping[str, Any], *, simulated: bool = False) -> Html:
+def preclass_part(found: Mapping[str, Any], *, simulated: bool) -> Html:
     """Return the comparison with the analyzer's own class; `simulated`: it was made on drawn cells."""
     rows: list[list[Cell]] = [
         [
@@ -124,7 +124,7 @@ def robustness_part(found: Mapping[str, Any]) -> Html:
     )
 
 
-def probes_part(found: Mapping[str, Any], *, simulated: bool = False) -> Html:
+def probes_part(found: Mapping[str, Any], *, simulated: bool) -> Html:
     """Return the linear probes; `simulated`: they were fitted and judged on drawn cells."""
     rows: list[list[Cell]] = []
     for code, columns in found["types"].items():

@@ -26,11 +26,11 @@ def report_from_validation(validation: Mapping[str, Any], pictures: Mapping[str,
     if validation.get("original") is not None:
         body.append(original_part(validation["original"], validation))
     if validation.get("preclass") is not None:
-        body.append(preclass_part(validation["preclass"]))
+        body.append(preclass_part(validation["preclass"], simulated=bool(validation["simulated"])))
     if validation.get("robustness") is not None:
         body.append(robustness_part(validation["robustness"]))
     if validation.get("probes") is not None:
-        body.append(probes_part(validation["probes"]))
+        body.append(probes_part(validation["probes"], simulated=bool(validation["simulated"])))
     if validation.get("drawn") is not None:
         body += cells_part(validation["drawn"], pictures, "drawn", catalogue)
     body += [slides_part(target, found, pictures) for target, found in validation["slides"].items()]

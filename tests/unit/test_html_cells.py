@@ -35,7 +35,7 @@ def test_each_study_of_drawn_cells_says_simulated_and_none_of_real_cells_does(si
 def test_the_page_says_simulated_over_each_study_that_was_made_on_drawn_cells(simulated):
     model = dict(kind="bundle", name="x", version="1", engine="e", precision="p", size_px=1, intended_use="demo")
     head = dict(model={**model, "sha256": "0" * 64}, made_at="now", software="s", paper_source="p")
-    studies = dict(original=ORIGINAL)
+    studies = dict(original=ORIGINAL, preclass=PRECLASS, probes=PROBES)
     document = {**head, **JUDGED, **studies, "simulated": simulated, "evidence": {}, "notices": [], "slides": {}}
     page = report_from_validation(document, {}, load_catalogue()).decode()
     assert page.count("SIMULATED: drawn") == (len(studies) if simulated else 0)
