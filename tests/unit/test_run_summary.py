@@ -102,7 +102,7 @@ def test_an_assessment_that_is_no_longer_made_does_not_say_that_cells_are_missin
     record["assessments"] = _with_gone_targets([], [earlier])
     text = page(record)
     assert "TARGET-GONE" in text
-    assert "Too few cells" not in text
+    assert "sufficient count of cells" not in text
     assert "does not rest on a sufficient count of cells" in page(not_evaluable())
 
 
