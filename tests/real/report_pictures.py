@@ -17,9 +17,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from records import assessment, example_record
 from report_examples import STATES, drawn_thumbnails
 from test_report_in_browser import BROWSER_FOLDER, chromium, install_packages
 
+from edge.commands.report import main as write_report_index
+from edge.record_text import record_bytes
 from edge.writers.html_report import render_report
 
 TOP = {"width": 1180, "height": 1180}
@@ -33,6 +36,16 @@ PARTS: dict[str, tuple[str, int]] = {
 }
 """Picture: the section it shows, and how many points of its height at most."""
 PRINT_DPI = 82
+THRESHOLD = 0.5
+SERIES = (
+    (0.31, 0.42, 0.53, 0.71, 0.85, 0.88),
+    (0.35, None, 0.51, 0.64),
+    (0.36, 0.48, 0.49),
+    (0.41, 0.5),
+    (None,),
+    (0.4,),
+)
+"""The scores of each made-up sample in the picture of the index; None: a slide without a score."""
 
 
 def main() -> int:
@@ -43,7 +56,7 @@ def main() -> int:
     install_packages()
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        take(write_pages(work), work)
+        take([*write_pages(work), write_index(work)], work)
         pages = [picture(work / f"{page}.png") for page in (f"sheet-{number}" for number in (1, 2))]
         cv2.imwrite(str(images / "report-print.png"), beside(*pages))
         top, evidence = picture(work / "report-top.png"), picture(work / "report-evidence.png")
@@ -68,6 +81,30 @@ def write_pages(work: Path) -> list[dict[str, object]]:
             for part, (selector, height) in PARTS.items()
         ),
     ]
+
+
+def write_index(work: Path) -> dict[str, object]:
+    """Write an archive of made-up slides, a film a month, and its index; return what to take of it."""
+    archive = work / "archive"
+    archive.mkdir()
+    for sample, scores in enumerate(SERIES):
+        for month, score in enumerate(scores, start=5):
+            interval = None if score is None else (max(score - 0.2, 0.0), min(score + 0.2, 1.0))
+            call = (
+                "NOT-EVALUABLE" if interval is None else "INDETERMINATE" if interval[0] < THRESHOLD else "MDS-SUSPECT"
+            )
+            record = example_record(
+                message_id=f"9F3C21AA{sample:02d}{month:02d}.R1", analysed_at=f"2026-{month:02d}-03T18:00:00+09:00",
+                assessments=[assessment(call, score, interval)],
+            )  # fmt: skip
+            record["slide"] |= {
+                "sample_id": f"00123456{sample:02d}",
+                "slide_key": f"A{sample}{month}_S1",
+                "acquired_at": f"2026-{month:02d}-03T17:00:00+09:00",
+            }
+            (archive / f"{record['message_id']}.json").write_bytes(record_bytes(record))
+    write_report_index([str(archive), "--output", str(work / "index.html")])
+    return {"page": str(work / "index.html"), "file": "report-index.png", "width": 1400, "height": 1000}
 
 
 def take(wanted: list[dict[str, object]], work: Path) -> None:
