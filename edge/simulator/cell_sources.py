@@ -127,7 +127,7 @@ def open_labelled_cells(folder: Path, *, split: Split = "all") -> LabelledCells:
     known = load_catalogue()
     cells: dict[str, list[RealCell]] = {}
     try:
-        with labels.open(newline="", encoding="utf-8") as lines:
+        with labels.open(newline="", encoding="utf-8-sig") as lines:
             for row in csv.DictReader(lines):
                 path = folder / row["file"]
                 key = (row.get("patient") or "").strip() or path.name

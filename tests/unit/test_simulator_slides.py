@@ -214,6 +214,12 @@ def test_a_patient_who_is_named_keeps_all_cells_in_the_split_that_training_gives
         assert used == {cell.path.name for cell in trained.of(split)}, split
 
 
+def test_labels_that_a_spreadsheet_has_saved_are_read_as_training_reads_them(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"a")
+    (tmp_path / "labels.csv").write_text("\ufefffile,cell_type\na.jpg,SNE\n", encoding="utf-8")
+    assert open_labelled_cells(tmp_path).counts == {"SNE": 1}
+
+
 def test_a_folder_without_labels_is_refused(tmp_path):
     with pytest.raises(EdgeError, match="MDSE-SIM-006"):
         open_labelled_cells(tmp_path)
