@@ -215,10 +215,13 @@ def _files(fields: Mapping[str, object], where: str) -> tuple[PromisedFile, ...]
 def _kind(row: Mapping[str, object], name: str, where: str) -> str | None:
     """Return the kind of a listed file in lower case. An image is of a known kind: another word would take a cell away.
 
-    What is no image can be no cell, so that an export may list its other files under words of its own.
+    What is no image, or lies in a folder that is none of the kinds, can be no cell, so that an export may list its
+    other files under words of its own.
     """
     kind = (_text(row, "files.kind", where) or "").lower()
-    if kind and kind not in KINDS and name.lower().endswith(IMAGE_SUFFIXES):
+    folder, _, _ = name.replace("\\", "/").lower().rpartition("/")
+    may_be_cell = name.lower().endswith(IMAGE_SUFFIXES) and folder.partition("/")[0] in ("", ".", *KINDS)
+    if kind and kind not in KINDS and may_be_cell:
         known = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
         raise _bad(where, "files.kind", f"of an image must be {known} (a cell's class goes into files.preclass)")
     return kind or None

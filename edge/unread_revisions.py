@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 
 from edge.delivery.names import safe_part_from_id
@@ -16,13 +17,19 @@ def with_message_ids(unreadable: Sequence[tuple[str, str]], results: Sequence[In
 
     The index marks a result whose later revision, perhaps its withdrawal, cannot be read. The archive names files by
     message id; in an output's folder the name holds sample, slide and revision, and the slide's other revisions its id.
+    Their ids begin differently after late files, and in another source: the file then stands once for each beginning,
+    so that the result that it may withdraw is marked whichever it is.
     """
-    base_of = {_slide_of(result): result.view.message_id.rpartition(".R")[0] for result in results}
+    bases: defaultdict[str, set[str]] = defaultdict(set)
+    for result in results:
+        bases[_slide_of(result)].add(result.view.message_id.rpartition(".R")[0])
     named = []
     for name, reason in unreadable:
         found = _DELIVERED.fullmatch(name.rpartition("/")[2])
-        base = base_of.get(found["slide"]) if found else None
-        named.append((f"{name}/{base}.R{int(found['revision'])}" if found and base else name, reason))
+        known = sorted(bases.get(found["slide"], ())) if found else []
+        named += [(f"{name}/{base}.R{int(found['revision'])}", reason) for base in known if found]
+        if not known:
+            named.append((name, reason))
     return named
 
 

@@ -30,7 +30,7 @@ _DAMAGED = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, OSError, OverflowError,
     ValueError,
 )  # fmt: skip
-_NO_HEADER = (ValueError, TypeError, SyntaxError, tokenize.TokenError)
+_NO_HEADER = (ValueError, TypeError, LookupError, SyntaxError, tokenize.TokenError)
 ARRAY_BYTES_MAX = 1 << 30
 
 

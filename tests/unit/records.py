@@ -207,7 +207,7 @@ def explanation_of(record: dict[str, Any], contributions: Sequence[tuple[str, fl
             "minimum": {"wbc": 50, "neutrophil": 20},
             "more_cells_to_halve_interval": 300,
             "text": f"counted {record['leucocytes']} leucocytes (at least 50 needed) and {neutrophils} neutrophils "
-            "(at least 20 needed); count about 300 more cells to halve the interval",
+            "(at least 20 needed); count about 300 more leucocytes to halve the counting interval",
         },
         "contrast": [
             {"name": n, "value": rows[n]["value"], "positive_median": 0.31, "negative_median": None if v < 0 else 0.05}

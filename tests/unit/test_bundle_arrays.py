@@ -107,6 +107,8 @@ def member(header, version):
         "{'descr': [], 'fortran_order': False, 'shape': (1, 1)}\n",
         "{'descr': {1: 2}, 'fortran_order': False, 'shape': (1, 1)}\n",
         "{[]: 1}\n",
+        "{'descr': (), 'fortran_order': False, 'shape': (1,)}\n",
+        "{'descr': ('<f4',), 'fortran_order': False, 'shape': (1,)}\n",
         "\x00\n",
     ],
 )

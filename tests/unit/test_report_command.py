@@ -108,6 +108,18 @@ def test_it_does_not_stand_so_in_a_folder_that_an_output_has_filled_either(tmp_p
     assert f"{after}/9F3C21AA04B7.R2" in text
 
 
+def test_each_result_that_a_file_without_a_readable_record_may_withdraw_is_marked(tmp_path):
+    """Two sources, or late files, give one slide key several beginnings of message ids."""
+    for base in ("AAAAAAAAAAAA", "BBBBBBBBBBBB"):
+        record = with_use(example_record(message_id=f"{base}.R1"), "clinical")
+        (tmp_path / final_name_from_record(record, ".json")).write_bytes(record_bytes(record))
+    torn = final_name_from_record(withdrawn(example_record()), ".json")
+    (tmp_path / torn).write_bytes(b"{")
+    main([str(tmp_path)])
+    text = Page((tmp_path / "index.html").read_bytes()).text
+    assert text.count("PRELIMINARY, a newer revision cannot be read") == 2
+
+
 def test_the_page_may_stand_elsewhere_and_its_links_still_hold(tmp_path, capsys):
     store = tmp_path / "archive with space"
     store.mkdir()
@@ -200,6 +212,21 @@ def test_films_stand_in_the_order_in_which_they_were_acquired_where_the_export_s
     main([str(tmp_path)])
     labels = Page((tmp_path / "index.html").read_bytes()).values("aria-label")
     assert "MDS score: 0.700, 0.600, 0.800" in labels, "a time without its zone orders nothing"
+
+
+def test_a_time_that_an_earlier_revision_lacked_does_not_turn_the_order_of_the_films(tmp_path):
+    lacking = filmed(tmp_path, 6, 3, acquired_at=None)
+    later = revise_record(
+        lacking, status="P", revision=2, supersedes=lacking["message_id"], reason="late files",
+        message_id=lacking["message_id"].replace(".R1", ".R2"), analysed_at="2026-03-04T10:00:00+09:00",
+    )  # fmt: skip
+    later["slide"] = {**later["slide"], "acquired_at": "2025-11-01T01:00:00+00:00"}
+    archive(tmp_path, later, report=False)
+    filmed(tmp_path, 7, 2, acquired_at="2025-12-01T09:00:00+09:00")
+    main([str(tmp_path)])
+    page = Page((tmp_path / "index.html").read_bytes())
+    assert "MDS score: 0.600, 0.700" in page.values("aria-label")
+    assert "2025-11-01 10:00:00+09:00" in page.text, "told in the offset of the record, as the others are"
 
 
 def test_a_slide_without_a_score_interrupts_the_line_instead_of_being_zero(tmp_path):

@@ -122,7 +122,7 @@ def test_japanese_columns_stand_under_each_other_although_their_letters_are_wide
 
 
 def test_a_call_that_no_single_count_turns_says_so():
-    words = "No single count changed by up to 40 cells would move the score across"
+    words = "No single count changed by up to 40 cells, on a film that can be scored"
     assert words in page(indeterminate())
     assert "would move the score" not in page(not_evaluable())
     assert "No assessment" not in page(example_record(assessments=[]))

@@ -619,8 +619,9 @@ def test_an_image_of_a_kind_that_is_none_of_the_four_stops_the_slide_instead_of_
     assert "must be wbc, rbc, plt or overview (a cell's class goes into files.preclass)" in caught.value.text
 
 
-def test_a_listed_file_that_is_no_image_may_be_of_any_kind(tmp_path):
+def test_a_listed_file_that_can_be_no_cell_may_be_of_any_kind(tmp_path):
     files = [{"name": "report.pdf", "kind": "report"}, {"name": "wbc/0001.png", "kind": " WBC"}]
+    files += [{"name": "pages/0001.png", "kind": "report"}]
     slide = read_slide(same_numbers(tmp_path, files))
     assert (len(slide.cell_files), slide.warnings) == (3, ())
 
