@@ -85,7 +85,7 @@ def _decoded(cells: Sequence[LabelledCell], size_px: int) -> NDArray[np.uint8]:
         images = []
         for cell in cells[start : start + _CHUNK]:
             try:
-                data = _read(cell.path)
+                data = read_labelled(cell)
                 _refuse_second_label(cell, hashlib.sha256(data).digest(), type_by_content)
                 images.append(CellImage(cell.cell_id, decode_labelled(data, cell)))
             except EdgeError as fault:
@@ -108,11 +108,12 @@ def decode_labelled(data: bytes, cell: LabelledCell) -> NDArray[np.uint8]:
         raise EdgeError("MDSE-TRAIN-021", where=str(cell.path), reason=f"{error.code}: {error.text}") from error
 
 
-def _read(path: Path) -> bytes:
+def read_labelled(cell: LabelledCell) -> bytes:
+    """Return the bytes of a labelled cell's file. Raises EdgeError MDSE-TRAIN-004 where it cannot be read."""
     try:
-        return path.read_bytes()
+        return cell.path.read_bytes()
     except OSError as error:
-        raise EdgeError("MDSE-TRAIN-004", where=error.strerror or "unreadable", file=str(path)) from error
+        raise EdgeError("MDSE-TRAIN-004", where=error.strerror or "unreadable", file=str(cell.path)) from error
 
 
 def _refuse_second_label(cell: LabelledCell, content: bytes, seen: dict[bytes, LabelledCell]) -> None:

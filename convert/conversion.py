@@ -18,7 +18,7 @@ from convert.bias_check import require_biases
 from convert.bundle_parts import engine_entries, json_bytes, manifest_parts, tree_files
 from convert.calibration_cells import ChosenCells
 from convert.cell_honesty import HonestyParts, calibration_of, honesty_parts
-from convert.cell_pixels import pixels_from_cells
+from convert.cell_pixels import decode_labelled, pixels_from_cells, read_labelled
 from convert.certificate import Evidence, refuse_bad_engines, write_certificate, write_refusal
 from convert.conversion_request import ConversionRequest
 from convert.derived_files import FILE_OF, sources_of
@@ -204,11 +204,19 @@ def _require_equality(opened: OpenedModel, images: NDArray[np.uint8], written: E
 
 
 def _files_of_cells(opened: OpenedModel) -> list[tuple[str, bytes]]:
-    """Files for the pixel proof: labelled cells where there are some, else a drawn cell as the analyzer stores one."""
+    """Files for the pixel proof: labelled cells where there are some, else a drawn cell as the analyzer stores one.
+
+    Raises EdgeError MDSE-TRAIN-004, -021 for a labelled cell that cannot be read or used.
+    """
     cells = (opened.chosen.parity or opened.chosen.calibration) if opened.chosen is not None else ()
     if not cells:
         return [("a drawn cell", jpeg_of_drawn_cell())]
-    return [(cell.cell_id, cell.path.read_bytes()) for cell in cells[:: max(1, len(cells) // PIXEL_CELLS)]]
+    files = []
+    for cell in cells[:: max(1, len(cells) // PIXEL_CELLS)]:
+        data = read_labelled(cell)
+        decode_labelled(data, cell)  # a damaged one is a mistake of the labels' folder, and told as that
+        files.append((cell.cell_id, data))
+    return files
 
 
 def _first_rows(outputs: EngineOutputs, count: int) -> EngineOutputs:

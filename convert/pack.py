@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def write_bundle(
 ) -> Written:
     """Write the bundle. Nothing is at `out` until everything is there and verified.
 
-    `outdated` are files about an earlier bundle: they go right before the new one takes its place. Raises EdgeError
+    `outdated` are files about an earlier bundle: they go once the new one has taken its place. Raises EdgeError
     MDSE-CONVERT-041 (`require_writable`), MDSE-CONVERT-042 where the disk refuses.
     """
     require_writable(out, replace=replace)
@@ -85,10 +86,12 @@ def write_bundle(
         for name, data in contents.items():
             _write_durably(partial / name, data)
         opened = open_bundle(partial, public_key=public_from_private(private_key) if private_key else None)
-        for path in outdated:
-            if path.is_file() and not path.is_symlink():
-                path.unlink()
         left = put_in_place(partial, out)
+        for path in outdated:
+            # Such a page names the digest of its bundle: one that cannot be removed now says nothing false of the new.
+            with suppress(OSError):
+                if path.is_file() and not path.is_symlink():
+                    path.unlink()
         _sync_folder(out.absolute().parent)
     except OSError as error:
         raise EdgeError("MDSE-CONVERT-042", where=str(out), reason=error.strerror or str(error)) from error

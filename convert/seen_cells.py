@@ -19,6 +19,7 @@ import numpy as np
 
 from convert.dataset import LabelledCell, LabelledCells
 from convert.deterministic_npz import npz_from_arrays
+from convert.label_faults import Faults
 from edge.bundle.arrays import ArraySpec, arrays_from_npz
 from edge.bundle.reader import Bundle
 from edge.errors import EdgeError
@@ -31,8 +32,24 @@ SeenCells = frozenset[bytes]
 
 
 def seen_from_cells(cells: Iterable[LabelledCell]) -> SeenCells:
-    """Return the digests of the real ones among the cells. Raises EdgeError MDSE-TRAIN-004 for an unreadable file."""
-    return frozenset(_digest_of(cell) for cell in cells if cell.origin == "real")
+    """Return the digests of the real ones among the cells.
+
+    Raises EdgeError MDSE-TRAIN-004 for a file that cannot be read; several together as -017.
+    """
+    digests, faults = set(), Faults()
+    for cell in cells:
+        if cell.origin == "real":
+            try:
+                digests.add(_digest_of(cell))
+            except EdgeError as fault:
+                faults.add(fault)
+    faults.require_none("images")
+    return frozenset(digests)
+
+
+def joined_seen(one: SeenCells | None, other: SeenCells | None) -> SeenCells | None:
+    """Return the cells of both; None where nobody knows of one of them."""
+    return None if one is None or other is None else one | other
 
 
 def seen_by_training(labelled: LabelledCells) -> SeenCells:

@@ -1,8 +1,13 @@
-"""What a training of slides leaves appears together: no trees ever lie beside the figures or profiles of other ones."""
+"""What a training of slides leaves appears together: no trees of one lie beside profiles or figures of another.
+
+Trees of classes that only an earlier training had, and their reports, stay: they are nobody's business here.
+"""
 
 from __future__ import annotations
 
+import glob
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -38,15 +43,29 @@ def write_slide_training(
             if family is not None:
                 figures = json.dumps(family, indent=1) + "\n"
                 (partial / out.with_suffix(".classes.json").name).write_text(figures, encoding="utf-8")
-            _put_together(partial, out.parent, [path.name for _, path in trained])
+            _put_together(partial, out.parent, out.stem, [path.name for _, path in trained])
         finally:
             shutil.rmtree(partial, ignore_errors=True)  # empty when all went well
 
 
-def _put_together(partial: Path, folder: Path, trees: Sequence[str]) -> None:
+def _put_together(partial: Path, folder: Path, stem: str, trees: Sequence[str]) -> None:
     """Move all files; earlier trees go first and the new ones come last, whenever the power fails."""
+    for path in partial.iterdir():
+        _sync(path)
     for name in trees:
         (folder / name).unlink(missing_ok=True)
+    for path in (folder / f"{stem}.classes.json", *folder.glob(f"{glob.escape(stem)}.others*.profiles.csv")):
+        path.unlink(missing_ok=True)
+    _sync(folder)
     beside = sorted(path.name for path in partial.iterdir() if path.name not in trees)
     for name in (*beside, *trees):
         (partial / name).replace(folder / name)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

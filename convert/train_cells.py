@@ -22,6 +22,7 @@ from convert.cell_training import CellTraining, Learner, network_for
 from convert.dataset import LabelledCell
 from convert.keras_learner import KerasLearner, predict_cells
 from convert.keras_model import load_keras_model
+from convert.seen_cells import SeenCells, joined_seen, seen_from_text, text_from_seen
 from convert.training_batches import TrainingBatches, sampling_weights, targets_from_cells
 from convert.training_loop import learn
 from convert.training_loss import positive_weights
@@ -38,11 +39,12 @@ _PROOF_TOLERANCE = 1e-4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """The trained network at its final size, and one row of figures per epoch."""
+    """The trained network at its final size, one row of figures per epoch, and the cells it has seen (None: unsaid)."""
 
     model: keras.Model
     rows: Sequence[dict[str, float]]
     best_epoch: int
+    seen: SeenCells | None = None
 
 
 def train_network(
@@ -55,11 +57,13 @@ def train_network(
     checkpoint: Path,
     resume: bool,
     initial: Path | None = None,
+    seen: SeenCells | None = None,
     say: Callable[[str], None],
     clock: Callable[[], float] = time.monotonic,
 ) -> Trained:
     """Train and return the network with its best averaged weights.
 
+    `seen`: the cells of this run and, unless it goes on from a checkpoint, those of its start; None: not known.
     Raises EdgeError MDSE-TRAIN-008 (a checkpoint that does not fit), -009 (initial weights that do not fit), -010 (the
     loss is not a number), -011 (PyTorch asked for but not installed).
     """
@@ -71,6 +75,9 @@ def train_network(
     cells = cells_sha256(training_cells, validation_cells)
     identity = {**asdict(training), "cells": cells, "types": list(catalogue.type_codes)}
     state = load_state(checkpoint, identity) if resume else TrainingState(identity)
+    # The checkpoint's weights have seen what it says, whatever the files and the start of this run are by now.
+    seen = joined_seen(seen_from_text(state.seen), seen) if resume else seen
+    state.seen = None if seen is None else text_from_seen(seen)
     batches = TrainingBatches(
         pixels_from_cells(training_cells, round(training.size_px * _CACHE_SCALE), cache_folder),
         targets,
@@ -104,7 +111,7 @@ def train_network(
     learner.resize(training.size_px)
     learner.set_weights(state.best)
     _prove(learner, model, pixels_from_cells(validation_cells, training.size_px, cache_folder)[:_PROOF_CELLS])
-    return Trained(model, state.rows, state.best_epoch)
+    return Trained(model, state.rows, state.best_epoch, seen)
 
 
 def cells_that_judge(validation_cells: Sequence[LabelledCell]) -> tuple[LabelledCell, ...]:

@@ -22,7 +22,7 @@ from convert.cell_scores import scores_from_predictions
 from convert.dataset import LabelledCell, LabelledCells, Origin
 from convert.decision_fit import finding_threshold, temperature_from_validation, tempered
 from convert.keras_learner import predict_cells
-from convert.seen_cells import SeenCells, text_from_seen
+from convert.seen_cells import text_from_seen
 from convert.train_cells import Trained
 from convert.trained_files import write_model_and_card
 from convert.training_batches import targets_from_cells
@@ -77,11 +77,9 @@ def save_trained(
     *,
     cache_folder: Path,
     say: Callable[[str], None],
-    seen: SeenCells | None = None,
 ) -> dict[str, Any]:
     """Write `out` (.keras), the card, the log and the curves beside it; return the card.
 
-    `seen`: the cells that the network has seen (convert/seen_cells.py); None where that is not known of its start.
     Raises EdgeError MDSE-TRAIN-024 where the disk refuses.
     """
     evidence = evidence_from_cells(labelled.of("training"), catalogue)
@@ -105,7 +103,7 @@ def save_trained(
         "decision": decision,
         "limits": limits_from_evidence(evidence, labelled),
         "validation": validation,
-        "seen_cells": None if seen is None else text_from_seen(seen),
+        "seen_cells": None if trained.seen is None else text_from_seen(trained.seen),
         "training": {"epochs": len(trained.rows), "kept_epoch": trained.best_epoch, "keras": keras.version()},
     }
     with written(out):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edge.errors import EdgeError
@@ -30,8 +30,10 @@ def training_place(out: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # Removed while it is held, so that it is never that of another run.
-        lock.unlink(missing_ok=True)
+        # Removed while it is held, so that it is never that of another run. Where the share has gone away it stays,
+        # which hinders nobody: the error of what was written, or that all was, is the news.
+        with suppress(OSError):
+            lock.unlink(missing_ok=True)
         os.close(descriptor)
 
 
@@ -60,6 +62,9 @@ def _taken(lock: Path, out: Path) -> int:
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise _unwritable(out, error) from error
+        # One that a killed run has left must not keep other users of a shared folder out. It may be theirs already.
+        with suppress(OSError):
+            os.fchmod(descriptor, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

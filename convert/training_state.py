@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.seen_cells import seen_from_text
 from convert.training_place import written
 from edge.errors import EdgeError
 
@@ -22,9 +23,13 @@ _GROUPS = ("weights", "average", "best", "optimizer")
 
 @dataclass(slots=True, eq=False)
 class TrainingState:
-    """What a training has reached. `identity` says what it is a training of; a resume under another one is refused."""
+    """What a training has reached. `identity` says what it is a training of; a resume under another one is refused.
+
+    `seen`: the cells that its weights have seen, as a card has them (convert/seen_cells.py); None where nobody knows.
+    """
 
     identity: Mapping[str, Any]
+    seen: str | None = None
     epoch: int = 0
     elapsed_s: float = 0.0
     updates: int = 0
@@ -69,6 +74,7 @@ def load_state(path: Path, identity: Mapping[str, Any]) -> TrainingState:
             names = sorted(arrays.files)
             values |= {group: [arrays[n] for n in names if n.startswith(f"{group}/")] for group in _GROUPS}
         state = TrainingState(**values)
+        seen_from_text(state.seen)
     except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
         raise EdgeError("MDSE-TRAIN-008", where=str(path), reason=f"it cannot be read ({error})") from error
     wanted = json.loads(json.dumps(dict(identity)))

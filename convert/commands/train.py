@@ -130,12 +130,12 @@ def _train_cells(arguments: argparse.Namespace) -> int:
     missing = require_trainable(labelled, catalogue, allow_missing_types=arguments.allow_missing_types)
     if missing:
         _say(f"note: no training cell shows {', '.join(missing)}; the network will not know them")
-    # Of the files as they are now: by the end of a training somebody may have moved them.
-    seen = _seen_with_start(seen_by_training(labelled), arguments.init)
     cache = arguments.cache or arguments.out.with_suffix(".cache")
     head = CardHead(arguments.name or arguments.out.stem, arguments.version, arguments.intended_use, sources)
     with training_place(arguments.out):
         require_folder(cache, where=cache)
+        # Of the files as they are now: by the end of a training somebody may have moved them.
+        seen = _seen_with_start(seen_by_training(labelled), None if arguments.resume else arguments.init)
         trained = train_network(
             _settings(arguments),
             labelled.of("training"),
@@ -145,9 +145,10 @@ def _train_cells(arguments: argparse.Namespace) -> int:
             checkpoint=arguments.out.with_suffix(".checkpoint.npz"),
             resume=arguments.resume,
             initial=arguments.init,
+            seen=seen,
             say=_say,
         )
-        card = save_trained(trained, labelled, catalogue, head, arguments.out, cache_folder=cache, say=_say, seen=seen)
+        card = save_trained(trained, labelled, catalogue, head, arguments.out, cache_folder=cache, say=_say)
     if arguments.json:
         print(json.dumps(card["validation"], indent=1))
     return 0

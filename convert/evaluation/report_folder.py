@@ -58,7 +58,7 @@ def require_place(out: Path, *, may_replace: bool) -> None:
 
 def _require_folder(out: Path) -> None:
     """Look at the nearest folder that is there: the others above the report are made when it is written."""
-    nearest = next(folder for folder in out.absolute().parents if folder.exists())
+    nearest = next((folder for folder in out.absolute().parents if folder.exists()), out.absolute())
     if not nearest.is_dir():
         raise EdgeError("MDSE-VALIDATE-014", where=str(out), reason=f"{nearest} is not a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):

@@ -60,5 +60,7 @@ def test_a_place_that_cannot_be_written_is_an_error_with_a_code_before_anything_
     with pytest.raises(EdgeError, match=r"MDSE-VALIDATE-014 .*file is not a folder"):
         require_place(tmp_path / "file" / "deeper" / "report", may_replace=True)
     require_place(tmp_path / "not" / "there" / "yet", may_replace=False)
+    with pytest.raises(EdgeError, match="MDSE-VALIDATE-001"):
+        require_place(Path("/"), may_replace=False)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     write_validation(a_validation("now"), tmp_path / "not" / "there" / "yet", may_replace=False)

@@ -9,6 +9,8 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 pytest.importorskip("keras")
@@ -114,6 +116,23 @@ def test_a_training_that_starts_from_a_model_has_seen_its_cells_too(folder, tmp_
     assert train_command._seen_with_start(own, folder / "m.keras") == own | before
     assert train_command._seen_with_start(own, model_without_its_cells(folder, tmp_path)) is None
     assert "does not say which cells it has seen" in capsys.readouterr().err
+
+
+def test_a_resumed_training_has_seen_what_its_checkpoint_has_whatever_files_and_start_are_now(folder, tmp_path):
+    cells, out = tmp_path / "cells", tmp_path / "n.keras"
+    shutil.copytree(folder / "cells", cells)
+    for place, path in enumerate(sorted(cells.glob("*.png"))):
+        cv2.imwrite(str(path), np.full((40, 40, 3), 5 * place, np.uint8))
+    arguments = arguments_for(cells, out, "--allow-missing-types")
+    assert train_command.main([*arguments, "--init", str(folder / "m.keras")]) == 0
+    begun = read_model_card(out, load_catalogue()).seen
+    assert read_model_card(folder / "m.keras", load_catalogue()).seen < begun
+    cv2.imwrite(str(cells / "c0.png"), np.full((40, 40, 3), 251, np.uint8))
+    shutil.rmtree(out.with_suffix(".cache"), ignore_errors=True)
+    assert train_command.main([*arguments, "--resume"]) == 0
+    resumed = read_model_card(out, load_catalogue()).seen
+    assert begun <= resumed
+    assert len(resumed) - len(begun) == (split_from_key("c0.png") != "test")
 
 
 @pytest.mark.parametrize("entry", [7, "no base64!", base64.b64encode(b"12345").decode()])

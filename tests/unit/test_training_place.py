@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from pathlib import Path
 
 import pytest
 
@@ -85,6 +86,23 @@ def test_a_lock_that_its_holder_removed_meanwhile_is_taken_anew(tmp_path, monkey
         assert lock.exists()
         with pytest.raises(EdgeError, match="MDSE-TRAIN-023"), training_place(tmp_path / "m.keras"):
             pass
+
+
+def test_a_share_that_goes_away_hides_neither_the_error_of_the_disk_nor_a_training_that_is_whole(tmp_path, monkeypatch):
+    def unlink(path, missing_ok=False):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    def train():
+        with training_place(tmp_path / "m.keras"):
+            raise EdgeError("MDSE-TRAIN-024", where="m.keras", reason="the share went away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "unlink", unlink)
+        with pytest.raises(EdgeError, match="MDSE-TRAIN-024"):
+            train()
+    with training_place(tmp_path / "m.keras"):
+        lock = tmp_path / ".m.training"
+        assert lock.stat().st_mode & 0o777 == 0o666, "what a killed run has left keeps no other user out"
 
 
 def test_a_checkpoint_that_does_not_fit_on_the_disk_has_a_code_and_leaves_the_earlier_one(tmp_path, monkeypatch):
