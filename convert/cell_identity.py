@@ -1,4 +1,7 @@
-"""One digest for sets of labelled cells: a checkpoint belongs to exactly the cells that it was trained on."""
+"""Which cells these are: by what their labels say, or by the bytes of a file.
+
+A checkpoint belongs to exactly the cells that it was trained on; trees and cards name the pictures themselves.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import json
 from collections.abc import Sequence
 
 from convert.dataset import LabelledCell
+from edge.errors import EdgeError
 
 
 def cells_sha256(*sets: Sequence[LabelledCell]) -> str:
@@ -21,3 +25,11 @@ def cells_sha256(*sets: Sequence[LabelledCell]) -> str:
             digest.update(json.dumps(facts).encode("utf-8", "surrogateescape") + b"\n")
         digest.update(b"\n")
     return digest.hexdigest()
+
+
+def content_sha256(cell: LabelledCell) -> bytes:
+    """Return the SHA-256 of a cell's file. Raises EdgeError MDSE-TRAIN-004 where it cannot be read."""
+    try:
+        return hashlib.sha256(cell.path.read_bytes()).digest()
+    except OSError as error:
+        raise EdgeError("MDSE-TRAIN-004", where=str(cell.labels or cell.path), file=str(cell.path)) from error

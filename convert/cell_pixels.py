@@ -86,7 +86,7 @@ def _decoded(cells: Sequence[LabelledCell], size_px: int) -> NDArray[np.uint8]:
         for cell in cells[start : start + _CHUNK]:
             try:
                 data = read_labelled(cell)
-                _refuse_second_label(cell, hashlib.sha256(data).digest(), type_by_content)
+                refuse_second_label(cell, hashlib.sha256(data).digest(), type_by_content)
                 images.append(CellImage(cell.cell_id, decode_labelled(data, cell)))
             except EdgeError as fault:
                 faults.add(fault)
@@ -116,7 +116,8 @@ def read_labelled(cell: LabelledCell) -> bytes:
         raise EdgeError("MDSE-TRAIN-004", where=error.strerror or "unreadable", file=str(cell.path)) from error
 
 
-def _refuse_second_label(cell: LabelledCell, content: bytes, seen: dict[bytes, LabelledCell]) -> None:
+def refuse_second_label(cell: LabelledCell, content: bytes, seen: dict[bytes, LabelledCell]) -> None:
+    """Raise EdgeError MDSE-TRAIN-003 where `seen` holds a cell of the same `content` (a digest) and another type."""
     first = seen.setdefault(content, cell)
     if first.cell_type != cell.cell_type:
         raise EdgeError(

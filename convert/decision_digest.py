@@ -19,6 +19,7 @@ from typing import Any
 
 from convert.calibration_cells import ChosenCells
 from convert.cell_honesty import cells_of_decision
+from convert.cell_identity import content_sha256
 from convert.dataset import LabelledCell
 from convert.model_card import ModelCard
 from convert.onnx_from_keras import OriginModel
@@ -90,10 +91,7 @@ def _fitted_on(card: ModelCard, chosen: ChosenCells | None) -> list[Any]:
 
 
 def _identity(cell: LabelledCell) -> tuple[str, str]:
-    try:
-        return cell.cell_type, hashlib.sha256(cell.path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise EdgeError("MDSE-TRAIN-004", where=str(cell.labels or cell.path), file=str(cell.path)) from error
+    return cell.cell_type, content_sha256(cell).hex()
 
 
 def _sha256(part: Any) -> str:

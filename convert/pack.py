@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from convert.durable import sync_path
 from convert.folder_exchange import put_in_place
 from edge.bundle.digest import manifest_bytes, sha256_hex
 from edge.bundle.manifest import manifest_from_bytes
@@ -92,7 +93,7 @@ def write_bundle(
             with suppress(OSError):
                 if path.is_file() and not path.is_symlink():
                     path.unlink()
-        _sync_folder(out.absolute().parent)
+        sync_path(out.absolute().parent)
     except OSError as error:
         raise EdgeError("MDSE-CONVERT-042", where=str(out), reason=error.strerror or str(error)) from error
     finally:
@@ -106,11 +107,3 @@ def _write_durably(path: Path, data: bytes) -> None:
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

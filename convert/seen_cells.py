@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from convert.cell_identity import content_sha256
 from convert.dataset import LabelledCell, LabelledCells
 from convert.deterministic_npz import npz_from_arrays
 from convert.label_faults import Faults
@@ -127,7 +127,4 @@ def _split(data: bytes) -> SeenCells:
 
 
 def _digest_of(cell: LabelledCell) -> bytes:
-    try:
-        return hashlib.sha256(cell.path.read_bytes()).digest()[:_DIGEST_BYTES]
-    except OSError as error:
-        raise EdgeError("MDSE-TRAIN-004", where=str(cell.labels or cell.path), file=str(cell.path)) from error
+    return content_sha256(cell)[:_DIGEST_BYTES]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import glob
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.assessment_report import save_assessment
+from convert.durable import sync_path
 from convert.slide_cohort import Cohort, write_profiles
 from convert.train_assessment import TrainedAssessment
 from convert.training_place import written
@@ -51,21 +51,13 @@ def write_slide_training(
 def _put_together(partial: Path, folder: Path, stem: str, trees: Sequence[str]) -> None:
     """Move all files; earlier trees go first and the new ones come last, whenever the power fails."""
     for path in partial.iterdir():
-        _sync(path)
+        sync_path(path)
     for name in trees:
         (folder / name).unlink(missing_ok=True)
     for path in (folder / f"{stem}.classes.json", *folder.glob(f"{glob.escape(stem)}.others*.profiles.csv")):
         path.unlink(missing_ok=True)
-    _sync(folder)
+    sync_path(folder)
     beside = sorted(path.name for path in partial.iterdir() if path.name not in trees)
     for name in (*beside, *trees):
         (partial / name).replace(folder / name)
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_path(folder)

@@ -7,12 +7,13 @@ it converts as a demo and says so.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
+
+from convert.durable import sync_path
 
 
 def write_model_and_card(model: keras.Model, card: Mapping[str, Any], out: Path) -> None:
@@ -22,21 +23,13 @@ def write_model_and_card(model: keras.Model, card: Mapping[str, Any], out: Path)
     try:
         model.save(new_model)
         new_card.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-        _flush(new_model)
-        _flush(new_card)
+        sync_path(new_model)
+        sync_path(new_card)
         # Gone before the new model comes: whenever the power fails, an earlier card is not beside it.
         card_file.unlink(missing_ok=True)
-        _flush(out.parent)
+        sync_path(out.parent)
         new_model.replace(out)
         new_card.replace(card_file)
     finally:
         new_model.unlink(missing_ok=True)
         new_card.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -13,6 +13,7 @@ from typing import Any
 
 from edge.catalogue import Catalogue
 from edge.errors import printable
+from edge.gates import NEUTROPHILS_TOO_FEW, WBC_TOO_FEW
 from edge.writers.figures import per_hundred, shortest, with_decimals
 from edge.writers.html_charts import interval_words
 from edge.writers.html_explanation import amount, group_name, signed
@@ -40,7 +41,7 @@ _NAME_WIDTH = 42
 _VALUE_WIDTH = 14  # the longest is "not countable"
 _LINE_WIDTH = 110
 # The reasons for which too few cells are the matter; an assessment can be without a score for many others.
-_SHORTAGES = ("WBC-TOO-FEW", "NEUTROPHILS-TOO-FEW")
+_SHORTAGES = (WBC_TOO_FEW, NEUTROPHILS_TOO_FEW)
 
 
 def page_from_record(record: Mapping[str, Any], catalogue: Catalogue, language: str = ENGLISH) -> str:

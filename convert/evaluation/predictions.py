@@ -10,7 +10,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.cell_pixels import decode_labelled
+from convert.cell_pixels import decode_labelled, read_labelled, refuse_second_label
 from convert.dataset import LabelledCell
 from convert.evaluation.networks import Network
 from convert.label_faults import Faults
@@ -110,12 +110,6 @@ def _batches(
 
 
 def _decoded(cell: LabelledCell, seen: dict[bytes, LabelledCell]) -> NDArray[np.uint8]:
-    try:
-        data = cell.path.read_bytes()
-    except OSError as error:
-        raise EdgeError("MDSE-TRAIN-004", where=error.strerror or "unreadable", file=str(cell.path)) from error
-    first = seen.setdefault(hashlib.sha256(data).digest(), cell)
-    if first.cell_type != cell.cell_type:
-        kinds = {"first": first.cell_type, "second": cell.cell_type}
-        raise EdgeError("MDSE-TRAIN-003", where=str(first.path), file=str(cell.path), **kinds)
+    data = read_labelled(cell)
+    refuse_second_label(cell, hashlib.sha256(data).digest(), seen)
     return decode_labelled(data, cell)

@@ -7,16 +7,16 @@ import json
 import numpy as np
 import pytest
 
-keras = pytest.importorskip("keras")
+pytest.importorskip("keras")
 
-from small_trainings import arguments_for, write_coloured_cells  # noqa: E402
+from small_trainings import arguments_for, write_coloured_cells
 
-from convert import trained_model  # noqa: E402
-from convert.cell_training import CellTraining, network_for  # noqa: E402
-from convert.commands.train import main  # noqa: E402
-from convert.keras_learner import KerasLearner, predict_cells  # noqa: E402
-from convert.keras_model import load_keras_model, read_architecture  # noqa: E402
-from edge.catalogue import load_catalogue  # noqa: E402
+from convert import trained_model
+from convert.cell_training import CellTraining, network_for
+from convert.commands.train import main
+from convert.keras_learner import KerasLearner, predict_cells
+from convert.keras_model import load_keras_model, read_architecture
+from edge.catalogue import load_catalogue
 
 CATALOGUE = load_catalogue()
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-keras = pytest.importorskip("keras")
+pytest.importorskip("keras")
 
-from small_trainings import arguments_for, write_coloured_cells  # noqa: E402
+from small_trainings import arguments_for, write_coloured_cells
 
-from convert import train_cells  # noqa: E402
-from convert.commands.train import main  # noqa: E402
-from convert.training_place import training_place  # noqa: E402
-from convert.training_state import TrainingState, save_state  # noqa: E402
-from edge.errors import EdgeError  # noqa: E402
+from convert import train_cells
+from convert.commands.train import main
+from convert.training_place import training_place
+from convert.training_state import TrainingState, save_state
+from edge.errors import EdgeError
 
 MISSING_TYPES = "--allow-missing-types"
 
